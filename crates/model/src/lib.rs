@@ -1,0 +1,18 @@
+//! The words of the project as types: names, the validated app, what is desired, what is
+//! observed, and the snapshot that a proxy serves from.
+//!
+//! Nothing here does IO, reads a clock or knows a file format. A value of these types is valid:
+//! whoever builds one (the spec, the store, the wire) goes through a checked constructor.
+
+pub mod app;
+pub mod instance;
+pub mod names;
+pub mod snapshot;
+
+pub use app::{App, Command, Exposure, Health, Host, PathPrefix, Probe, Protocol, Service};
+pub use instance::{Exit, ExitCause, InstanceId};
+pub use names::{AppName, NameError, ServiceName, VolumeName};
+pub use snapshot::{
+    Endpoint, Generation, Listener, ListenerId, ListenerRole, Route, Snapshot, SnapshotDelta,
+    StaleGeneration, Upstream, UpstreamId,
+};
