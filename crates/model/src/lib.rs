@@ -5,14 +5,24 @@
 //! whoever builds one (the spec, the store, the wire) goes through a checked constructor.
 
 pub mod app;
+pub mod desired;
 pub mod instance;
 pub mod names;
+pub mod observed;
+pub mod plan;
 pub mod snapshot;
+pub mod time;
 
 pub use app::{App, Command, Exposure, Health, Host, PathPrefix, Probe, Protocol, Service};
+pub use desired::{Desired, Failure, Intent, Release, Rollout, RolloutState};
 pub use instance::{Exit, ExitCause, InstanceId};
 pub use names::{AppName, NameError, ServiceName, VolumeName};
+pub use observed::{
+    Hold, InstanceRecord, ObservedApp, ObservedInstance, Phase, ProbeState, ProcessState,
+};
+pub use plan::{Plan, Step, Wait};
 pub use snapshot::{
     Endpoint, Generation, Listener, ListenerId, ListenerRole, Route, Snapshot, SnapshotDelta,
     StaleGeneration, Upstream, UpstreamId,
 };
+pub use time::Timestamp;
