@@ -1,0 +1,3 @@
+//! What the integration tests start.
+
+fn main() {}
