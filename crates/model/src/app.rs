@@ -126,7 +126,9 @@ impl Host {
     pub fn new(text: &str) -> Result<Self, BadHost> {
         let label = |label: &str| {
             (1..=63).contains(&label.len())
-                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+                && label
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b == b'-')
                 && !label.starts_with('-')
                 && !label.ends_with('-')
         };
@@ -184,7 +186,9 @@ impl PathPrefix {
         let inner = inner.strip_suffix('/').unwrap_or(inner);
         let segment = |segment: &str| {
             !matches!(segment, "" | "." | "..")
-                && segment.bytes().all(|b| b.is_ascii_graphic() && !b"?#\\\"<>".contains(&b))
+                && segment
+                    .bytes()
+                    .all(|b| b.is_ascii_graphic() && !b"?#\\\"<>".contains(&b))
         };
         if text.len() > 1024 || !inner.split('/').all(segment) {
             return Err(BadPath);
@@ -286,8 +290,13 @@ mod tests {
 
     #[test]
     fn a_host_is_a_dns_name_in_lower_case() {
-        assert_eq!(Host::new("Shop.Localhost").unwrap().as_str(), "shop.localhost");
-        for bad in ["", "a..b", "-a", "a-", "a:80", "http://a", "a/b", "a_b", "*.a"] {
+        assert_eq!(
+            Host::new("Shop.Localhost").unwrap().as_str(),
+            "shop.localhost"
+        );
+        for bad in [
+            "", "a..b", "-a", "a-", "a:80", "http://a", "a/b", "a_b", "*.a",
+        ] {
             assert!(Host::new(bad).is_err(), "{bad:?}");
         }
     }

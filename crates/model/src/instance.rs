@@ -35,7 +35,11 @@ pub enum BadInstanceId {
 
 impl fmt::Display for InstanceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}.{}.{}", self.app, self.service, self.release, self.ordinal)
+        write!(
+            f,
+            "{}.{}.{}.{}",
+            self.app, self.service, self.release, self.ordinal
+        )
     }
 }
 
@@ -55,7 +59,11 @@ impl FromStr for InstanceId {
             ordinal: ordinal.parse().map_err(|_| shape())?,
         };
         // "+1" and "01" parse as numbers but would name one instance twice.
-        if id.to_string() == text { Ok(id) } else { Err(shape()) }
+        if id.to_string() == text {
+            Ok(id)
+        } else {
+            Err(shape())
+        }
     }
 }
 
@@ -162,14 +170,25 @@ mod tests {
 
     #[test]
     fn an_id_has_one_spelling() {
-        for bad in ["", "a.b.1", "a.b.1.2.3", "a.b.x.1", "a.b.+1.1", "a.b.01.1", "A.b.1.1"] {
+        for bad in [
+            "",
+            "a.b.1",
+            "a.b.1.2.3",
+            "a.b.x.1",
+            "a.b.+1.1",
+            "a.b.01.1",
+            "A.b.1.1",
+        ] {
             assert!(bad.parse::<InstanceId>().is_err(), "{bad:?}");
         }
     }
 
     #[test]
     fn a_cause_reads_as_a_sentence() {
-        assert_eq!(ExitCause::Signal(9).to_string(), "killed by signal 9 (SIGKILL)");
+        assert_eq!(
+            ExitCause::Signal(9).to_string(),
+            "killed by signal 9 (SIGKILL)"
+        );
         assert_eq!(ExitCause::Code(3).to_string(), "exited with code 3");
     }
 }

@@ -143,6 +143,9 @@ mod tests {
 
     #[test]
     fn environment_prefix_is_upper_case_with_underscores() {
-        assert_eq!(ServiceName::new("orders-db").unwrap().environment_prefix(), "ORDERS_DB");
+        assert_eq!(
+            ServiceName::new("orders-db").unwrap().environment_prefix(),
+            "ORDERS_DB"
+        );
     }
 }

@@ -135,6 +135,8 @@ pub struct ObservedInstance {
     pub probe: ProbeState,
     /// What holds it back from being stopped.
     pub hold: Option<Hold>,
+    /// Whether this server has asked its process to stop already.
+    pub asked_to_stop: bool,
 }
 
 /// All that the planner needs to know of one app.

@@ -53,7 +53,9 @@ impl fmt::Display for UpstreamId {
 impl TryFrom<String> for UpstreamId {
     type Error = String;
     fn try_from(text: String) -> Result<Self, String> {
-        let (app, service) = text.split_once('/').ok_or("an upstream is named APP/SERVICE")?;
+        let (app, service) = text
+            .split_once('/')
+            .ok_or("an upstream is named APP/SERVICE")?;
         Ok(Self {
             app: AppName::new(app).map_err(|e| e.to_string())?,
             service: ServiceName::new(service).map_err(|e| e.to_string())?,
@@ -167,7 +169,11 @@ impl<K: Ord + Clone, V: PartialEq + Clone> Changes<K, V> {
             .filter(|(key, value)| old.get(*key) != Some(*value))
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect();
-        let removed = old.keys().filter(|key| !new.contains_key(*key)).cloned().collect();
+        let removed = old
+            .keys()
+            .filter(|key| !new.contains_key(*key))
+            .cloned()
+            .collect();
         Self { set, removed }
     }
 
@@ -259,7 +265,12 @@ mod tests {
                 .into_iter()
                 .map(|(ordinal, port)| {
                     let instance = format!("app.s.1.{ordinal}").parse().unwrap();
-                    (instance, Endpoint { address: ([127, 0, 0, 1], port).into() })
+                    (
+                        instance,
+                        Endpoint {
+                            address: ([127, 0, 0, 1], port).into(),
+                        },
+                    )
                 })
                 .collect(),
         });
@@ -267,7 +278,11 @@ mod tests {
     }
 
     fn snapshot(generation: u64, upstreams: BTreeMap<UpstreamId, Upstream>) -> Snapshot {
-        Snapshot { generation: Generation(generation), upstreams, ..Snapshot::default() }
+        Snapshot {
+            generation: Generation(generation),
+            upstreams,
+            ..Snapshot::default()
+        }
     }
 
     proptest! {

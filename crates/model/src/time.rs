@@ -15,7 +15,10 @@ pub struct Timestamp(pub u64);
 impl Timestamp {
     /// This point and `duration` more.
     pub fn after(self, duration: Duration) -> Self {
-        Self(self.0.saturating_add(duration.as_millis().try_into().unwrap_or(u64::MAX)))
+        Self(
+            self.0
+                .saturating_add(duration.as_millis().try_into().unwrap_or(u64::MAX)),
+        )
     }
 
     /// The time from `earlier` to this point; zero if `earlier` is later.

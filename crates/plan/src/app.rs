@@ -1,0 +1,275 @@
+//! The plan for one app: which instances are wanted, which are not, and whether the rollout of
+//! its newest release has ended.
+
+use std::collections::BTreeSet;
+
+use model::{
+    App, Failure, InstanceId, Intent, ObservedApp, ObservedInstance, Phase, Plan, Release,
+    RolloutState, ServiceName, Step, Timestamp, Wait,
+};
+
+use crate::instance;
+use crate::order;
+use crate::settings::{LISTENER_LIMIT, MOST_STARTING, START_ORDER_LIMIT, SURGE};
+
+/// The steps that bring `seen` closer to what is desired, and why everything else waits.
+pub fn plan(seen: &ObservedApp, now: Timestamp) -> Plan {
+    let mut plan = Plan::default();
+    match (seen.desired.intent, seen.releases.get(&seen.desired.target)) {
+        (Intent::Run, Some(target)) => run(&mut plan, seen, target, now),
+        // A target that is not kept cannot be run; the server never lets that happen, and to
+        // stop everything would be the worst answer to its mistake.
+        (Intent::Run, None) => plan.waits.push(Wait {
+            service: None,
+            instance: None,
+            reason: format!("release {} is not in the store", seen.desired.target),
+        }),
+        (Intent::Down, _) => down(&mut plan, seen, now),
+    }
+    plan
+}
+
+fn run(plan: &mut Plan, seen: &ObservedApp, target: &Release, now: Timestamp) {
+    let progressing = seen.desired.rollout.state == RolloutState::Progressing;
+    if progressing && let Some(failure) = failure(plan, seen, target, now) {
+        plan.steps.push(Step::Abandon {
+            release: target.number,
+            failure,
+        });
+        return;
+    }
+    let retired = retired(seen, target);
+    for (id, observed) in &seen.instances {
+        if observed.record.phase.is_going() || retired.contains(id) {
+            instance::remove(plan, observed, now);
+        } else if let Some(service) = seen
+            .releases
+            .get(&id.release)
+            .and_then(|release| release.app.services.get(&id.service))
+        {
+            instance::keep(plan, observed, service, now);
+        }
+    }
+    launch(plan, seen, target, now);
+    if progressing && is_complete(seen, target) {
+        plan.steps.push(Step::Confirm {
+            release: target.number,
+        });
+    }
+}
+
+/// Why the rollout of `target` has to be given up, if it has.
+fn failure(
+    plan: &mut Plan,
+    seen: &ObservedApp,
+    target: &Release,
+    now: Timestamp,
+) -> Option<Failure> {
+    let of_instance = seen.instances.iter().find_map(|(id, observed)| {
+        let service = target.app.services.get(&id.service)?;
+        let concerned = id.release == target.number && !observed.record.phase.is_going();
+        concerned
+            .then(|| instance::rollout_failure(observed, service, now))
+            .flatten()
+    });
+    let of_listener = || {
+        let (service, message) = match (&seen.edge_failure, seen.unserved.iter().next()) {
+            (Some(error), _) => (None, error.clone()),
+            (None, Some((service, error))) => (Some(service.clone()), error.clone()),
+            (None, None) => return None,
+        };
+        let limit = seen.desired.rollout.started.after(LISTENER_LIMIT);
+        if now < limit {
+            instance::wake_at(plan, limit);
+            return None;
+        }
+        Some(Failure {
+            service,
+            instance: None,
+            message,
+            exit: None,
+        })
+    };
+    of_instance.or_else(of_listener)
+}
+
+/// The instances that are not going yet and should be.
+fn retired(seen: &ObservedApp, target: &Release) -> BTreeSet<InstanceId> {
+    let mut retired = BTreeSet::new();
+    for (name, service) in &target.app.services {
+        let (fresh, old) = split(seen, name, target.number);
+        let wanted = usize::from(service.replicas);
+        let ready = |list: &[&ObservedInstance]| {
+            list.iter()
+                .filter(|observed| observed.record.phase.is_ready())
+                .count()
+        };
+        // An old instance that is not ready carries nothing and is in the way of a mend.
+        let mut spare = (ready(&fresh) + ready(&old)).saturating_sub(wanted);
+        for observed in &old {
+            if observed.record.phase.is_ready() {
+                if spare == 0 {
+                    continue;
+                }
+                spare -= 1;
+            }
+            retired.insert(observed.record.id.clone());
+        }
+        retired.extend(
+            fresh
+                .iter()
+                .skip(wanted)
+                .map(|observed| observed.record.id.clone()),
+        );
+    }
+    // What a release no longer declares may still be called by its predecessor's instances.
+    let old_callers = seen
+        .instances
+        .keys()
+        .any(|id| id.release != target.number && target.app.services.contains_key(&id.service));
+    if !old_callers {
+        let undeclared = |id: &&InstanceId| !target.app.services.contains_key(&id.service);
+        retired.extend(seen.instances.keys().filter(undeclared).cloned());
+    }
+    retired
+}
+
+/// The instances of a service that count as copies of it: of `release`, and of others.
+fn split<'a>(
+    seen: &'a ObservedApp,
+    service: &ServiceName,
+    release: u64,
+) -> (Vec<&'a ObservedInstance>, Vec<&'a ObservedInstance>) {
+    seen.instances
+        .values()
+        .filter(|observed| observed.record.id.service == *service)
+        .filter(|observed| !observed.record.phase.is_going())
+        .partition(|observed| observed.record.id.release == release)
+}
+
+fn launch(plan: &mut Plan, seen: &ObservedApp, target: &Release, now: Timestamp) {
+    let starting =
+        |observed: &&ObservedInstance| matches!(observed.record.phase, Phase::Starting { .. });
+    let mut room = MOST_STARTING.saturating_sub(seen.instances.values().filter(starting).count());
+    for (name, service) in &target.app.services {
+        let (fresh, old) = split(seen, name, target.number);
+        let wanted = usize::from(service.replicas);
+        let missing = wanted.saturating_sub(fresh.len());
+        if missing == 0 {
+            continue;
+        }
+        if let Some(reason) = obstacle(plan, seen, target, name, now) {
+            plan.waits.push(Wait {
+                service: Some(name.clone()),
+                instance: None,
+                reason,
+            });
+            continue;
+        }
+        let surge = (wanted + SURGE).saturating_sub(fresh.len() + old.len());
+        let count = missing.min(surge).min(room);
+        room -= count;
+        let ids = free_ordinals(seen, target, name).take(count);
+        plan.steps
+            .extend(ids.map(|instance| Step::Launch { instance }));
+        if count < missing {
+            let reason = format!("{missing} more instances start when others are done");
+            plan.waits.push(Wait {
+                service: Some(name.clone()),
+                instance: None,
+                reason,
+            });
+        }
+    }
+}
+
+/// What keeps a service's instances from being launched now.
+fn obstacle(
+    plan: &mut Plan,
+    seen: &ObservedApp,
+    target: &Release,
+    service: &ServiceName,
+    now: Timestamp,
+) -> Option<String> {
+    if let Some(reason) = seen.unserved.get(service) {
+        return Some(reason.clone());
+    }
+    let limit = seen.desired.rollout.started.after(START_ORDER_LIMIT);
+    if now >= limit {
+        return None;
+    }
+    let is_up = |used: &ServiceName| {
+        let (fresh, _) = split(seen, used, target.number);
+        fresh
+            .iter()
+            .any(|observed| observed.record.phase.is_ready())
+    };
+    let missing = order::started_before(&target.app, service)
+        .into_iter()
+        .find(|used| !is_up(used))?;
+    instance::wake_at(plan, limit);
+    Some(format!(
+        "starts when {missing} is ready, or in {:?} anyway",
+        limit.since(now)
+    ))
+}
+
+/// Names for new instances of a service, smallest ordinal first.
+fn free_ordinals(
+    seen: &ObservedApp,
+    target: &Release,
+    service: &ServiceName,
+) -> impl Iterator<Item = InstanceId> {
+    (1..)
+        .map(|ordinal| InstanceId {
+            app: target.app.name.clone(),
+            service: service.clone(),
+            release: target.number,
+            ordinal,
+        })
+        .filter(|id| !seen.instances.contains_key(id))
+}
+
+fn is_complete(seen: &ObservedApp, target: &Release) -> bool {
+    let full = |(name, service): (&ServiceName, &model::Service)| {
+        let (fresh, _) = split(seen, name, target.number);
+        let ready = fresh
+            .iter()
+            .filter(|observed| observed.record.phase.is_ready())
+            .count();
+        ready >= usize::from(service.replicas)
+    };
+    seen.edge_failure.is_none()
+        && target.app.services.iter().all(full)
+        && seen.instances.keys().all(|id| id.release == target.number)
+}
+
+/// Stops everything, callers before what they call.
+fn down(plan: &mut Plan, seen: &ObservedApp, now: Timestamp) {
+    if seen.instances.is_empty() {
+        plan.steps.push(Step::ForgetApp);
+    }
+    let present: BTreeSet<&ServiceName> = seen.instances.keys().map(|id| &id.service).collect();
+    let declared: Option<&App> = seen.releases.get(&seen.desired.target).map(|r| &r.app);
+    for (id, observed) in &seen.instances {
+        let caller = declared
+            .and_then(|app| {
+                order::stopped_before(app, &id.service)
+                    .into_iter()
+                    .find(|c| present.contains(c))
+            })
+            .filter(|_| !observed.record.phase.is_going());
+        match caller {
+            Some(caller) => plan.waits.push(Wait {
+                service: Some(id.service.clone()),
+                instance: Some(id.clone()),
+                reason: format!("stops when {caller}, which calls it, is gone"),
+            }),
+            None => instance::remove(plan, observed, now),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "app_tests.rs"]
+pub(crate) mod tests;
