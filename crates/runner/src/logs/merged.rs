@@ -1,0 +1,257 @@
+//! Reads the logs of all instances of a service, or of an app, as one.
+//!
+//! What is on disk comes in the order of its times. When following, later records come as they
+//! are found, in the order of their times as far as they are found together.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use model::{AppName, ServiceName};
+
+use super::position;
+use super::watch::{Changes, Holds, Watch};
+use super::{Cursor, Record, Records, Timestamp};
+
+/// After how many records a follower that never runs dry looks for what is new elsewhere.
+const LOOK_EVERY: usize = 256;
+
+/// Which records are wanted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Of the records on disk at the beginning, only this many of the last.
+    pub tail: Option<usize>,
+    /// None that are older than this.
+    pub since: Option<Timestamp>,
+    /// Also what is written from then on, by instances that start later too.
+    pub follow: bool,
+}
+
+/// The records of several instances in one sequence.
+pub struct Merged {
+    /// The folder of the app, or of its one service that is wanted.
+    root: PathBuf,
+    /// Folders between that and the records: 1 for a service, 2 for an app.
+    depth: usize,
+    selection: Selection,
+    sources: Vec<Source>,
+    /// The folders that are known: those of instances and those above them.
+    known: HashSet<PathBuf>,
+    /// Sources whose next record is at hand, by its time.
+    ready: BinaryHeap<Reverse<(Timestamp, usize)>>,
+    /// Sources in which there may be more, though no record is at hand.
+    stale: Vec<usize>,
+    /// Records still to be left out, since only the last ones are wanted.
+    surplus: usize,
+    since_look: usize,
+    watch: Option<Watch>,
+}
+
+/// One instance.
+struct Source {
+    records: Records,
+    /// The next record, and where it begins.
+    head: Option<(Cursor, Record)>,
+    /// The end of what was there at the beginning.
+    end: Cursor,
+}
+
+impl Merged {
+    /// Reads the logs of `app`, or of its `service` only, below the folder `logs`.
+    ///
+    /// An app without any log is an empty sequence, or when following one that has not begun.
+    ///
+    /// # Errors
+    /// A folder or segment cannot be read.
+    pub fn open(
+        logs: &Path,
+        app: &AppName,
+        service: Option<&ServiceName>,
+        selection: Selection,
+    ) -> io::Result<Self> {
+        let app = logs.join(app.as_str());
+        let (root, depth) = match service {
+            Some(service) => (app.join(service.as_str()), 1),
+            None => (app, 2),
+        };
+        let mut merged = Self {
+            root,
+            depth,
+            selection,
+            sources: Vec::new(),
+            known: HashSet::new(),
+            ready: BinaryHeap::new(),
+            stale: Vec::new(),
+            surplus: 0,
+            since_look: 0,
+            watch: selection.follow.then(Watch::new),
+        };
+        merged.discover()?;
+        merged.position()?;
+        Ok(merged)
+    }
+
+    /// The next record. `None` at the end of what was on disk or, when following, if there was
+    /// none for `wait`; without `wait` it is waited for however long it takes.
+    ///
+    /// # Errors
+    /// A folder or segment cannot be read.
+    pub fn next(&mut self, wait: Option<Duration>) -> io::Result<Option<Record>> {
+        let deadline = wait.and_then(|wait| Instant::now().checked_add(wait));
+        loop {
+            if let Some(record) = self.take()? {
+                return Ok(Some(record));
+            }
+            if self.watch.is_none() {
+                return Ok(None);
+            }
+            self.look()?;
+            if !self.ready.is_empty() {
+                continue;
+            }
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return Ok(None);
+            }
+            if let Some(watch) = &self.watch {
+                watch.wait(left)?;
+            }
+        }
+    }
+
+    /// The next wanted record among those that can be had without looking around.
+    fn take(&mut self) -> io::Result<Option<Record>> {
+        loop {
+            if self.watch.is_some() && self.since_look >= LOOK_EVERY {
+                self.look()?;
+            }
+            self.refill()?;
+            let Some(Reverse((_, index))) = self.ready.pop() else { return Ok(None) };
+            self.since_look += 1;
+            self.stale.push(index);
+            let source = &mut self.sources[index];
+            let Some((start, record)) = source.head.take() else { continue };
+            let old = start < source.end;
+            if self.selection.since.is_some_and(|since| record.at < since) {
+                continue;
+            }
+            if self.surplus > 0 && old {
+                self.surplus -= 1;
+                continue;
+            }
+            return Ok(Some(record));
+        }
+    }
+
+    /// Takes note of what changed, and gets the next record of every source that lacks one.
+    fn look(&mut self) -> io::Result<()> {
+        self.since_look = 0;
+        let changes = match &mut self.watch {
+            Some(watch) => watch.changes()?,
+            None => Changes::default(),
+        };
+        if changes.folders {
+            self.discover()?;
+        }
+        if changes.everywhere {
+            self.stale = (0..self.sources.len()).collect();
+        } else {
+            self.stale.extend(changes.sources);
+        }
+        self.refill()
+    }
+
+    fn refill(&mut self) -> io::Result<()> {
+        while let Some(&index) = self.stale.last() {
+            let source = &mut self.sources[index];
+            if source.head.is_none() {
+                let start = source.records.cursor();
+                if let Some(record) = source.records.next()? {
+                    self.ready.push(Reverse((record.at, index)));
+                    source.head = Some((start, record));
+                }
+            }
+            self.stale.pop();
+        }
+        Ok(())
+    }
+
+    /// Finds folders of instances that are not known yet.
+    fn discover(&mut self) -> io::Result<()> {
+        let mut folders = vec![(self.root.clone(), self.depth)];
+        while let Some((folder, depth)) = folders.pop() {
+            if depth == 0 {
+                if !self.known.contains(&folder) {
+                    self.add(folder)?;
+                }
+                continue;
+            }
+            let new = !self.known.contains(&folder) && folder.is_dir();
+            if let Some(watch) = self.watch.as_mut().filter(|_| new) {
+                watch.add(&folder, Holds::Folders);
+            }
+            if new {
+                self.known.insert(folder.clone());
+            }
+            folders.extend(subfolders(&folder)?.into_iter().map(|inner| (inner, depth - 1)));
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, folder: PathBuf) -> io::Result<()> {
+        let index = self.sources.len();
+        if let Some(watch) = &mut self.watch {
+            watch.add(&folder, Holds::Source(index));
+        }
+        let records = Records::open(&folder)?;
+        self.sources.push(Source { records, head: None, end: Cursor::start_of(0) });
+        self.stale.push(index);
+        self.known.insert(folder);
+        Ok(())
+    }
+
+    /// Puts every source where the selection begins.
+    fn position(&mut self) -> io::Result<()> {
+        let mut found = 0;
+        for source in &mut self.sources {
+            let folder = source.records.folder();
+            let end = position::end(folder)?.unwrap_or(source.records.cursor());
+            let mut start = match self.selection.since {
+                Some(since) => position::since(folder, since)?,
+                None => source.records.cursor(),
+            };
+            if let Some(most) = self.selection.tail {
+                let (tail, records) = position::tail(folder, most, start, end)?;
+                start = tail;
+                found += records;
+            }
+            source.records.seek(start);
+            source.end = end;
+            if !self.selection.follow {
+                source.records.stop_at(end);
+            }
+        }
+        self.surplus = found.saturating_sub(self.selection.tail.unwrap_or(found));
+        Ok(())
+    }
+}
+
+/// The folders in `folder`, in the order of their names; none if it does not exist.
+fn subfolders(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut folders = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            folders.push(entry.path());
+        }
+    }
+    folders.sort();
+    Ok(folders)
+}
