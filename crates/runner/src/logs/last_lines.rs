@@ -20,7 +20,11 @@ pub(super) struct LastLines {
 
 impl LastLines {
     pub(super) fn new(most: usize) -> Self {
-        Self { most, lines: VecDeque::new(), unfinished: [false; 2] }
+        Self {
+            most,
+            lines: VecDeque::new(),
+            unfinished: [false; 2],
+        }
     }
 
     /// Takes note of a line, or of a piece of one, given in two parts.
@@ -66,7 +70,7 @@ pub fn last_lines(folder: &Path, most: usize) -> io::Result<Vec<String>> {
     records.seek(start);
     records.stop_at(end.unwrap_or(Cursor::start_of(0)));
     let mut last = LastLines::new(most);
-    while let Some(record) = records.next()? {
+    while let Some(record) = records.try_next()? {
         last.push(record.stream, (&record.text, b""), record.partial);
     }
     Ok(last.lines())

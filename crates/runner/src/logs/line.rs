@@ -59,7 +59,12 @@ pub(super) fn parse(line: &[u8]) -> Option<Parsed<'_>> {
         b" stderr P " => (Stream::Stderr, true),
         _ => return None,
     };
-    Some(Parsed { at: Timestamp::parse(time)?, stream, partial, text })
+    Some(Parsed {
+        at: Timestamp::parse(time)?,
+        stream,
+        partial,
+        text,
+    })
 }
 
 #[cfg(test)]
@@ -69,7 +74,13 @@ mod tests {
     #[test]
     fn a_record_is_one_line_of_the_format_of_kubernetes() {
         let mut lines = Vec::new();
-        encode(&mut lines, Timestamp(1), Stream::Stdout, (b"a ", b"b\0\xff"), false);
+        encode(
+            &mut lines,
+            Timestamp(1),
+            Stream::Stdout,
+            (b"a ", b"b\0\xff"),
+            false,
+        );
         encode(&mut lines, Timestamp(2), Stream::Stderr, (b"", b""), true);
         assert_eq!(
             lines,

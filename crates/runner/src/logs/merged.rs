@@ -128,11 +128,15 @@ impl Merged {
                 self.look()?;
             }
             self.refill()?;
-            let Some(Reverse((_, index))) = self.ready.pop() else { return Ok(None) };
+            let Some(Reverse((_, index))) = self.ready.pop() else {
+                return Ok(None);
+            };
             self.since_look += 1;
             self.stale.push(index);
             let source = &mut self.sources[index];
-            let Some((start, record)) = source.head.take() else { continue };
+            let Some((start, record)) = source.head.take() else {
+                continue;
+            };
             let old = start < source.end;
             if self.selection.since.is_some_and(|since| record.at < since) {
                 continue;
@@ -168,7 +172,7 @@ impl Merged {
             let source = &mut self.sources[index];
             if source.head.is_none() {
                 let start = source.records.cursor();
-                if let Some(record) = source.records.next()? {
+                if let Some(record) = source.records.try_next()? {
                     self.ready.push(Reverse((record.at, index)));
                     source.head = Some((start, record));
                 }
@@ -195,7 +199,11 @@ impl Merged {
             if new {
                 self.known.insert(folder.clone());
             }
-            folders.extend(subfolders(&folder)?.into_iter().map(|inner| (inner, depth - 1)));
+            folders.extend(
+                subfolders(&folder)?
+                    .into_iter()
+                    .map(|inner| (inner, depth - 1)),
+            );
         }
         Ok(())
     }
@@ -206,7 +214,11 @@ impl Merged {
             watch.add(&folder, Holds::Source(index));
         }
         let records = Records::open(&folder)?;
-        self.sources.push(Source { records, head: None, end: Cursor::start_of(0) });
+        self.sources.push(Source {
+            records,
+            head: None,
+            end: Cursor::start_of(0),
+        });
         self.stale.push(index);
         self.known.insert(folder);
         Ok(())

@@ -11,7 +11,9 @@ const BLOCK: usize = 16 * 1024;
 
 /// The end of what is in `folder` now; `None` if nothing is.
 pub(super) fn end(folder: &Path) -> io::Result<Option<Cursor>> {
-    let Some(&segment) = segments::list(folder)?.last() else { return Ok(None) };
+    let Some(&segment) = segments::list(folder)?.last() else {
+        return Ok(None);
+    };
     Ok(segments::length(folder, segment)?.map(|offset| Cursor { segment, offset }))
 }
 
@@ -24,11 +26,24 @@ pub(super) fn tail(
 ) -> io::Result<(Cursor, usize)> {
     let (mut start, mut found) = (end, 0);
     while found < most && start > floor {
-        let segment = if start.offset > 0 { start.segment } else { start.segment - 1 };
-        let from = if segment == floor.segment { floor.offset } else { 0 };
-        let length = if segment == end.segment { Some(end.offset) } else { None };
+        let segment = if start.offset > 0 {
+            start.segment
+        } else {
+            start.segment - 1
+        };
+        let from = if segment == floor.segment {
+            floor.offset
+        } else {
+            0
+        };
+        let length = if segment == end.segment {
+            Some(end.offset)
+        } else {
+            None
+        };
         // A segment that is gone was rotated away meanwhile, and all before it too.
-        let Some(length) = length.map_or_else(|| segments::length(folder, segment), |l| Ok(Some(l)))?
+        let Some(length) =
+            length.map_or_else(|| segments::length(folder, segment), |l| Ok(Some(l)))?
         else {
             break;
         };
@@ -47,7 +62,9 @@ fn tail_of_segment(
     from: u64,
     to: u64,
 ) -> io::Result<(u64, usize)> {
-    let Some(file) = segments::open(folder, segment)? else { return Ok((from, 0)) };
+    let Some(file) = segments::open(folder, segment)? else {
+        return Ok((from, 0));
+    };
     let mut block = vec![0; BLOCK];
     let (mut end, mut newlines) = (to, 0);
     while end > from {
@@ -72,14 +89,14 @@ pub(super) fn since(folder: &Path, since: Timestamp) -> io::Result<Cursor> {
     // before that time, or at the very beginning of the next.
     for segment in segments::list(folder)?.into_iter().rev() {
         records.seek(Cursor::start_of(segment));
-        if records.next()?.is_some_and(|first| first.at < since) {
+        if records.try_next()?.is_some_and(|first| first.at < since) {
             break;
         }
         records.seek(Cursor::start_of(segment));
     }
     loop {
         let before = records.cursor();
-        match records.next()? {
+        match records.try_next()? {
             Some(record) if record.at < since => {}
             _ => return Ok(before),
         }

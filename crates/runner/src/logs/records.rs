@@ -88,7 +88,7 @@ impl Records {
     ///
     /// # Errors
     /// A segment cannot be read. The same place is tried again by the next call.
-    pub fn next(&mut self) -> io::Result<Option<Record>> {
+    pub fn try_next(&mut self) -> io::Result<Option<Record>> {
         // A later segment was seen before the latest read of this one, which thus met its end.
         let mut complete = false;
         loop {
@@ -158,15 +158,26 @@ impl Records {
         self.time = at;
         self.used += length + newline;
         self.next.offset += (length + newline) as u64;
-        Record { instance: self.instance.clone(), at, stream, text, partial }
+        Record {
+            instance: self.instance.clone(),
+            at,
+            stream,
+            text,
+            partial,
+        }
     }
 
     /// Goes on at the oldest segment that is left, and returns how many were jumped; `None` if
     /// there is nothing to go on with.
     fn skip_removed(&mut self) -> io::Result<Option<u64>> {
         let numbers = segments::list(&self.folder)?;
-        let Some(&oldest) = numbers.first() else { return Ok(None) };
-        let next = numbers.iter().copied().find(|&number| number >= self.next.segment);
+        let Some(&oldest) = numbers.first() else {
+            return Ok(None);
+        };
+        let next = numbers
+            .iter()
+            .copied()
+            .find(|&number| number >= self.next.segment);
         // Numbers below those read mean that someone emptied the folder and it was begun anew.
         let next = next.unwrap_or(oldest);
         let removed = next.saturating_sub(self.next.segment);
@@ -177,7 +188,11 @@ impl Records {
     }
 
     fn removed(&self, segments: u64) -> Record {
-        let were = if segments == 1 { "segment was" } else { "segments were" };
+        let were = if segments == 1 {
+            "segment was"
+        } else {
+            "segments were"
+        };
         let text = format!("roadbed: {segments} {were} rotated away before they were read");
         Record {
             instance: self.instance.clone(),

@@ -29,7 +29,11 @@ fn number(name: &str) -> Option<u64> {
 
 /// Opens segment `number` to append to it, and creates it where needed.
 pub(super) fn append_to(folder: &Path, number: u64) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).mode(0o600).open(path(folder, number))
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path(folder, number))
 }
 
 /// Opens segment `number` to read; `None` if it does not exist.
@@ -77,7 +81,13 @@ mod tests {
     #[test]
     fn lists_its_own_files_in_order_and_no_other() {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["0000000010.log", "0000000009.log", "1.log", "x.log", "0000000001.txt"] {
+        for name in [
+            "0000000010.log",
+            "0000000009.log",
+            "1.log",
+            "x.log",
+            "0000000001.txt",
+        ] {
             std::fs::write(folder.path().join(name), "").unwrap();
         }
         assert_eq!(list(folder.path()).unwrap(), [9, 10]);

@@ -19,20 +19,30 @@ impl Timestamp {
 
     /// What the system's clock says; the epoch if that is set before it.
     pub fn now() -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         Self(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
     }
 
     /// Reads exactly what `Display` writes; `None` for anything else.
     pub fn parse(text: &[u8]) -> Option<Self> {
         let text: &[u8; Self::TEXT_BYTES] = text.try_into().ok()?;
-        let marks = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':'), (19, b'.')];
+        let marks = [
+            (4, b'-'),
+            (7, b'-'),
+            (10, b'T'),
+            (13, b':'),
+            (16, b':'),
+            (19, b'.'),
+        ];
         if marks.iter().any(|&(place, mark)| text[place] != mark) || text[29] != b'Z' {
             return None;
         }
         let number = |from: usize, to: usize| {
             text[from..to].iter().try_fold(0u64, |value, byte| {
-                byte.is_ascii_digit().then(|| value * 10 + u64::from(byte - b'0'))
+                byte.is_ascii_digit()
+                    .then(|| value * 10 + u64::from(byte - b'0'))
             })
         };
         let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
@@ -49,7 +59,10 @@ impl Timestamp {
         let months: u64 = (1..month).map(|month| days_in_month(year, month)).sum();
         let days = days_before_year(year) + months + day - 1;
         let seconds = days * DAY + hour * 3600 + minute * 60 + second;
-        seconds.checked_mul(NANOS)?.checked_add(number(20, 29)?).map(Self)
+        seconds
+            .checked_mul(NANOS)?
+            .checked_add(number(20, 29)?)
+            .map(Self)
     }
 }
 

@@ -79,7 +79,9 @@ impl Watch {
             changes.folders = true;
             changes.everywhere = true;
         }
-        let Some(inotify) = &self.inotify else { return Ok(changes) };
+        let Some(inotify) = &self.inotify else {
+            return Ok(changes);
+        };
         let mut buffer = [MaybeUninit::uninit(); 4096];
         let mut reader = inotify::Reader::new(inotify, &mut buffer);
         loop {

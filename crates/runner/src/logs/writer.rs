@@ -31,7 +31,10 @@ pub struct LogLimits {
 impl Default for LogLimits {
     /// 8 segments of 4 MiB.
     fn default() -> Self {
-        Self { segment_bytes: 4 * 1024 * 1024, segments: 8 }
+        Self {
+            segment_bytes: 4 * 1024 * 1024,
+            segments: 8,
+        }
     }
 }
 
@@ -78,12 +81,18 @@ impl LogWriter {
     /// # Errors
     /// The folder cannot be created or read. Full disks are no error here.
     pub fn open(folder: &Path, limits: LogLimits) -> io::Result<Self> {
-        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)?;
         let numbers = segments::list(folder)?;
         let segment = numbers.last().copied().unwrap_or(1);
         let mut writer = Self {
             folder: folder.to_owned(),
-            limits: LogLimits { segments: limits.segments.max(2), ..limits },
+            limits: LogLimits {
+                segments: limits.segments.max(2),
+                ..limits
+            },
             file: None,
             segment,
             length: segments::length(folder, segment)?.unwrap_or(0),
@@ -118,7 +127,9 @@ impl LogWriter {
                 self.record(stream, &bytes[..room], true);
                 bytes = &bytes[room..];
             } else {
-                self.unfinished[stream as usize].text.extend_from_slice(bytes);
+                self.unfinished[stream as usize]
+                    .text
+                    .extend_from_slice(bytes);
                 break;
             }
         }
@@ -146,7 +157,9 @@ impl LogWriter {
     /// Reads the clock, and tries again what the disk refused before.
     fn begin(&mut self) {
         self.clock = self.clock.max(Timestamp::now());
-        let Some(refused) = self.refused.take() else { return };
+        let Some(refused) = self.refused.take() else {
+            return;
+        };
         let outcome = self.flush().and_then(|()| match refused.lines {
             0 => Ok(()),
             lines => {
@@ -156,7 +169,10 @@ impl LogWriter {
             }
         });
         if let Err(error) = outcome {
-            self.refused = Some(Refused { lines: refused.lines, reason: reason(&error) });
+            self.refused = Some(Refused {
+                lines: refused.lines,
+                reason: reason(&error),
+            });
         }
     }
 
@@ -164,7 +180,10 @@ impl LogWriter {
         if self.refused.is_none()
             && let Err(error) = self.flush()
         {
-            self.refused = Some(Refused { lines: 0, reason: reason(&error) });
+            self.refused = Some(Refused {
+                lines: 0,
+                reason: reason(&error),
+            });
         }
     }
 
@@ -175,7 +194,10 @@ impl LogWriter {
         if self.refused.is_none()
             && let Err(error) = self.append(stream, (&line.text, piece), partial)
         {
-            self.refused = Some(Refused { lines: 0, reason: reason(&error) });
+            self.refused = Some(Refused {
+                lines: 0,
+                reason: reason(&error),
+            });
         }
         if let Some(refused) = &mut self.refused
             && !line.lost
@@ -256,7 +278,10 @@ struct End {
 impl End {
     fn of_segment(folder: &Path, number: u64) -> io::Result<Self> {
         let Some(file) = segments::open(folder, number)? else {
-            return Ok(Self { torn: false, time: None });
+            return Ok(Self {
+                torn: false,
+                time: None,
+            });
         };
         // Room for a torn line and a whole one before it, each as long as can be.
         let mut bytes = vec![0; 2 * LONGEST_LINE];
