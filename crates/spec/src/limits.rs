@@ -1,0 +1,66 @@
+//! Every bound and default of the file, in one place. `docs/spec.md` repeats them for readers.
+
+use std::time::Duration;
+
+/// The least and the most that a key takes, and what stands when it is absent.
+pub(crate) struct Bounds<T> {
+    pub(crate) least: T,
+    pub(crate) most: T,
+    pub(crate) usual: T,
+}
+
+const fn millis(least: u64, most: u64, usual: u64) -> Bounds<Duration> {
+    Bounds {
+        least: Duration::from_millis(least),
+        most: Duration::from_millis(most),
+        usual: Duration::from_millis(usual),
+    }
+}
+
+const SECOND: u64 = 1_000;
+const MINUTE: u64 = 60 * SECOND;
+const HOUR: u64 = 60 * MINUTE;
+
+/// The largest file that is read, in bytes.
+pub(crate) const MOST_BYTES: u64 = 1024 * 1024;
+/// How many problems are reported in one run.
+pub(crate) const MOST_PROBLEMS: usize = 100;
+/// How many services one app may have.
+pub(crate) const MOST_SERVICES: usize = 1_000;
+/// The longest path of a health probe, in bytes.
+pub(crate) const LONGEST_PROBE_PATH: usize = 1_024;
+
+/// `replicas`
+pub(crate) const REPLICAS: Bounds<u16> = Bounds {
+    least: 1,
+    most: 100,
+    usual: 1,
+};
+/// `timeout` of a service
+pub(crate) const TIMEOUT: Bounds<Duration> = millis(10, HOUR, 30 * SECOND);
+/// `drain`
+pub(crate) const DRAIN: Bounds<Duration> = millis(0, HOUR, 30 * SECOND);
+/// `health.interval`
+pub(crate) const HEALTH_INTERVAL: Bounds<Duration> = millis(100, HOUR, 5 * SECOND);
+/// `health.timeout`
+pub(crate) const HEALTH_TIMEOUT: Bounds<Duration> = millis(10, 5 * MINUTE, 2 * SECOND);
+/// `health.failures`
+pub(crate) const HEALTH_FAILURES: Bounds<u16> = Bounds {
+    least: 1,
+    most: 100,
+    usual: 3,
+};
+/// `health.deadline`
+pub(crate) const HEALTH_DEADLINE: Bounds<Duration> = millis(SECOND, HOUR, 30 * SECOND);
+
+/// The protocols of this version, the default first.
+pub(crate) const PROTOCOLS: [&str; 2] = ["http", "tcp"];
+
+/// The rule of `model::names` for editors; `validate` asks the model itself.
+pub(crate) const NAME_PATTERN: &str = "^[a-z]([a-z0-9-]*[a-z0-9])?$";
+/// The longest name, for editors.
+pub(crate) const LONGEST_NAME: usize = model::names::LONGEST_NAME;
+/// The rule for names of environment variables.
+pub(crate) const VARIABLE_PATTERN: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
+/// The rule of `duration::parse`, for editors.
+pub(crate) const DURATION_PATTERN: &str = "^(?=[0-9])([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$";

@@ -1,0 +1,190 @@
+//! Reading an app from disk, with the checks that need the disk.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use model::App;
+
+use crate::findings::{Findings, quoted};
+use crate::limits::MOST_BYTES;
+use crate::problem::Problems;
+use crate::validate::Valid;
+
+/// The name of the file that makes a folder an app.
+pub const FILE_NAME: &str = "roadbed.toml";
+
+/// An app that was read from disk.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The app.
+    pub app: App,
+    /// The app's folder, absolute and canonical.
+    pub folder: PathBuf,
+    /// The file that declares it, in that folder.
+    pub file: PathBuf,
+    /// The file's text.
+    pub source: String,
+}
+
+/// Why no app was read.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// There is no file.
+    #[error(
+        "there is no {}\n\
+         hint: name the folder of an app, or its roadbed.toml", path.display()
+    )]
+    Missing {
+        /// The file that was looked for.
+        path: PathBuf,
+    },
+    /// There is something, but it could not be read.
+    #[error("cannot read {}: {error}\nhint: check the permissions of the file and the folders above it", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's answer.
+        error: io::Error,
+    },
+    /// It is not a regular file.
+    #[error("{} is not a regular file\nhint: name the folder of an app, or its roadbed.toml", path.display())]
+    NotAFile {
+        /// What was named.
+        path: PathBuf,
+    },
+    /// It is too large to be meant.
+    #[error(
+        "{} is larger than {} KiB, the most that is read\n\
+         hint: is this the right file?", path.display(), MOST_BYTES / 1024
+    )]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is not text.
+    #[error("{}:{line}: not UTF-8 text, which TOML has to be\nhint: save the file as UTF-8", path.display())]
+    NotText {
+        /// The file.
+        path: PathBuf,
+        /// The first line that is not text, counted from 1.
+        line: usize,
+    },
+    /// It was read, and something in it is wrong.
+    #[error(transparent)]
+    Invalid(#[from] Problems),
+}
+
+/// Reads the app at `path`: its folder, or its file whatever its name.
+///
+/// # Errors
+///
+/// Where the file cannot be read, or for everything that is wrong in it.
+pub fn load(path: &Path) -> Result<Loaded, LoadError> {
+    let named = if path.is_dir() {
+        path.join(FILE_NAME)
+    } else {
+        path.to_owned()
+    };
+    let unreadable = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => LoadError::Missing {
+            path: named.clone(),
+        },
+        _ => LoadError::Unreadable {
+            path: named.clone(),
+            error,
+        },
+    };
+    let source = read(&named, &unreadable)?;
+    // The folder is where the file was named, not where a link may lead.
+    let parent = match named.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let folder = fs::canonicalize(parent).map_err(&unreadable)?;
+    let file = folder.join(named.file_name().unwrap_or_default());
+
+    let shown = named.display().to_string();
+    let Valid { app, programs } = crate::read(&shown, &source)?;
+    let mut findings = Findings::default();
+    let builds = app.services.values().any(|service| service.build.is_some());
+    for (name, span) in programs {
+        if let Some((message, hint)) =
+            program_problem(&folder, app.services[&name].run.words(), builds)
+        {
+            findings.add(span, message).hint(hint);
+        }
+    }
+    if !findings.is_empty() {
+        return Err(Problems::new(&shown, &source, findings).into());
+    }
+    Ok(Loaded {
+        app,
+        folder,
+        file,
+        source,
+    })
+}
+
+fn read(path: &Path, unreadable: &dyn Fn(io::Error) -> LoadError) -> Result<String, LoadError> {
+    // Asked before opening: to open a pipe would wait for whoever writes into it.
+    if !fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(LoadError::NotAFile {
+            path: path.to_owned(),
+        });
+    }
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(unreadable)?;
+    file.take(MOST_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(LoadError::TooLarge {
+            path: path.to_owned(),
+        });
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let good = error.utf8_error().valid_up_to();
+        let line = error.as_bytes()[..good]
+            .iter()
+            .filter(|&&b| b == b'\n')
+            .count()
+            + 1;
+        LoadError::NotText {
+            path: path.to_owned(),
+            line,
+        }
+    })
+}
+
+/// What the disk says against the program of a command, with a hint. A program that a `build` may
+/// yet make can be absent, whichever service has the `build`.
+fn program_problem(folder: &Path, words: &[String], builds: bool) -> Option<(String, String)> {
+    let program = words.first()?.as_str();
+    let is_path = program.contains('/') || program == ".";
+    if !is_path || program.contains('$') {
+        return None; // looked up on PATH, or known only when an instance starts
+    }
+    let shown = quoted(program);
+    match fs::metadata(folder.join(program)) {
+        Ok(found) if found.is_dir() => Some((
+            format!("{shown} is a folder"),
+            "name a program in it".into(),
+        )),
+        Ok(found) if !builds && found.permissions().mode() & 0o111 == 0 => {
+            let hint = format!("run: chmod +x {program}");
+            Some((format!("{shown} is not executable"), hint))
+        }
+        Ok(_) => None,
+        Err(_) if builds => None,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let hint = "build it first, or say how with `build`".into();
+            Some((format!("there is no {shown} in {}", folder.display()), hint))
+        }
+        Err(error) => {
+            let hint = "check the permissions of the folders above it".into();
+            Some((format!("{shown} cannot be looked at: {error}"), hint))
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Single values: numbers and durations within their bounds, lists without repetition.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use toml::Spanned;
+
+use crate::app_file::DurationText;
+use crate::duration::{self, BadDuration};
+use crate::findings::{Findings, quoted};
+use crate::limits::Bounds;
+use crate::written::Written;
+
+/// The number under `key`, or the usual one.
+pub(super) fn number(
+    key: &str,
+    written: Written<i64>,
+    bounds: &Bounds<u16>,
+    findings: &mut Findings,
+) -> u16 {
+    let Some(value) = findings.value(key, written) else {
+        return bounds.usual;
+    };
+    let allowed = |number: &u16| (bounds.least..=bounds.most).contains(number);
+    match u16::try_from(*value.get_ref()).ok().filter(allowed) {
+        Some(number) => number,
+        None => {
+            let message = format!(
+                "`{key}` takes a whole number from {} to {}, not {}",
+                bounds.least,
+                bounds.most,
+                value.get_ref()
+            );
+            findings.add(value.span(), message);
+            bounds.usual
+        }
+    }
+}
+
+/// The duration under `key` with its place, where there is a valid one.
+pub(super) fn duration(
+    key: &str,
+    written: Written<DurationText>,
+    bounds: &Bounds<Duration>,
+    findings: &mut Findings,
+) -> Option<Spanned<Duration>> {
+    let value = findings.value(key, written)?;
+    let text = value.get_ref().0.as_str();
+    let range = format!(
+        "{} to {}",
+        duration::text(bounds.least),
+        duration::text(bounds.most)
+    );
+    match duration::parse(text) {
+        Ok(duration) if (bounds.least..=bounds.most).contains(&duration) => {
+            return Some(Spanned::new(value.span(), duration));
+        }
+        Ok(_) => {
+            let message = format!(
+                "`{key}` takes a duration from {range}, not {}",
+                quoted(text)
+            );
+            findings.add(value.span(), message);
+        }
+        Err(error) => {
+            let message = format!("{} is no duration for `{key}`: {error}", quoted(text));
+            let hint = match error {
+                BadDuration::NoUnit => format!("write \"{text}s\" for seconds"),
+                BadDuration::Shape => "write it as \"250ms\", \"2s\" or \"1m30s\"".to_owned(),
+                BadDuration::Overflow => format!("`{key}` takes {range}"),
+            };
+            findings.add(value.span(), message).hint(hint);
+        }
+    }
+    None
+}
+
+/// The strings of the list under `key`, each once; a repetition is reported.
+pub(super) fn distinct(
+    key: &str,
+    written: Written<Vec<Written<String>>>,
+    findings: &mut Findings,
+) -> Vec<Spanned<String>> {
+    let Some(list) = findings.value(key, written) else {
+        return Vec::new();
+    };
+    let mut seen = BTreeMap::new();
+    for item in list.into_inner() {
+        if findings.is_full() {
+            break;
+        }
+        let Some(item) = findings.item(key, item) else {
+            continue;
+        };
+        let (span, text) = (item.span(), item.into_inner());
+        if seen.contains_key(&text) {
+            let message = format!("{} is in `{key}` twice", quoted(&text));
+            findings
+                .add(span, message)
+                .hint("remove one of the two".to_owned());
+        } else {
+            seen.insert(text, span);
+        }
+    }
+    seen.into_iter()
+        .map(|(text, span)| Spanned::new(span, text))
+        .collect()
+}
