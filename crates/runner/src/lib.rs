@@ -3,4 +3,20 @@
 //!
 //! Nothing here decides: what to start, when to try again and when to stop is the caller's.
 
+pub mod backoff;
+pub mod expand;
+mod folder;
 pub mod logs;
+mod machine;
+pub mod probe;
+mod processes;
+mod program;
+pub mod shim;
+mod unit;
+
+pub use folder::Restart;
+pub use processes::{
+    AdoptError, Adopted, Launch, MARK_VARIABLE, Process, Processes, Swept, UNIT_VARIABLE,
+};
+pub use program::{LaunchError, Program};
+pub use unit::{BadUnitName, UnitName};

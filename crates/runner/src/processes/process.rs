@@ -1,0 +1,151 @@
+//! A unit that runs, as the server holds it.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{Exit, ExitCause};
+use rustix::process::Signal;
+use tokio::io::unix::AsyncFd;
+
+use crate::folder::UnitFolder;
+use crate::machine::{self, Identity, now};
+use crate::processes::{Inner, blocking, leftovers};
+use crate::unit::{Start, UnitName};
+
+/// A unit that runs under its shim. Dropping this changes nothing about the unit.
+#[derive(Debug)]
+pub struct Process {
+    start: Start,
+    shim: Identity,
+    /// The shim; `None` if it had ended before it could be opened.
+    handle: Option<AsyncFd<OwnedFd>>,
+    inner: Arc<Inner>,
+}
+
+impl Process {
+    /// Holds the shim that recorded itself as `shim`.
+    pub(super) fn open(inner: Arc<Inner>, start: Start, shim: Identity) -> io::Result<Self> {
+        let handle = shim.open()?.map(machine::awaitable).transpose()?;
+        Ok(Self {
+            start,
+            shim,
+            handle,
+            inner,
+        })
+    }
+
+    /// The unit that this is a process of.
+    pub fn unit(&self) -> &UnitName {
+        &self.start.unit
+    }
+
+    /// Which start of the unit this is.
+    pub fn attempt(&self) -> u32 {
+        self.start.attempt
+    }
+
+    /// The process id of the shim, as long as that lives.
+    pub fn shim_pid(&self) -> Option<u32> {
+        (Identity::of(self.shim.pid).ok()? == Some(self.shim)).then_some(self.shim.pid)
+    }
+
+    /// The process id of the program itself, as long as that lives. It changes when the shim
+    /// starts the program again ([`crate::Restart::Always`]).
+    pub fn child_pid(&self) -> Option<u32> {
+        let child = self.folder().running().ok()??.child;
+        (Identity::of(child.pid).ok()? == Some(child)).then_some(child.pid)
+    }
+
+    /// Asks the program to end: SIGTERM to its process group, and SIGKILL to all that is left of
+    /// it when the launch's `stop_limit` has passed.
+    pub fn stop(&self) -> io::Result<()> {
+        self.signal(Signal::TERM)
+    }
+
+    /// Ends the program and all that it started at once.
+    pub fn kill(&self) -> io::Result<()> {
+        self.signal(Signal::USR1)
+    }
+
+    fn signal(&self, signal: Signal) -> io::Result<()> {
+        match &self.handle {
+            Some(handle) => machine::signal(handle.get_ref(), signal),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until the program and all that it started are gone, and says how it ended. May be
+    /// dropped and called again at any time.
+    pub async fn exited(&self) -> Exit {
+        match self.wait().await {
+            Ok(exit) => exit,
+            Err(error) => Exit {
+                cause: ExitCause::Lost,
+                at: now(),
+                last_lines: vec![format!("roadbed: how it ended cannot be told: {error}")],
+            },
+        }
+    }
+
+    async fn wait(&self) -> io::Result<Exit> {
+        if let Some(handle) = &self.handle {
+            // A process's handle is readable once it has ended, and stays so.
+            let mut guard = handle.readable().await?;
+            guard.retain_ready();
+            machine::reap(handle.get_ref());
+        }
+        let (inner, start) = (self.inner.clone(), self.start.clone());
+        let concluded = blocking(move || conclude(&inner, &start)).await?;
+        Ok(concluded.exit)
+    }
+
+    fn folder(&self) -> UnitFolder {
+        self.inner.folder(&self.start)
+    }
+}
+
+/// How a start ended.
+pub(super) struct Concluded {
+    pub(super) exit: Exit,
+    /// Whether the shim recorded it, rather than being lost itself.
+    pub(super) recorded: bool,
+}
+
+/// Says how a start ended whose shim is gone. Where the shim was lost before it could tell, ends
+/// what it left behind, and records the loss.
+pub(super) fn conclude(inner: &Inner, start: &Start) -> io::Result<Concluded> {
+    let folder = inner.folder(start);
+    if let Some(exit) = folder.exit()? {
+        let recorded = exit.cause != ExitCause::Lost;
+        return Ok(Concluded { exit, recorded });
+    }
+    let running = folder.running()?;
+    leftovers::kill_all(|| leftovers::of_start(&inner.home, start, running.as_ref()))?;
+    let mut last_lines = match folder.launch()? {
+        Some(launch) => crate::logs::last_lines(&launch.logs, Exit::MOST_LINES)
+            .unwrap_or_else(|error| vec![format!("roadbed: its log cannot be read: {error}")]),
+        None => Vec::new(),
+    };
+    let shim_log = folder.shim_log();
+    if !shim_log.is_empty() {
+        last_lines.push(format!("roadbed: its shim failed: {shim_log}"));
+        let surplus = last_lines.len().saturating_sub(Exit::MOST_LINES);
+        last_lines.drain(..surplus);
+    }
+    let exit = Exit {
+        cause: ExitCause::Lost,
+        at: now(),
+        last_lines,
+    };
+    folder.write_exit(&exit)?;
+    Ok(Concluded {
+        exit,
+        recorded: false,
+    })
+}
+
+/// How long a shim may take from its start to a record of what became of it. It is some
+/// milliseconds; a machine that swaps or starts hundreds of units may take long.
+pub(super) const LONGEST_START: Duration = Duration::from_secs(30);

@@ -1,0 +1,45 @@
+//! How soon a shim starts its program again by itself.
+
+use std::time::Duration;
+
+const FIRST: Duration = Duration::from_millis(10);
+const LONGEST: Duration = Duration::from_secs(5);
+/// A program that lived so long did not die of its start.
+const LONG_ENOUGH: Duration = Duration::from_secs(10);
+
+/// The delays of one program's restarts.
+#[derive(Debug, Default)]
+pub(super) struct Delays {
+    last: Option<Duration>,
+}
+
+impl Delays {
+    /// The delay after a program that lived for `age`.
+    pub(super) fn next(&mut self, age: Duration) -> Duration {
+        let delay = match self.last {
+            Some(last) if age < LONG_ENOUGH => (last * 2).min(LONGEST),
+            _ => FIRST,
+        };
+        self.last = Some(delay);
+        delay
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delay_doubles_while_the_program_dies_young() {
+        let mut delays = Delays::default();
+        let young: Vec<u128> = (0..11)
+            .map(|_| delays.next(Duration::ZERO).as_millis())
+            .collect();
+        assert_eq!(
+            young,
+            [10, 20, 40, 80, 160, 320, 640, 1280, 2560, 5000, 5000]
+        );
+        assert_eq!(delays.next(LONG_ENOUGH), FIRST);
+        assert_eq!(delays.next(Duration::ZERO), 2 * FIRST);
+    }
+}
