@@ -185,8 +185,12 @@ impl Described for DurationText {
     const DESCRIPTION: &'static str = "a duration in quotation marks, such as \"30s\"";
 }
 
+impl Described for Table<Service> {
+    const DESCRIPTION: &'static str = "a table for each service, such as [services.web]";
+}
+
 impl Described for Service {
-    const DESCRIPTION: &'static str = "a table";
+    const DESCRIPTION: &'static str = "a table such as { run = \"./web\" }";
 }
 
 impl Described for Expose {

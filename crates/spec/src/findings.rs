@@ -24,6 +24,8 @@ pub(crate) struct Finding {
     pub(crate) span: Range<usize>,
     pub(crate) message: String,
     pub(crate) hint: Option<String>,
+    /// Whether the text here could not even be read.
+    pub(crate) is_syntax: bool,
 }
 
 impl Finding {
@@ -40,6 +42,7 @@ impl Findings {
             span,
             message: message.into(),
             hint: None,
+            is_syntax: false,
         });
         let last = self.found.len() - 1;
         &mut self.found[last]
@@ -61,10 +64,10 @@ impl Findings {
     /// Notes that the syntax is broken.
     pub(crate) fn add_syntax(&mut self, span: Range<usize>, message: impl Into<String>) {
         self.incomplete = true;
-        self.add(span, message);
+        self.add(span, message).is_syntax = true;
     }
 
-    /// The value, where there is one; one of the wrong type is noted as a problem of `key`.
+    /// The value, where there is one. One of the wrong type is noted as a problem of `key`.
     pub(crate) fn value<T: Described>(
         &mut self,
         key: &str,
@@ -101,16 +104,18 @@ impl Findings {
         self.found.len() >= MOST_PROBLEMS
     }
 
+    /// Whether the syntax is broken.
+    pub(crate) fn is_incomplete(&self) -> bool {
+        self.incomplete
+    }
+
     /// Whether nothing is wrong.
     pub(crate) fn is_empty(&self) -> bool {
         self.found.is_empty()
     }
 
-    /// The problems in the order of their places.
-    pub(crate) fn into_sorted(mut self) -> Vec<Finding> {
-        self.found
-            .sort_by_key(|finding| (finding.span.start, finding.span.end));
-        self.found.truncate(MOST_PROBLEMS);
+    /// What was found, in no certain order.
+    pub(crate) fn into_found(self) -> Vec<Finding> {
         self.found
     }
 }

@@ -17,6 +17,9 @@ const LATER: [(&str, &str); 5] = [
     ("retries", "remove it: a failed connection is retried once"),
 ];
 
+/// What messages call the outermost table.
+const FILE: &str = "the file";
+
 /// The keys of one kind of table.
 struct Known {
     keys: Vec<String>,
@@ -49,7 +52,8 @@ impl Known {
         if self.keys.iter().any(|known| known == name) {
             return true;
         }
-        if findings.is_full() {
+        // A table header that could not be read leaves its keys to the file itself.
+        if findings.is_full() || (place == FILE && findings.is_incomplete()) {
             return false;
         }
         if let Some((_, advice)) = self.later.iter().find(|(later, _)| *later == name) {
@@ -73,7 +77,7 @@ impl Known {
 
 /// Reports the unknown keys of the whole file and takes them out.
 pub(crate) fn keep_known(file: &mut DeTable<'_>, findings: &mut Findings) {
-    Known::of::<AppFile>().keep(file, "the file", findings);
+    Known::of::<AppFile>().keep(file, FILE, findings);
     let service = Known {
         later: &LATER,
         ..Known::of::<Service>()

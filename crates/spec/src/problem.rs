@@ -1,5 +1,6 @@
 //! What is wrong with a file, for a person and for a program.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
@@ -49,8 +50,24 @@ impl Problems {
     /// Makes a report of `findings`, of which there is at least one.
     pub(crate) fn new(file: &str, source: &str, findings: Findings) -> Self {
         let more = findings.is_full();
-        let problems = findings
-            .into_sorted()
+        let mut found = findings.into_found();
+        found.sort_by_key(|finding| (finding.span.start, finding.span.end));
+        // Where the syntax of a line is broken, the parser stumbles on and what it makes of the
+        // line is a guess: the first error says all that is known, the others are left out.
+        let mut broken = BTreeMap::new();
+        for finding in found.iter().filter(|finding| finding.is_syntax) {
+            broken
+                .entry(line(source, finding.span.start))
+                .or_insert(finding.span.clone());
+        }
+        found.retain(
+            |finding| match broken.get(&line(source, finding.span.start)) {
+                Some(first) => finding.is_syntax && finding.span == *first,
+                None => true,
+            },
+        );
+        found.truncate(MOST_PROBLEMS);
+        let problems = found
             .into_iter()
             .map(|finding| problem(source, finding))
             .collect();
@@ -92,8 +109,8 @@ impl Problems {
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.problems.len() {
-            _ if self.more => write!(f, "{MOST_PROBLEMS} problems in {}, perhaps more", self.file),
             1 => write!(f, "1 problem in {}", self.file),
+            count if self.more => write!(f, "{count} problems in {}, perhaps more", self.file),
             count => write!(f, "{count} problems in {}", self.file),
         }
     }
@@ -108,17 +125,24 @@ fn problem(source: &str, finding: Finding) -> Problem {
         .map_or(0, |newline| newline + 1);
     Problem {
         message: finding.message,
-        line: source[..line_start].matches('\n').count() + 1,
+        line: line(source, span.start),
         column: source[line_start..span.start].chars().count() + 1,
         hint: finding.hint,
         span,
     }
 }
 
+/// The line, counted from 1, of the byte at `offset`.
+fn line(source: &str, offset: usize) -> usize {
+    let before = &source.as_bytes()[..offset.min(source.len())];
+    before.iter().filter(|&&byte| byte == b'\n').count() + 1
+}
+
 /// Cuts `span` to whole characters of one line: a table or list of many lines is recognized by
-/// its first.
+/// its first. What is at the end of the file is shown after its last text, not below it.
 fn on_one_line(source: &str, span: Range<usize>) -> Range<usize> {
-    let start = source.floor_char_boundary(span.start.min(source.len()));
+    let last = source.trim_end_matches(['\n', '\r']).len();
+    let start = source.floor_char_boundary(span.start.min(last));
     let end = source.ceil_char_boundary(span.end.clamp(start, source.len()));
     let line = source[start..end]
         .split(['\n', '\r'])

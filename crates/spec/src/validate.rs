@@ -48,7 +48,7 @@ pub(crate) fn app(file: AppFile, source: &str, findings: &mut Findings) -> Optio
         }
         let place = name.span();
         let valid_name = service_name(&name, findings);
-        let key = format!("services.{}", name.get_ref());
+        let key = format!("services.{}", quoted(name.get_ref()));
         let Some(written) = findings.value(&key, written) else {
             continue;
         };

@@ -93,18 +93,14 @@ impl Described for String {
     const DESCRIPTION: &'static str = "a string";
 }
 
-impl Described for i64 {
-    const DESCRIPTION: &'static str = "a whole number";
-}
-
 impl Described for bool {
     const DESCRIPTION: &'static str = "`true` or `false`, without quotation marks";
 }
 
-impl<T> Described for Vec<T> {
+impl Described for Vec<Written<String>> {
     const DESCRIPTION: &'static str = "a list of strings";
 }
 
-impl<T> Described for Table<T> {
-    const DESCRIPTION: &'static str = "a table";
+impl Described for Table<String> {
+    const DESCRIPTION: &'static str = "a table of strings, such as { LOG = \"info\" }";
 }

@@ -26,24 +26,35 @@ impl Injected {
         volumes: &[Spanned<VolumeName>],
         findings: &mut Findings,
     ) -> Self {
-        let uses = uses.iter().flat_map(|service| {
+        let uses = uses.iter().map(|service| {
             let prefix = service.get_ref().environment_prefix();
             let origin = format!("the address of service \"{}\"", service.get_ref());
-            ["URL", "ADDR"].map(|kind| (service.span(), format!("{prefix}_{kind}"), origin.clone()))
+            (
+                service.span(),
+                origin,
+                vec![format!("{prefix}_URL"), format!("{prefix}_ADDR")],
+            )
         });
         let volumes = volumes.iter().map(|volume| {
             let prefix = volume.get_ref().environment_prefix();
             let origin = format!("the folder of volume \"{}\"", volume.get_ref());
-            (volume.span(), format!("{prefix}_DIR"), origin)
+            (volume.span(), origin, vec![format!("{prefix}_DIR")])
         });
         let mut injected = BTreeMap::from([("PORT".into(), "the port to listen on".into())]);
-        for (span, variable, origin) in uses.chain(volumes) {
-            if variable.starts_with(RESERVED_PREFIX) {
-                let message = format!("`{variable}` for {origin} would take a reserved name");
-                let hint = format!("Roadbed keeps `{RESERVED_PREFIX}…` for itself: rename it");
+        for (span, origin, variables) in uses.chain(volumes) {
+            if let Some(reserved) = variables
+                .iter()
+                .find(|name| name.starts_with(RESERVED_PREFIX))
+            {
+                let message = format!("{origin} would be `{reserved}`, which is reserved");
+                let hint = format!("rename it: Roadbed keeps `{RESERVED_PREFIX}…` for itself");
                 findings.add(span, message).hint(hint);
             }
-            injected.insert(variable, origin);
+            injected.extend(
+                variables
+                    .into_iter()
+                    .map(|variable| (variable, origin.clone())),
+            );
         }
         Self(injected)
     }

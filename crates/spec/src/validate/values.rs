@@ -18,20 +18,20 @@ pub(super) fn number(
     bounds: &Bounds<u16>,
     findings: &mut Findings,
 ) -> u16 {
-    let Some(value) = findings.value(key, written) else {
-        return bounds.usual;
+    let (span, found) = match written {
+        Written::Absent => return bounds.usual,
+        // Also a whole number that is too large to be read.
+        Written::WrongType(span) => (span, None),
+        Written::Value(value) => (value.span(), u16::try_from(value.into_inner()).ok()),
     };
-    let allowed = |number: &u16| (bounds.least..=bounds.most).contains(number);
-    match u16::try_from(*value.get_ref()).ok().filter(allowed) {
+    match found.filter(|found| (bounds.least..=bounds.most).contains(found)) {
         Some(number) => number,
         None => {
-            let message = format!(
-                "`{key}` takes a whole number from {} to {}, not {}",
-                bounds.least,
-                bounds.most,
-                value.get_ref()
+            let (least, most) = (bounds.least, bounds.most);
+            findings.add(
+                span,
+                format!("`{key}` takes a whole number from {least} to {most}"),
             );
-            findings.add(value.span(), message);
             bounds.usual
         }
     }
