@@ -20,13 +20,14 @@ pub(crate) struct AppFile {
     #[schemars(length(min = 1, max = limits::LONGEST_NAME), pattern(limits::NAME_PATTERN))]
     pub(crate) app: Written<String>,
     /// The services of the app, each under its name.
-    #[schemars(
-        length(min = 1, max = limits::MOST_SERVICES),
-        extend("propertyNames" = {
+    #[schemars(extend(
+        "minProperties" = 1,
+        "maxProperties" = limits::MOST_SERVICES,
+        "propertyNames" = {
             "pattern": limits::NAME_PATTERN,
             "maxLength": limits::LONGEST_NAME,
-        })
-    )]
+        }
+    ))]
     pub(crate) services: Written<Table<Service>>,
 }
 
