@@ -286,12 +286,17 @@ async fn on_a_small_disk() {
         let listing = store.list("").await.unwrap();
         listing.entries.into_iter().map(|entry| entry.key).collect()
     };
-    // Everything is still there to read, nothing of the refused write is, leases live on, and a
-    // watch that was current goes on.
+    // Everything is still there to read, nothing of the refused write is, and leases live on.
     assert_eq!(keys(&store).await, written);
     assert_eq!(store.renew(&held).await.unwrap(), Renewed::Held);
     let revision = store.list("").await.unwrap().revision;
     let mut watch = store.watch("", revision).await.unwrap();
+    // A write that is small enough still succeeds, and a watch that was current hears of it.
+    put(&store, "small", vec![1]).await.unwrap();
+    written.push("small".to_owned());
+    written.sort();
+    assert_eq!(watch.next().await.unwrap().events[0].key(), "small");
+    let revision = store.list("").await.unwrap().revision;
 
     // A full disk does not keep the store from being opened.
     let filler = disk.join("filler");
@@ -304,6 +309,10 @@ async fn on_a_small_disk() {
         Err(StoreError::NoSpace { .. })
     ));
     assert_eq!(keys(&store).await, written);
+    drop(store);
+    let store = EmbeddedStore::open(&path).unwrap();
+    assert_eq!(keys(&store).await, written);
+    let mut watch = store.watch("", revision).await.unwrap();
 
     fs::remove_file(&ballast).unwrap();
     fs::remove_file(&filler).unwrap();

@@ -35,16 +35,15 @@ const CACHE: usize = 8 * 1024 * 1024;
 pub(super) struct DatabaseFile {
     path: PathBuf,
     opened: RwLock<Opened>,
-    /// Held locked for as long as this lives. It is not the database itself, so that the lock
-    /// survives closing and opening that, and covers its creation.
-    _lock: File,
 }
 
 struct Opened {
     database: Option<Database>,
     /// Counts the times it was opened, so that of several who want it anew only one does it.
     generation: u64,
-    closed: bool,
+    /// Keeps other processes out; gone once this is closed for good. It is not the database's own
+    /// lock, so that it is kept while that closes and opens again, and covers its creation.
+    lock: Option<File>,
 }
 
 impl DatabaseFile {
@@ -62,12 +61,11 @@ impl DatabaseFile {
         let opened = Opened {
             database: Some(database),
             generation: 0,
-            closed: false,
+            lock: Some(lock),
         };
         Ok(Self {
             path: path.to_owned(),
             opened: RwLock::new(opened),
-            _lock: lock,
         })
     }
 
@@ -101,7 +99,7 @@ impl DatabaseFile {
         work: &mut impl FnMut(&Database) -> Result<T, redb::Error>,
     ) -> Result<(Result<T, redb::Error>, u64), StoreError> {
         let opened = self.opened.read().unwrap_or_else(PoisonError::into_inner);
-        if opened.closed {
+        if opened.lock.is_none() {
             return Err(StoreError::Closed);
         }
         let result = match &opened.database {
@@ -113,7 +111,7 @@ impl DatabaseFile {
 
     fn reopen(&self, seen: u64) -> Result<(), StoreError> {
         let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
-        if opened.closed {
+        if opened.lock.is_none() {
             return Err(StoreError::Closed);
         }
         if opened.generation != seen {
@@ -129,8 +127,8 @@ impl DatabaseFile {
     /// Closes the database for good, once nobody uses it any more.
     pub(super) fn close(&self) {
         let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
-        opened.closed = true;
         opened.database = None;
+        opened.lock = None;
     }
 }
 
