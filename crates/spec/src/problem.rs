@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
-use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use serde::Serialize;
 
 use crate::findings::{Finding, Findings};
@@ -89,20 +89,31 @@ impl Problems {
         };
         let mut text = String::new();
         for problem in &self.problems {
-            let snippet = Snippet::source(self.source.as_str())
-                .path(self.file.as_str())
-                .annotation(AnnotationKind::Primary.span(problem.span.clone()));
-            let title = Level::ERROR.primary_title(problem.message.as_str());
-            let hint = problem
-                .hint
-                .as_deref()
-                .map(|hint| Level::HELP.with_name("hint").message(hint));
-            text.push_str(&renderer.render(&[title.element(snippet).elements(hint)]));
+            text.push_str(&renderer.render(&[self.report(problem)]));
             text.push_str("\n\n");
         }
         text.push_str(&self.to_string());
         text.push('\n');
         text
+    }
+
+    fn report<'a>(&'a self, problem: &'a Problem) -> Group<'a> {
+        let (excerpt, span, has_line_start) = excerpt(&self.source, &problem.span);
+        let snippet = Snippet::source(excerpt)
+            .line_start(problem.line)
+            .annotation(AnnotationKind::Primary.span(span));
+        let title = Level::ERROR.primary_title(problem.message.as_str());
+        // The renderer counts columns within the excerpt.
+        let located = if has_line_start {
+            title.element(snippet.path(self.file.as_str()))
+        } else {
+            let origin = Origin::path(self.file.as_str());
+            title
+                .element(origin.line(problem.line).char_column(problem.column))
+                .element(snippet)
+        };
+        let hint = problem.hint.as_deref();
+        located.elements(hint.map(|hint| Level::HELP.with_name("hint").message(hint)))
     }
 }
 
@@ -151,6 +162,20 @@ fn on_one_line(source: &str, span: Range<usize>) -> Range<usize> {
     start..start + line.len()
 }
 
+/// The part of the line around `span` that can matter, `span` within it, and whether it has the
+/// start of the line. A line can be as long as the file; what is far away is not worth laying out.
+fn excerpt<'a>(source: &'a str, span: &Range<usize>) -> (&'a str, Range<usize>, bool) {
+    const MARGIN: usize = 600; // in bytes, beyond the width at which the renderer cuts
+    let end = span.end.min(source.ceil_char_boundary(span.start + MARGIN));
+    let margin_start = source.floor_char_boundary(span.start.saturating_sub(MARGIN));
+    let newline = source[margin_start..span.start].rfind('\n');
+    let first = newline.map_or(margin_start, |newline| margin_start + newline + 1);
+    let after = &source[end..source.ceil_char_boundary(end + MARGIN)];
+    let last = end + after.find(['\n', '\r']).unwrap_or(after.len());
+    let whole = newline.is_some() || margin_start == 0;
+    (&source[first..last], span.start - first..end - first, whole)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,6 +219,23 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_very_long_line_is_cut_around_the_problem() {
+        let source = format!(
+            "a = 1\n{} WRONG {}",
+            "é".repeat(400_000),
+            "ü".repeat(400_000)
+        );
+        let at = source.find("WRONG").unwrap();
+        let text = problems(&source, at..at + 5).render(false);
+        assert!(text.contains("roadbed.toml:2:400002\n"), "{text}");
+        assert!(
+            text.contains("WRONG") && text.contains(" ^^^^^\n"),
+            "{text}"
+        );
+        assert!(text.len() < 1_000, "{text}");
     }
 
     #[test]

@@ -61,6 +61,22 @@ fn every_example_of_the_reference_does_what_it_shows() {
 }
 
 #[test]
+fn every_example_app_is_valid() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    let files = fs::read_dir(&folder)
+        .unwrap()
+        .map(|app| app.unwrap().path().join("roadbed.toml"));
+    let files: Vec<_> = files.filter(|file| file.exists()).collect();
+    assert!(!files.is_empty(), "no apps in {}", folder.display());
+    for file in files {
+        let source = fs::read_to_string(&file).unwrap();
+        if let Err(problems) = spec::parse(&file.display().to_string(), &source) {
+            panic!("{}", problems.render(false));
+        }
+    }
+}
+
+#[test]
 fn the_example_of_the_json_output_has_its_shape() {
     let page = read("spec.md");
     let (_, _, shown) = blocks(&page)

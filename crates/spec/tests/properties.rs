@@ -1,7 +1,7 @@
 //! What holds for any text, and for any app.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use model::{
     App, AppName, Command, Exposure, Health, Host, PathPrefix, Probe, Protocol, Service,
@@ -11,6 +11,7 @@ use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
+use proptest::test_runner::FileFailurePersistence;
 use toml::{Table, Value};
 
 const VALID: &str = include_str!("valid/everything.toml");
@@ -303,7 +304,18 @@ fn written(app: &App, as_line: bool) -> String {
     toml::to_string(&file).unwrap()
 }
 
+/// Failing cases are kept beside this file, to be tried first from then on.
+fn config() -> ProptestConfig {
+    let kept = FileFailurePersistence::WithSource("regressions");
+    ProptestConfig {
+        failure_persistence: Some(Box::new(kept)),
+        ..ProptestConfig::default()
+    }
+}
+
 proptest! {
+    #![proptest_config(config())]
+
     #[test]
     fn any_text_is_an_app_or_has_problems(text in any::<String>()) {
         check(&text);
@@ -370,6 +382,10 @@ fn limits_hold_and_cost_little() {
         format!("app = \"{}\"", "\\u0000".repeat(170_000)),
         "services.".to_owned() + &"x".repeat(1_000_000) + " = 1",
     ] {
+        let start = Instant::now();
         check(&text);
+        // Each takes about a second in a debug build, and would take minutes in quadratic time.
+        let beginning: String = text.chars().take(60).collect();
+        assert!(start.elapsed() < Duration::from_secs(30), "{beginning:?}");
     }
 }

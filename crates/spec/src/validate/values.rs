@@ -1,6 +1,7 @@
 //! Single values: numbers and durations within their bounds, lists without repetition.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use toml::Spanned;
@@ -92,14 +93,17 @@ pub(super) fn distinct(
         let Some(item) = findings.item(key, item) else {
             continue;
         };
-        let (span, text) = (item.span(), item.into_inner());
-        if seen.contains_key(&text) {
-            let message = format!("{} is in `{key}` twice", quoted(&text));
-            findings
-                .add(span, message)
-                .hint("remove one of the two".to_owned());
-        } else {
-            seen.insert(text, span);
+        let span = item.span();
+        match seen.entry(item.into_inner()) {
+            Entry::Vacant(entry) => {
+                entry.insert(span);
+            }
+            Entry::Occupied(entry) => {
+                let message = format!("{} is in `{key}` twice", quoted(entry.key()));
+                findings
+                    .add(span, message)
+                    .hint("remove one of the two".to_owned());
+            }
         }
     }
     seen.into_iter()
