@@ -1,0 +1,67 @@
+//! Runs every fuzz target for a while.
+//!
+//! Sanitizers need a nightly compiler and find little in code that forbids most of `unsafe`, so the
+//! targets run without them, on the compiler that builds everything else.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use crate::report::Report;
+use crate::workspace::{cargo, command, root};
+
+/// Runs each target in `fuzz/fuzz_targets` for so many seconds, from the inputs kept in
+/// `fuzz/corpus`. New ones go to `target/`.
+pub(crate) fn run(report: &mut Report, seconds: u32) -> Result<()> {
+    let targets = targets()?;
+    if targets.is_empty() {
+        return Ok(());
+    }
+    let tools = root().join("target/tools");
+    let program = tools.join("bin/cargo-fuzz");
+    if !program.exists() {
+        let mut install = cargo(root(), "install cargo-fuzz --locked --quiet --root");
+        install
+            .arg(&tools)
+            .env("CARGO_TARGET_DIR", tools.join("build"));
+        if !report.check("install cargo-fuzz", &mut install) {
+            report.leave_out("every fuzz target, since cargo-fuzz is not to be had".to_owned());
+            return Ok(());
+        }
+    }
+    for target in targets {
+        let found = root().join("target/fuzz-corpus").join(&target);
+        std::fs::create_dir_all(&found).with_context(|| format!("making {}", found.display()))?;
+        let words = format!("fuzz run --sanitizer none {target} --target-dir");
+        let mut run = command(root(), &program.to_string_lossy(), &words);
+        run.arg(root().join("target/fuzz")).arg(&found);
+        let kept = root().join("fuzz/corpus").join(&target);
+        if kept.exists() {
+            run.arg(kept);
+        }
+        run.args(["--", &format!("-max_total_time={seconds}"), "-timeout=10"]);
+        report.check(&format!("fuzz {target} for {seconds} s"), &mut run);
+    }
+    Ok(())
+}
+
+fn targets() -> Result<Vec<String>> {
+    let folder: PathBuf = root().join("fuzz/fuzz_targets");
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let mut targets = Vec::new();
+    for file in
+        std::fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))?
+    {
+        let path = file?.path();
+        if let (Some("rs"), Some(name)) = (
+            path.extension().and_then(|e| e.to_str()),
+            path.file_stem().and_then(|n| n.to_str()),
+        ) {
+            targets.push(name.to_owned());
+        }
+    }
+    targets.sort();
+    Ok(targets)
+}
