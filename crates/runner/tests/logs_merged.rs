@@ -117,6 +117,40 @@ fn the_tail_and_the_beginning_are_those_of_the_whole() {
 }
 
 #[test]
+fn thousands_of_instances_take_no_open_file_each() {
+    let home = tempfile::tempdir().unwrap();
+    for release in 0..2_000 {
+        segment(
+            home.path(),
+            &format!("shop.web.{release}.1"),
+            1,
+            &[release, 10_000 + release],
+        );
+    }
+    let open_files = || fs::read_dir("/proc/self/fd").unwrap().count();
+    let selection = Selection {
+        follow: true,
+        tail: Some(3_000),
+        since: None,
+    };
+    let mut merged = Merged::open(home.path(), &app(), None, selection).unwrap();
+    for place in 0..3_000 {
+        let record = merged.next(SOON).unwrap().unwrap();
+        assert_eq!(
+            record.at.0,
+            if place < 1_000 {
+                1_000 + place
+            } else {
+                9_000 + place
+            }
+        );
+        // Other tests of this process have theirs.
+        assert!(open_files() < 500);
+    }
+    assert_eq!(merged.next(Some(Duration::ZERO)).unwrap(), None);
+}
+
+#[test]
 fn a_tail_is_found_in_a_large_log() {
     let home = tempfile::tempdir().unwrap();
     for (instance, first) in [("shop.web.1.1", 0), ("shop.web.1.2", 1)] {

@@ -267,3 +267,31 @@ fn subfolders(folder: &Path) -> io::Result<Vec<PathBuf>> {
     folders.sort();
     Ok(folders)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::logs::{LogLimits, LogWriter, Stream};
+
+    #[test]
+    fn a_follower_without_inotify_finds_lines_and_instances_all_the_same() {
+        let logs = tempfile::tempdir().unwrap();
+        let app = AppName::new("shop").unwrap();
+        let selection = Selection {
+            follow: true,
+            ..Selection::default()
+        };
+        let mut merged = Merged::open(logs.path(), &app, None, selection).unwrap();
+        merged.watch = Some(Watch::refused());
+        for instance in ["shop.web.1.1", "shop.web.1.2", "shop.orders.1.1"] {
+            let service = instance.split('.').nth(1).unwrap();
+            let folder = logs.path().join("shop").join(service).join(instance);
+            let mut writer = LogWriter::open(&folder, LogLimits::default()).unwrap();
+            for line in [&b"one"[..], b"two"] {
+                writer.write(Stream::Stdout, &[line, b"\n"].concat());
+                let record = merged.next(Some(Duration::from_secs(20))).unwrap().unwrap();
+                assert_eq!((&*record.instance, &*record.text), (instance, line));
+            }
+        }
+    }
+}

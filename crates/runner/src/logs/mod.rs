@@ -17,6 +17,7 @@ mod line;
 mod merged;
 mod position;
 mod records;
+mod retention;
 mod segments;
 mod timestamp;
 mod watch;
@@ -28,6 +29,7 @@ pub use cursor::Cursor;
 pub use last_lines::last_lines;
 pub use merged::{Merged, Selection};
 pub use records::Records;
+pub use retention::prune;
 pub use timestamp::Timestamp;
 pub use writer::{LogLimits, LogWriter};
 

@@ -58,6 +58,16 @@ impl Watch {
         }
     }
 
+    /// One to which the kernel grants nothing.
+    #[cfg(test)]
+    pub(super) fn refused() -> Self {
+        Self {
+            inotify: None,
+            unwatched: true,
+            ..Self::new()
+        }
+    }
+
     /// Watches `folder`. Whatever changed before this call must be looked for after it.
     pub(super) fn add(&mut self, folder: &Path, holds: Holds) {
         let Some(inotify) = &self.inotify else { return };
