@@ -147,10 +147,8 @@ fn stream(name: &str, command: &mut Command) -> (bool, Seen) {
         "==> {name}: {verdict} after {:.0} s",
         started.elapsed().as_secs_f64()
     ));
-    (
-        ended_well,
-        seen.into_inner().unwrap_or_else(PoisonError::into_inner),
-    )
+    let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+    (ended_well, std::mem::take(&mut *seen))
 }
 
 /// Prints and reads a pipe on a thread of its own, and tells when it has ended.
