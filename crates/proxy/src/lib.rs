@@ -1,1 +1,21 @@
-//! Under construction.
+//! Roadbed's data plane: one process that accepts connections, routes requests and relays them.
+//!
+//! A control thread holds the link to the server, the sockets and the snapshot on disk. Each
+//! worker thread serves connections of its own from its own view of the snapshot and shares
+//! nothing with the others while it does. The proxy outlives the server and starts without it.
+
+mod control;
+pub mod http1;
+pub mod limits;
+mod persist;
+pub mod protocol;
+mod settings;
+mod socket;
+mod start;
+mod tcp;
+mod tunnel;
+mod worker;
+
+pub use limits::Limits;
+pub use settings::Settings;
+pub use start::{StartError, run};

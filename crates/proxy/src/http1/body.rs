@@ -1,0 +1,170 @@
+//! Relaying a body, in either direction: bytes are read only when the last ones were written, so
+//! the slower side sets the pace and memory stays at one buffer per side.
+
+use std::io;
+use std::time::Duration;
+
+use super::chunked::{CHUNK_OVERHEAD, Decoder, Step, encode, encode_end};
+use super::refusal::Refusal;
+use super::request::Body;
+use crate::limits::BUFFER_BYTES;
+use crate::socket::Socket;
+use crate::worker::buffers::Pooled;
+
+/// Why a body was not relayed to its end.
+#[derive(Debug)]
+pub(crate) enum BodyError {
+    /// Its sender closed, failed or fell silent within it.
+    Source,
+    /// It does not follow the chunked coding.
+    Malformed(Refusal),
+    /// Its receiver closed, failed or does not take it.
+    Sink,
+}
+
+/// How content leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Coding {
+    /// As it is.
+    Plain,
+    /// In chunks.
+    Chunked,
+}
+
+/// A body on its way from one socket to another.
+pub(crate) struct Relay<'a> {
+    pub(crate) from: &'a Socket,
+    /// What was read from `from` and not yet used. Beyond the body's end it is left alone.
+    pub(crate) input: &'a mut Pooled,
+    pub(crate) to: &'a Socket,
+    /// What is to be written before the body, such as a head, so that both leave at once.
+    pub(crate) out: &'a mut Pooled,
+    /// Longest silence of either side.
+    pub(crate) idle: Duration,
+}
+
+impl Relay<'_> {
+    /// Relays what is in `out` and then `body`.
+    pub(crate) async fn run(mut self, body: Body, coding: Coding) -> Result<(), BodyError> {
+        match body {
+            Body::None => self.flush().await,
+            Body::Length(length) => self.length(length).await,
+            Body::Chunked => self.chunked(coding).await,
+            Body::UntilClose => self.until_close(coding).await,
+        }
+    }
+
+    async fn length(&mut self, mut left: u64) -> Result<(), BodyError> {
+        if left > BUFFER_BYTES as u64 {
+            self.input.enlarge();
+        }
+        loop {
+            let available = self.input.bytes().len();
+            let count = available.min(usize::try_from(left).unwrap_or(usize::MAX));
+            if count <= self.out.room() && !self.out.is_empty() {
+                self.out.append(&self.input.bytes()[..count]);
+                self.flush().await?;
+            } else {
+                self.flush().await?;
+                let bytes = &self.input.bytes()[..count];
+                self.to.write_all(bytes, self.idle).await.map_err(sink)?;
+            }
+            self.input.consume(count);
+            left -= count as u64;
+            if left == 0 {
+                return Ok(());
+            }
+            if self.read().await? == 0 {
+                return Err(BodyError::Source);
+            }
+        }
+    }
+
+    async fn chunked(&mut self, coding: Coding) -> Result<(), BodyError> {
+        let mut decoder = Decoder::new();
+        loop {
+            match decoder
+                .step(self.input.bytes())
+                .map_err(BodyError::Malformed)?
+            {
+                Step::Framing(count) => self.input.consume(count),
+                Step::Data(count) => self.content(count, coding).await?,
+                Step::Incomplete => {
+                    self.flush().await?;
+                    if self.read().await? == 0 {
+                        return Err(BodyError::Source);
+                    }
+                }
+                Step::End(count, trailers) => {
+                    if coding == Coding::Chunked {
+                        let trailers = &self.input.bytes()[trailers];
+                        encode_end(self.out, trailers);
+                    }
+                    self.input.consume(count);
+                    return self.flush().await;
+                }
+            }
+        }
+    }
+
+    async fn until_close(&mut self, coding: Coding) -> Result<(), BodyError> {
+        loop {
+            let available = self.input.bytes().len();
+            if available > 0 {
+                self.content(available, coding).await?;
+            }
+            self.flush().await?;
+            if self.read().await? == 0 {
+                break;
+            }
+        }
+        if coding == Coding::Chunked {
+            encode_end(self.out, b"");
+        }
+        self.flush().await
+    }
+
+    /// Puts the first `count` bytes of the input into `out`, which is flushed as it fills.
+    async fn content(&mut self, mut count: usize, coding: Coding) -> Result<(), BodyError> {
+        if self.input.is_full() {
+            self.input.enlarge();
+            self.out.enlarge();
+        }
+        while count > 0 {
+            if self.out.room() <= CHUNK_OVERHEAD {
+                self.flush().await?;
+            }
+            let piece = count.min(self.out.room() - CHUNK_OVERHEAD);
+            match coding {
+                Coding::Plain => self.out.append(&self.input.bytes()[..piece]),
+                Coding::Chunked => encode(self.out, &self.input.bytes()[..piece]),
+            }
+            self.input.consume(piece);
+            count -= piece;
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), BodyError> {
+        if !self.out.is_empty() {
+            self.to
+                .write_all(self.out.bytes(), self.idle)
+                .await
+                .map_err(sink)?;
+            self.out.clear();
+        }
+        Ok(())
+    }
+
+    async fn read(&mut self) -> Result<usize, BodyError> {
+        match tokio::time::timeout(self.idle, self.from.read(self.input)).await {
+            Ok(Ok(count)) => Ok(count),
+            Ok(Err(_)) | Err(_) => Err(BodyError::Source),
+        }
+    }
+}
+
+/// Which error it was does not matter: the receiver will not get the rest.
+fn sink(_: io::Error) -> BodyError {
+    BodyError::Sink
+}

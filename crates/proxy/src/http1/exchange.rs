@@ -1,0 +1,294 @@
+//! One request and its answer. Both directions run at once: a backend may answer before it has
+//! read the request, and a client may wait for `100 Continue` before it sends the rest.
+
+use std::cell::Cell;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+
+use tokio::time::Instant;
+
+use super::answer::{self, NoAnswer};
+use super::body::{BodyError, Coding, Relay};
+use super::connection::{self, Next};
+use super::dial::{Backend, dial};
+use super::gateway_error::{GatewayError, Reply};
+use super::request::{Body, RequestFacts};
+use super::response::ResponseHead;
+use super::rewrite::Framing;
+use crate::limits::FRESH_ENOUGH;
+use crate::socket::Socket;
+use crate::tunnel;
+use crate::worker::buffers::Pooled;
+use crate::worker::{Listener, Upstream, Worker};
+
+/// What all phases of a request know.
+#[derive(Clone, Copy)]
+pub(crate) struct Exchange<'a> {
+    pub(crate) worker: &'a Rc<Worker>,
+    pub(crate) client: &'a Socket,
+    pub(crate) listener: &'a Listener,
+    pub(crate) upstream: &'a Upstream,
+    pub(crate) facts: RequestFacts,
+}
+
+/// How far the request has been sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    /// Some of it is still to be sent.
+    Partly,
+    /// All of it.
+    Wholly,
+    /// The backend does not take the rest. It may still answer.
+    Rejected,
+}
+
+/// How one attempt at a backend ended.
+enum Attempt {
+    /// The client has its answer, or will never have it.
+    Over(Next),
+    /// Nothing was sent to the client yet.
+    Failed(GatewayError),
+    /// A reused connection ended before any byte of an answer, as when the backend closes an
+    /// idle connection at the moment that it is used.
+    Stale,
+}
+
+/// Sends the request whose rewritten head is `out`, with its body from `input`, and passes the
+/// answer on.
+pub(crate) async fn exchange(
+    exchange: Exchange<'_>,
+    input: &mut Option<Pooled>,
+    mut out: Pooled,
+) -> Next {
+    let Exchange { worker, facts, .. } = exchange;
+    if facts.body == Body::None && input.as_ref().is_some_and(|input| input.is_empty()) {
+        // Nothing is read from the client before the answer is there.
+        *input = None;
+    }
+    // A request without body can be sent once more if doing it twice is harmless.
+    let repeatable = facts.idempotent && facts.body == Body::None && !facts.upgrade;
+    let idle_limit = if repeatable {
+        worker.limits.pool_idle
+    } else {
+        FRESH_ENOUGH
+    };
+    let mut idle_limit = Some(idle_limit);
+    let error = loop {
+        let backend = match dial(worker, exchange.upstream, idle_limit).await {
+            Ok(backend) => backend,
+            Err(error) => break error,
+        };
+        match attempt(exchange, backend, input, &mut out).await {
+            Attempt::Over(next) => return next,
+            Attempt::Failed(error) => break error,
+            Attempt::Stale if repeatable => idle_limit = None,
+            Attempt::Stale => break GatewayError::BackendClosed,
+        }
+    };
+    // What is left of a body would be taken for the next request.
+    let reply = Reply {
+        json: facts.prefers_json,
+        head_only: facts.is_head,
+        keep_alive: facts.keep_alive && facts.body == Body::None && !exchange.listener.is_gone(),
+        old_version: facts.old_version,
+    };
+    connection::answer(worker, exchange.client, error, reply).await
+}
+
+async fn attempt(
+    exchange: Exchange<'_>,
+    backend: Backend,
+    input: &mut Option<Pooled>,
+    out: &mut Pooled,
+) -> Attempt {
+    let begun = Cell::new(false);
+    let mut sent = Sent::Partly;
+    let mut incoming = None;
+    // The borrows of both directions end with this block.
+    let relayed = {
+        let mut sending = pin!(send(&exchange, &backend.socket, input, out));
+        let reading = answer::read_head(&exchange, &backend.socket, &mut incoming, &begun);
+        let head = await_head(&exchange, sending.as_mut(), &mut sent, reading).await;
+        match (head, &mut incoming) {
+            (Ok(head), _) if head.upgrade => Ok((head, None)),
+            (Ok(head), Some(incoming)) => {
+                let framing = framing(&exchange, &head, sent);
+                let relay = answer::relay(&exchange, &backend.socket, incoming, &head, framing);
+                let end = await_end(&exchange, sending.as_mut(), &mut sent, relay).await;
+                Ok((head, Some((framing, end))))
+            }
+            (Ok(_), None) => Err(NoAnswer::Failed(GatewayError::BackendClosed)),
+            (Err(error), _) => Err(error),
+        }
+    };
+    match relayed {
+        Ok((head, None)) => {
+            Attempt::Over(switch_protocols(&exchange, &backend, &head, input, incoming).await)
+        }
+        Ok((head, Some((framing, Ok(()))))) => {
+            let clean = incoming.is_none_or(|incoming| incoming.is_empty());
+            match head.keep_alive && clean && sent == Sent::Wholly {
+                true => backend.keep(),
+                false => drop(backend),
+            }
+            Attempt::Over(if framing.keep_alive {
+                Next::Request
+            } else {
+                Next::Linger
+            })
+        }
+        Ok((_, Some((_, Err(error))))) => {
+            backend.abort();
+            Attempt::Over(if matches!(error, BodyError::Sink) {
+                Next::Close
+            } else {
+                Next::Reset
+            })
+        }
+        Err(NoAnswer::ClientGone) => {
+            backend.abort();
+            Attempt::Over(Next::Close)
+        }
+        Err(NoAnswer::Failed(error)) => {
+            let stale = error == GatewayError::BackendClosed && backend.reused && !begun.get();
+            backend.abort();
+            if stale {
+                Attempt::Stale
+            } else {
+                Attempt::Failed(error)
+            }
+        }
+    }
+}
+
+/// Sends the head in `out`, which is kept, and then the body.
+async fn send(
+    exchange: &Exchange<'_>,
+    backend: &Socket,
+    input: &mut Option<Pooled>,
+    out: &mut Pooled,
+) -> Result<(), BodyError> {
+    let idle = exchange.worker.limits.body_idle;
+    match (exchange.facts.body, input) {
+        (Body::None, _) | (_, None) => backend
+            .write_all(out.bytes(), idle)
+            .await
+            .map_err(|_| BodyError::Sink),
+        (body, Some(input)) => {
+            let relay = Relay {
+                from: exchange.client,
+                input,
+                to: backend,
+                out,
+                idle,
+            };
+            relay.run(body, Coding::Chunked).await
+        }
+    }
+}
+
+/// Waits for the head of the answer while the request is being sent. The upstream's timeout
+/// begins when all of the request was sent.
+async fn await_head(
+    exchange: &Exchange<'_>,
+    mut sending: Pin<&mut impl Future<Output = Result<(), BodyError>>>,
+    sent: &mut Sent,
+    reading: impl Future<Output = Result<ResponseHead, NoAnswer>>,
+) -> Result<ResponseHead, NoAnswer> {
+    let mut reading = pin!(reading);
+    while *sent == Sent::Partly {
+        tokio::select! {
+            biased;
+            result = &mut sending => *sent = sent_after(result)?,
+            head = &mut reading => return head,
+        }
+    }
+    let deadline = Instant::now() + exchange.upstream.timeout();
+    tokio::select! {
+        biased;
+        head = reading => head,
+        () = exchange.client.was_reset() => Err(NoAnswer::ClientGone),
+        () = tokio::time::sleep_until(deadline) => Err(NoAnswer::Failed(GatewayError::Timeout)),
+    }
+}
+
+/// What the end of the sending side means while there is no answer yet.
+fn sent_after(result: Result<(), BodyError>) -> Result<Sent, NoAnswer> {
+    match result {
+        Ok(()) => Ok(Sent::Wholly),
+        Err(BodyError::Sink) => Ok(Sent::Rejected),
+        Err(BodyError::Source) => Err(NoAnswer::ClientGone),
+        Err(BodyError::Malformed(refusal)) => {
+            Err(NoAnswer::Failed(GatewayError::BadRequest(refusal)))
+        }
+    }
+}
+
+/// Waits for the end of the answer while the rest of the request is being sent.
+async fn await_end(
+    exchange: &Exchange<'_>,
+    mut sending: Pin<&mut impl Future<Output = Result<(), BodyError>>>,
+    sent: &mut Sent,
+    relay: impl Future<Output = Result<(), BodyError>>,
+) -> Result<(), BodyError> {
+    let mut relay = pin!(relay);
+    while *sent == Sent::Partly {
+        tokio::select! {
+            biased;
+            end = &mut relay => return end,
+            result = &mut sending => *sent = match result {
+                Ok(()) => Sent::Wholly,
+                Err(BodyError::Sink) => Sent::Rejected,
+                Err(error) => return Err(error),
+            },
+        }
+    }
+    tokio::select! {
+        biased;
+        end = relay => end,
+        () = exchange.client.was_reset() => Err(BodyError::Sink),
+    }
+}
+
+/// How the answer is framed, and with that whether the client's connection is kept.
+fn framing(exchange: &Exchange<'_>, head: &ResponseHead, sent: Sent) -> Framing {
+    let old_version = exchange.facts.old_version;
+    let keep_alive = exchange.facts.keep_alive
+        && sent == Sent::Wholly
+        && !exchange.listener.is_gone()
+        && answer::delimits_itself(head, old_version);
+    Framing {
+        old_version,
+        keep_alive,
+    }
+}
+
+/// Passes the backend's 101 on and then bytes both ways.
+async fn switch_protocols(
+    exchange: &Exchange<'_>,
+    backend: &Backend,
+    head: &ResponseHead,
+    input: &mut Option<Pooled>,
+    incoming: Option<Pooled>,
+) -> Next {
+    let Some(mut incoming) = incoming else {
+        return Next::Close;
+    };
+    let framing = Framing {
+        old_version: false,
+        keep_alive: true,
+    };
+    // 101 has no body: only its head is passed on.
+    let passed_on = answer::relay(exchange, &backend.socket, &mut incoming, head, framing).await;
+    if passed_on.is_err() {
+        return Next::Close;
+    }
+    let from_client = (exchange.client, input.take());
+    tunnel::relay(
+        exchange.worker,
+        from_client,
+        (&backend.socket, Some(incoming)),
+    )
+    .await;
+    Next::Close
+}

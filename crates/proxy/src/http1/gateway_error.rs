@@ -1,0 +1,162 @@
+//! Answers of the proxy itself: a status, a reason that a program can read in a field, and a
+//! sentence for people, or both in JSON for who prefers that.
+
+use std::io;
+use std::time::Duration;
+
+use super::refusal::Refusal;
+use crate::socket::Socket;
+
+/// Why the proxy answers in place of a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum GatewayError {
+    #[error("no service is exposed at this host and path")]
+    NoRoute,
+    #[error("the service has no healthy instance at the moment")]
+    NoHealthyEndpoint,
+    #[error("the service speaks TCP, not HTTP")]
+    WrongProtocol,
+    #[error("no instance of the service accepts connections")]
+    ConnectFailed,
+    #[error("the service closed the connection before it answered")]
+    BackendClosed,
+    #[error("the service did not answer in time")]
+    Timeout,
+    #[error("the service's answer breaks the rules of HTTP: {0}")]
+    BadResponse(Refusal),
+    #[error("the request's head was not complete in time")]
+    SlowRequest,
+    #[error("{0}")]
+    BadRequest(Refusal),
+}
+
+impl GatewayError {
+    /// The status and the value of `roadbed-reason`.
+    fn status_and_reason(self) -> (u16, &'static str) {
+        match self {
+            Self::NoRoute => (404, "no-route"),
+            Self::NoHealthyEndpoint => (503, "no-healthy-endpoint"),
+            Self::WrongProtocol => (502, "wrong-protocol"),
+            Self::ConnectFailed => (502, "connect-failed"),
+            Self::BackendClosed => (502, "backend-closed"),
+            Self::Timeout => (504, "timeout"),
+            Self::BadResponse(_) => (502, "bad-response"),
+            Self::SlowRequest => (408, "slow-request"),
+            Self::BadRequest(refusal) => (refusal.status(), "bad-request"),
+        }
+    }
+}
+
+/// Who is answered, and what follows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reply {
+    /// The body is JSON rather than text.
+    pub(crate) json: bool,
+    /// The request was HEAD: the body is only announced.
+    pub(crate) head_only: bool,
+    /// The client's connection is kept.
+    pub(crate) keep_alive: bool,
+    /// The client speaks HTTP/1.0.
+    pub(crate) old_version: bool,
+}
+
+/// Answers with `error`.
+pub(crate) async fn send(
+    client: &Socket,
+    error: GatewayError,
+    reply: Reply,
+    limit: Duration,
+) -> io::Result<()> {
+    client.write_all(text(error, reply).as_bytes(), limit).await
+}
+
+fn text(error: GatewayError, reply: Reply) -> String {
+    let (status, reason) = error.status_and_reason();
+    let (kind, body) = match reply.json {
+        true => {
+            let error = serde_json::json!({ "reason": reason, "message": error.to_string() });
+            (
+                "application/json",
+                serde_json::json!({ "error": error }).to_string() + "\n",
+            )
+        }
+        false => ("text/plain; charset=utf-8", format!("{reason}: {error}\n")),
+    };
+    let connection = match (reply.keep_alive, reply.old_version) {
+        (false, _) => "connection: close\r\n",
+        (true, true) => "connection: keep-alive\r\n",
+        (true, false) => "",
+    };
+    format!(
+        "HTTP/1.1 {status} {}\r\nroadbed-reason: {reason}\r\ncontent-type: {kind}\r\n\
+         content-length: {}\r\n{connection}\r\n{}",
+        phrase(status),
+        body.len(),
+        if reply.head_only { "" } else { &body },
+    )
+}
+
+/// The phrase that goes with a status of [`GatewayError`].
+fn phrase(status: u16) -> &'static str {
+    match status {
+        400 => "Bad Request",
+        404 => "Not Found",
+        408 => "Request Timeout",
+        414 => "URI Too Long",
+        417 => "Expectation Failed",
+        431 => "Request Header Fields Too Large",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        _ => "Error",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REPLY: Reply = Reply {
+        json: false,
+        head_only: false,
+        keep_alive: true,
+        old_version: false,
+    };
+
+    #[test]
+    fn an_error_is_a_sentence_or_json_and_always_has_its_reason() {
+        assert_eq!(
+            text(GatewayError::NoRoute, REPLY),
+            "HTTP/1.1 404 Not Found\r\nroadbed-reason: no-route\r\n\
+             content-type: text/plain; charset=utf-8\r\ncontent-length: 54\r\n\r\n\
+             no-route: no service is exposed at this host and path\n",
+        );
+        let json = text(
+            GatewayError::Timeout,
+            Reply {
+                json: true,
+                keep_alive: false,
+                ..REPLY
+            },
+        );
+        assert!(json.starts_with("HTTP/1.1 504 Gateway Timeout\r\nroadbed-reason: timeout\r\n"));
+        assert!(json.contains("connection: close\r\n"));
+        let body: serde_json::Value =
+            serde_json::from_str(json.split_once("\r\n\r\n").unwrap().1).unwrap();
+        assert_eq!(body["error"]["reason"], "timeout");
+    }
+
+    #[test]
+    fn head_announces_a_body_and_sends_none() {
+        let answer = text(
+            GatewayError::NoRoute,
+            Reply {
+                head_only: true,
+                ..REPLY
+            },
+        );
+        assert!(answer.contains("content-length: 54\r\n") && answer.ends_with("\r\n\r\n"));
+    }
+}

@@ -1,0 +1,265 @@
+//! Heads of requests, parsed strictly (RFC 9112 sections 2 to 6).
+
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use super::fields::{Connection, Fields, content_length, drop_named, head_end, malformed};
+use super::refusal::Refusal;
+use super::target;
+use crate::limits::{HEAD_FIELDS, METHOD_BYTES};
+
+/// How long a message's body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Body {
+    /// There is none.
+    None,
+    /// This many bytes, at least one.
+    Length(u64),
+    /// Chunks, the last of which is empty.
+    Chunked,
+    /// Until the connection ends. Only answers.
+    UntilClose,
+}
+
+/// What a request asks, apart from what is passed on unread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestFacts {
+    /// It is HTTP/1.0.
+    pub old_version: bool,
+    /// Its method is HEAD: the answer has no body.
+    pub is_head: bool,
+    /// Doing it twice is doing it once (RFC 9110 section 9.2.2).
+    pub idempotent: bool,
+    /// Its body.
+    pub body: Body,
+    /// The client wants to send another request on this connection.
+    pub keep_alive: bool,
+    /// The client waits for `100 Continue` before it sends the body.
+    pub expects_continue: bool,
+    /// It asks for another protocol on this connection.
+    pub upgrade: bool,
+    /// An error is best told in JSON.
+    pub prefers_json: bool,
+}
+
+/// A head that follows the rules. Ranges are positions in the bytes that it was parsed from.
+#[derive(Debug, Clone)]
+pub struct RequestHead {
+    /// How many bytes it has.
+    pub length: usize,
+    /// What it asks.
+    pub facts: RequestFacts,
+    /// The method.
+    pub method: Range<usize>,
+    /// Path and query, or `*`.
+    pub path_and_query: Range<usize>,
+    /// The host that the request is for, with its port; empty where HTTP/1.0 gave none.
+    pub host: Range<usize>,
+    /// The target was a whole URL, whose authority is the host.
+    pub absolute: bool,
+    pub(crate) fields: Fields,
+}
+
+/// Parses the head at the beginning of `bytes`; none while it is incomplete.
+///
+/// # Errors
+/// The head breaks a rule or exceeds a limit. The same bytes are refused whether they arrive at
+/// once or one by one.
+pub fn parse(bytes: &[u8]) -> Result<Option<RequestHead>, Refusal> {
+    match head_end(bytes, 0)? {
+        Some(end) => parse_complete(&bytes[..end]).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Parses `bytes`, which are one head up to and with its empty line.
+pub(crate) fn parse_complete(bytes: &[u8]) -> Result<RequestHead, Refusal> {
+    let mut headers = [const { MaybeUninit::uninit() }; HEAD_FIELDS];
+    let mut request = httparse::Request::new(&mut []);
+    match request
+        .parse_with_uninit_headers(bytes, &mut headers)
+        .map_err(malformed)?
+    {
+        httparse::Status::Complete(length) if length == bytes.len() => {}
+        _ => return Err(Refusal::Malformed("it has no request line")),
+    }
+    let (Some(method), Some(target), Some(version)) =
+        (request.method, request.path, request.version)
+    else {
+        return Err(Refusal::Malformed("it has no request line"));
+    };
+    if method.len() > METHOD_BYTES {
+        return Err(Refusal::Malformed("its method is too long"));
+    }
+    let target = target::parse(method, target)?;
+    let mut reading = Reading::new(bytes, request.headers, version == 0);
+    for (index, header) in request.headers.iter().enumerate() {
+        reading.field(index, header)?;
+    }
+    if reading.connection.names_fields {
+        drop_named(&mut reading.fields, request.headers)?;
+    }
+    let range = |text: &str| {
+        let start = text.as_ptr() as usize - bytes.as_ptr() as usize;
+        start..start + text.len()
+    };
+    let host = reading.host(target.authority.map(range))?;
+    let (method_range, path_and_query) = (range(method), range(target.path_and_query));
+    let facts = reading.facts(method)?;
+    Ok(RequestHead {
+        length: bytes.len(),
+        facts,
+        method: method_range,
+        path_and_query,
+        host,
+        absolute: target.authority.is_some(),
+        fields: reading.fields,
+    })
+}
+
+/// What is gathered while the fields are read.
+struct Reading<'a> {
+    bytes: &'a [u8],
+    fields: Fields,
+    old_version: bool,
+    connection: Connection,
+    host: Option<(usize, Range<usize>)>,
+    length: Option<u64>,
+    chunked: bool,
+    continues: bool,
+    expect: Option<usize>,
+    upgrade: Option<usize>,
+    prefers_json: bool,
+}
+
+impl<'a> Reading<'a> {
+    fn new(bytes: &'a [u8], headers: &[httparse::Header<'_>], old_version: bool) -> Self {
+        Self {
+            bytes,
+            fields: Fields::locate(bytes, headers),
+            old_version,
+            connection: Connection::default(),
+            host: None,
+            length: None,
+            chunked: false,
+            continues: false,
+            expect: None,
+            upgrade: None,
+            prefers_json: false,
+        }
+    }
+
+    fn field(&mut self, index: usize, header: &httparse::Header<'_>) -> Result<(), Refusal> {
+        let value = header.value;
+        let is = |name: &str| header.name.eq_ignore_ascii_case(name);
+        // By length first: most fields are told apart from those that matter by it alone.
+        match header.name.len() {
+            2 if is("te") => self.fields.drop(index),
+            4 if is("host") => {
+                if self.host.is_some() {
+                    return Err(Refusal::Host("Host is given more than once"));
+                }
+                target::check_host(value)?;
+                let start = value.as_ptr() as usize - self.bytes.as_ptr() as usize;
+                self.host = Some((index, start..start + value.len()));
+            }
+            6 if is("accept") => self.prefers_json |= super::accept::prefers_json(value),
+            6 if is("expect") => {
+                if !value.eq_ignore_ascii_case(b"100-continue") {
+                    return Err(Refusal::Expectation);
+                }
+                self.continues = true;
+                self.expect = Some(index);
+            }
+            7 if is("upgrade") => {
+                self.fields.drop(index);
+                // Two Upgrade fields are legal but nobody sends them; they are not passed on.
+                self.upgrade = if self.upgrade.is_none() {
+                    Some(index)
+                } else {
+                    None
+                };
+            }
+            9 if is("forwarded") => self.fields.claim(index),
+            15 if is("x-forwarded-for") => self.fields.claim(index),
+            16 if is("x-forwarded-host") => self.fields.claim(index),
+            17 if is("x-forwarded-proto") => self.fields.claim(index),
+            10 if is("connection") => {
+                self.connection.add(value);
+                self.fields.drop(index);
+            }
+            10 if is("keep-alive") => self.fields.drop(index),
+            14 if is("content-length") => {
+                if self.length.is_some() {
+                    return Err(Refusal::ContentLength);
+                }
+                self.length = Some(content_length(value)?);
+            }
+            16 if is("proxy-connection") => self.fields.drop(index),
+            17 if is("transfer-encoding") => {
+                if self.old_version {
+                    return Err(Refusal::CodingInOldVersion);
+                }
+                if self.chunked || !value.eq_ignore_ascii_case(b"chunked") {
+                    return Err(Refusal::Coding);
+                }
+                self.chunked = true;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The one host that the request is for.
+    fn host(&mut self, authority: Option<Range<usize>>) -> Result<Range<usize>, Refusal> {
+        match (authority, self.host.take()) {
+            (Some(authority), given) => {
+                if let Some((index, _)) = given {
+                    self.fields.drop(index);
+                } else if !self.old_version {
+                    return Err(Refusal::Host("Host is missing"));
+                }
+                Ok(authority)
+            }
+            (None, Some((_, host))) => Ok(host),
+            (None, None) if self.old_version => Ok(0..0),
+            (None, None) => Err(Refusal::Host("Host is missing")),
+        }
+    }
+
+    fn facts(&mut self, method: &str) -> Result<RequestFacts, Refusal> {
+        let body = match (self.chunked, self.length) {
+            (true, Some(_)) => return Err(Refusal::LengthAndCoding),
+            (true, None) => Body::Chunked,
+            (false, None | Some(0)) => Body::None,
+            (false, Some(length)) => Body::Length(length),
+        };
+        // HTTP/1.0 knows neither 100 nor 101; a body would have to be read before switching.
+        let upgrade = self.connection.upgrade
+            && self.upgrade.is_some()
+            && !self.old_version
+            && body == Body::None;
+        if let (true, Some(index)) = (upgrade, self.upgrade) {
+            self.fields.keep(index);
+        }
+        let expects_continue = self.continues && !self.old_version && body != Body::None;
+        if let (false, Some(index)) = (expects_continue, self.expect) {
+            self.fields.drop(index);
+        }
+        let keep_alive =
+            !self.connection.close && (!self.old_version || self.connection.keep_alive);
+        Ok(RequestFacts {
+            old_version: self.old_version,
+            is_head: method == "HEAD",
+            idempotent: matches!(
+                method,
+                "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS" | "TRACE"
+            ),
+            body,
+            keep_alive,
+            expects_continue,
+            upgrade,
+            prefers_json: self.prefers_json,
+        })
+    }
+}

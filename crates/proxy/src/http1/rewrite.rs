@@ -1,0 +1,102 @@
+//! The head that leaves, from the head that arrived: its first line and what is for this
+//! connection only are written anew, everything else is copied as it came.
+
+use std::io::Write;
+use std::net::IpAddr;
+
+use super::request::{Body, RequestHead};
+use super::response::ResponseHead;
+use crate::worker::buffers::Buffer;
+
+/// What a request is told on its way that its client did not say.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Addition<'a> {
+    /// `Host`, where the client gave none.
+    pub(crate) default_host: &'a str,
+    /// The client's address, at the edge. What the client itself claimed there is left out.
+    pub(crate) client: Option<IpAddr>,
+}
+
+/// Writes the request's head for a backend.
+pub(crate) fn request(
+    out: &mut Buffer,
+    bytes: &[u8],
+    head: &mut RequestHead,
+    addition: Addition<'_>,
+) {
+    out.append(&bytes[head.method.clone()]);
+    out.append(b" ");
+    out.append(&bytes[head.path_and_query.clone()]);
+    out.append(b" HTTP/1.1\r\n");
+    if head.host.is_empty() {
+        append_field(out, b"host: ", addition.default_host.as_bytes());
+    } else if head.absolute {
+        append_field(out, b"host: ", &bytes[head.host.clone()]);
+    }
+    if addition.client.is_some() {
+        head.fields.drop_claims();
+    }
+    for run in head.fields.kept(bytes) {
+        out.append(run);
+    }
+    if let Some(client) = addition.client {
+        out.append(b"x-forwarded-for: ");
+        append_display(out, client);
+        out.append(b"\r\nx-forwarded-proto: http\r\n");
+    }
+    if head.facts.upgrade {
+        out.append(b"connection: upgrade\r\n");
+    }
+    out.append(b"\r\n");
+}
+
+/// How an answer is framed for its client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Framing {
+    /// The client speaks HTTP/1.0.
+    pub(crate) old_version: bool,
+    /// The client's connection is kept for another request.
+    pub(crate) keep_alive: bool,
+}
+
+/// Writes the answer's head for the client.
+pub(crate) fn response(out: &mut Buffer, bytes: &[u8], head: &ResponseHead, framing: Framing) {
+    out.append(b"HTTP/1.1 ");
+    let line_end = memchr::memchr(b'\n', bytes).map_or(bytes.len(), |at| at + 1);
+    // The parser has seen "HTTP/1.x " in front of the status.
+    out.append(&bytes[9..line_end]);
+    for run in head.fields.kept(bytes) {
+        out.append(run);
+    }
+    // An answer that ends with its connection is sent in chunks where the client knows them:
+    // then it can tell the end from a failure.
+    if !framing.old_version && matches!(head.body, Body::Chunked | Body::UntilClose) {
+        out.append(b"transfer-encoding: chunked\r\n");
+    }
+    if head.upgrade {
+        out.append(b"connection: upgrade\r\n");
+    } else if head.is_interim() {
+    } else if !framing.keep_alive {
+        out.append(b"connection: close\r\n");
+    } else if framing.old_version {
+        out.append(b"connection: keep-alive\r\n");
+    }
+    out.append(b"\r\n");
+}
+
+fn append_field(out: &mut Buffer, name: &[u8], value: &[u8]) {
+    out.append(name);
+    out.append(value);
+    out.append(b"\r\n");
+}
+
+fn append_display(out: &mut Buffer, value: impl std::fmt::Display) {
+    // The longest IPv6 address has 45 characters.
+    let mut text = [0; 64];
+    let mut rest = &mut text[..];
+    let room = rest.len();
+    if write!(rest, "{value}").is_ok() {
+        let length = room - rest.len();
+        out.append(&text[..length]);
+    }
+}

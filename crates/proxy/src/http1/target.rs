@@ -1,0 +1,193 @@
+//! Request targets (RFC 9112 section 3.2) and `Host` (RFC 9110 section 7.2).
+
+use super::refusal::Refusal;
+use crate::limits::TARGET_BYTES;
+
+/// A request target, taken apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Target<'a> {
+    /// What replaces `Host`, from a target in absolute form.
+    pub(crate) authority: Option<&'a str>,
+    /// Path and query as they are sent on; `*` in asterisk form.
+    pub(crate) path_and_query: &'a str,
+}
+
+/// Takes a request target apart.
+pub(crate) fn parse<'a>(method: &str, target: &'a str) -> Result<Target<'a>, Refusal> {
+    if target.len() > TARGET_BYTES {
+        return Err(Refusal::TargetTooLong);
+    }
+    if method == "CONNECT" {
+        return Err(Refusal::Connect);
+    }
+    if target.starts_with('/') {
+        check_path_and_query(target)?;
+        return Ok(Target {
+            authority: None,
+            path_and_query: target,
+        });
+    }
+    if target == "*" {
+        return match method {
+            "OPTIONS" => Ok(Target {
+                authority: None,
+                path_and_query: target,
+            }),
+            _ => Err(Refusal::Target("only OPTIONS can ask for \"*\"")),
+        };
+    }
+    absolute(target)
+}
+
+fn absolute(target: &str) -> Result<Target<'_>, Refusal> {
+    let Some((scheme, rest)) = target.split_once("://") else {
+        return Err(Refusal::Target(
+            "it is neither a path, nor \"*\", nor an http URL",
+        ));
+    };
+    if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
+        return Err(Refusal::Target("its scheme is neither http nor https"));
+    }
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path_and_query) = rest.split_at(end);
+    check_host(authority.as_bytes())?;
+    let path_and_query = match path_and_query {
+        "" => "/",
+        path if path.starts_with('/') => path,
+        _ => return Err(Refusal::Target("an absolute URL has a query but no path")),
+    };
+    check_path_and_query(path_and_query)?;
+    Ok(Target {
+        authority: Some(authority),
+        path_and_query,
+    })
+}
+
+/// What a target may not have because somebody behind us may read it otherwise than we do.
+/// Bytes that RFC 3986 wants escaped but that browsers send raw (such as `|` and `{`) pass.
+fn check_path_and_query(text: &str) -> Result<(), Refusal> {
+    let mut in_path = true;
+    for byte in text.bytes() {
+        match byte {
+            b'?' => in_path = false,
+            b'#' => return Err(Refusal::Target("it has a fragment")),
+            b'\\' if in_path => return Err(Refusal::Target("its path has a backslash")),
+            b'"' | b'<' | b'>' => return Err(Refusal::Target("it has an unescaped delimiter")),
+            0x21..=0x7e => {}
+            _ => return Err(Refusal::Target("it has a byte that is not printable ASCII")),
+        }
+    }
+    Ok(())
+}
+
+/// Checks `host [":" port]`: a name of letters, digits and `-._~%`, or an IP literal.
+pub(crate) fn check_host(value: &[u8]) -> Result<(), Refusal> {
+    const INVALID: Refusal = Refusal::Host("Host is not a host name with an optional port");
+    let (host, port) = split_port(value);
+    let valid_host = match host {
+        [b'[', literal @ .., b']'] => {
+            !literal.is_empty()
+                && literal
+                    .iter()
+                    .all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.'))
+        }
+        name => {
+            !name.is_empty()
+                && name
+                    .iter()
+                    .all(|b| b.is_ascii_alphanumeric() || b"-._~%".contains(b))
+        }
+    };
+    let valid_port = port.is_none_or(|p| p.len() <= 5 && p.iter().all(u8::is_ascii_digit));
+    if valid_host && valid_port && host.len() <= 255 {
+        Ok(())
+    } else {
+        Err(INVALID)
+    }
+}
+
+/// Separates a host from its port.
+pub(crate) fn split_port(value: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let name_end = match value.first() {
+        Some(b'[') => value
+            .iter()
+            .position(|&b| b == b']')
+            .map_or(value.len(), |at| at + 1),
+        _ => value.iter().position(|&b| b == b':').unwrap_or(value.len()),
+    };
+    match value[name_end..].split_first() {
+        Some((b':', port)) => (&value[..name_end], Some(port)),
+        Some(_) => (value, None),
+        None => (value, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_form_is_taken_apart() {
+        let origin = parse("GET", "/a/b?c=|{}").unwrap();
+        assert_eq!(
+            (origin.authority, origin.path_and_query),
+            (None, "/a/b?c=|{}")
+        );
+        let absolute = parse("GET", "HTTP://Shop.test:80/a?b").unwrap();
+        assert_eq!(
+            (absolute.authority, absolute.path_and_query),
+            (Some("Shop.test:80"), "/a?b")
+        );
+        assert_eq!(parse("GET", "http://a").unwrap().path_and_query, "/");
+        assert_eq!(parse("OPTIONS", "*").unwrap().path_and_query, "*");
+    }
+
+    #[test]
+    fn other_targets_are_refused() {
+        for bad in [
+            "*",
+            "a",
+            "a/b",
+            "//",
+            "/a#b",
+            "/a\\b",
+            "/\"",
+            "/<",
+            "/é",
+            "ftp://a/",
+            "http://",
+            "http:///a",
+            "http://u@a/",
+            "http://a?b",
+            "http://a#b",
+            "http://a b/",
+        ] {
+            let refused = parse("GET", bad);
+            assert!(refused.is_err() || bad == "//", "{bad:?} gave {refused:?}");
+        }
+        assert_eq!(parse("CONNECT", "a:443"), Err(Refusal::Connect));
+        let long = format!("/{}", "a".repeat(TARGET_BYTES));
+        assert_eq!(parse("GET", &long), Err(Refusal::TargetTooLong));
+    }
+
+    #[test]
+    fn hosts_are_names_or_literals_with_an_optional_port() {
+        for good in [
+            "a",
+            "a.b:80",
+            "a_b",
+            "127.0.0.1:8080",
+            "[::1]",
+            "[::1]:80",
+            "a:",
+        ] {
+            assert_eq!(check_host(good.as_bytes()), Ok(()), "{good}");
+        }
+        for bad in [
+            "", ":80", "a b", "a,b", "a/b", "u@a", "a:b", "a:123456", "[::1", "[]", "[::1]x",
+            "a:1:2",
+        ] {
+            assert!(check_host(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Every bound of the proxy, with its reason. Constants are facts of the protocol or of memory;
+//! [`Limits`] are times and sizes that a test must be able to shorten.
+
+use std::time::Duration;
+
+/// Longest head of a request or answer, in bytes. Larger than any browser sends (cookies of one
+/// host stay below 16 KiB) and small enough to buffer for every active connection.
+pub const HEAD_BYTES: usize = 32 * 1024;
+
+/// Most fields in a head. More than any real client sends; a bitmask of them fits one `u128`.
+pub const HEAD_FIELDS: usize = 100;
+
+/// Longest request target, in bytes (RFC 9110 section 4.1 asks for at least 8,000).
+pub const TARGET_BYTES: usize = 16 * 1024;
+
+/// Longest method, in bytes. The longest registered one has 17.
+pub const METHOD_BYTES: usize = 24;
+
+/// Longest line that announces a chunk, extensions and CRLF included. Nobody sends extensions.
+pub const CHUNK_LINE_BYTES: usize = 256;
+
+/// Longest trailer section of a chunked body. It is read whole before it is passed on, so it
+/// must fit a buffer.
+pub const TRAILER_BYTES: usize = 8 * 1024;
+
+/// Informational answers (1xx) before the final one. A backend that sends more is broken.
+pub const INTERIM_ANSWERS: usize = 16;
+
+/// Size of a pooled buffer. A whole usual request and answer fit one.
+pub const BUFFER_BYTES: usize = 16 * 1024;
+
+/// Size of a buffer for the head of a request without body, which is all that a request holds
+/// while it waits for its answer. Most heads fit.
+pub const HEAD_BUFFER_BYTES: usize = 4 * 1024;
+
+/// Size of a buffer that a long body flows through: fewer system calls per megabyte.
+pub const LARGE_BUFFER_BYTES: usize = 64 * 1024;
+
+/// Free buffers that a worker keeps of each size; what is returned beyond is freed.
+pub const SPARE_BUFFERS: usize = 128;
+
+/// Idle connections that a worker keeps to one endpoint.
+pub const IDLE_PER_ENDPOINT: usize = 64;
+
+/// Connections waiting in a listening socket to be accepted. The kernel's own limit
+/// (`net.core.somaxconn`) is 4096 too.
+pub const BACKLOG: i32 = 4096;
+
+/// Further endpoints tried when one cannot be connected to.
+pub const CONNECT_RETRIES: usize = 1;
+
+/// Descriptors that are not for clients: the runtime's own, the link, files, standard streams.
+pub const RESERVED_DESCRIPTORS: u64 = 128;
+
+/// Largest message between server and proxy, in bytes.
+pub const FRAME_BYTES: usize = 64 * 1024 * 1024;
+
+/// Journal size from which it is folded into a new base, unless the base itself is larger.
+pub const JOURNAL_BYTES: u64 = 256 * 1024;
+
+/// Wait after an accept that failed for want of descriptors or memory, instead of spinning.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Shortest and longest wait before the server is tried again; doubled in between.
+pub const RECONNECT_WAIT: (Duration, Duration) =
+    (Duration::from_millis(20), Duration::from_millis(500));
+
+/// Time between two attempts to bind an address that could not be bound.
+pub const REBIND_INTERVAL: Duration = Duration::from_millis(250);
+
+/// A message to the server must be taken within this time, or the link is given up.
+pub const LINK_WRITE: Duration = Duration::from_secs(5);
+
+/// A connection that has been idle for less is safe to use for a request that cannot be sent
+/// twice: backends keep idle connections for at least 2 s (gunicorn), most for 5 s (node).
+pub const FRESH_ENOUGH: Duration = Duration::from_secs(1);
+
+/// How often connections that have been idle too long are looked for.
+pub const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Times and sizes of one proxy.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// From the first byte of a request's head to its last. Stops heads sent a byte at a time.
+    pub head: Duration,
+    /// How long a client's connection may wait for its next request. Above the 60 s that most
+    /// load balancers keep theirs, so that they close first.
+    pub keep_alive: Duration,
+    /// Longest silence within a body, in either direction.
+    pub body_idle: Duration,
+    /// Time to connect to an endpoint. They are on this machine or in this site.
+    pub connect: Duration,
+    /// How long a connection to an endpoint is kept for the next request.
+    pub pool_idle: Duration,
+    /// How long what a client still sends is read and dropped after an answer that closes.
+    pub linger: Duration,
+    /// How much of it, in bytes.
+    pub linger_bytes: usize,
+    /// How long requests may take to finish once the proxy was told to stop.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(75),
+            body_idle: Duration::from_secs(60),
+            connect: Duration::from_secs(1),
+            pool_idle: Duration::from_secs(30),
+            linger: Duration::from_secs(2),
+            linger_bytes: 1024 * 1024,
+            drain: Duration::from_secs(10),
+        }
+    }
+}

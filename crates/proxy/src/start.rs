@@ -1,0 +1,144 @@
+//! Starting: folders, descriptors, what is on disk, threads.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+use crate::control::{self, Control};
+use crate::limits::RESERVED_DESCRIPTORS;
+use crate::persist::SnapshotFiles;
+use crate::settings::Settings;
+use crate::worker::{self, Command, Event, Reporter};
+
+/// Why the proxy cannot run, or not any longer.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The state folder cannot be made or used.
+    #[error("cannot use the proxy's state folder {}: {source}", folder.display())]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// The operating system's answer.
+        source: io::Error,
+    },
+    /// Another proxy uses the state folder.
+    #[error("a proxy already runs for {}; stop it first", home.display())]
+    AlreadyRunning {
+        /// `ROADBED_HOME`.
+        home: PathBuf,
+    },
+    /// The operating system gives no thread, descriptor or signal handler.
+    #[error("cannot run the proxy: {0}")]
+    Runtime(io::Error),
+    /// A worker thread ended, which it never should; its panic is in the log.
+    #[error("a worker thread of the proxy ended unexpectedly")]
+    WorkerLost,
+}
+
+/// Runs a proxy on this thread and its workers until SIGTERM, then until what is in flight is
+/// finished or the drain limit is over. Must not be called within a tokio runtime.
+///
+/// # Errors
+/// The proxy cannot start, or a thread of it is lost.
+pub fn run(settings: Settings) -> Result<(), StartError> {
+    let folder = settings.state_folder();
+    let in_folder = |source| StartError::Folder {
+        folder: folder.clone(),
+        source,
+    };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&folder)
+        .map_err(in_folder)?;
+    let lock = lock(&folder, &settings.home)?;
+    let (files, saved) = SnapshotFiles::open(&folder).map_err(in_folder)?;
+    let worker_count = settings.worker_count();
+    let most_connections = most_connections(worker_count);
+    tracing::info!(workers = worker_count, most_connections, "starting");
+    let (events, from_workers) = unbounded_channel();
+    let workers = (0..worker_count)
+        .map(|number| {
+            let reporter = Reporter {
+                worker: number,
+                to: events.clone(),
+            };
+            start_worker(&settings, most_connections, reporter)
+        })
+        .collect::<Result<_, _>>()?;
+    drop(events);
+    let control = Control::new(files, workers, from_workers);
+    // Once nothing is accepted any more, a successor may take the folder and the ports.
+    control::run(control, &settings, saved, move || drop(lock))
+}
+
+/// Makes sure that no other proxy uses the folder for as long as the file is held.
+fn lock(folder: &Path, home: &Path) -> Result<File, StartError> {
+    let in_folder = |source| StartError::Folder {
+        folder: folder.to_owned(),
+        source,
+    };
+    let mut options = OpenOptions::new();
+    let options = options.create(true).truncate(false).write(true).mode(0o600);
+    let file = options.open(folder.join("lock")).map_err(in_folder)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(StartError::AlreadyRunning {
+            home: home.to_owned(),
+        }),
+        Err(error) => Err(in_folder(error.into())),
+    }
+}
+
+fn start_worker(
+    settings: &Settings,
+    most_connections: usize,
+    reporter: Reporter,
+) -> Result<UnboundedSender<Command>, StartError> {
+    let (commands, receiver) = unbounded_channel();
+    let limits = settings.limits.clone();
+    let body = move || {
+        let ended = ReportEnd(reporter.clone());
+        if let Err(error) = worker::run(limits, most_connections, receiver, reporter) {
+            tracing::error!(%error, "a worker cannot run");
+        }
+        drop(ended);
+    };
+    std::thread::Builder::new()
+        .name("proxy-worker".into())
+        .spawn(body)
+        .map_err(StartError::Runtime)?;
+    Ok(commands)
+}
+
+/// Reports the worker's end however it comes about, a panic included.
+struct ReportEnd(Reporter);
+
+impl Drop for ReportEnd {
+    fn drop(&mut self) {
+        self.0.report(Event::Ended);
+    }
+}
+
+/// Raises the limit on open files as far as allowed, and shares it out: each client's connection
+/// may need another to a backend.
+fn most_connections(workers: usize) -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    let descriptors = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    // No limit at all would be a limit of memory; a million connections is beyond one process.
+    let descriptors = descriptors.unwrap_or(u64::MAX).min(2_000_000);
+    let for_clients = descriptors.saturating_sub(RESERVED_DESCRIPTORS) / 2 / workers as u64;
+    usize::try_from(for_clients).unwrap_or(usize::MAX).max(16)
+}

@@ -1,0 +1,20 @@
+//! TCP listeners: a connection to an endpoint for each one that a caller opens.
+
+use std::rc::Rc;
+
+use crate::http1::dial::dial;
+use crate::socket::Socket;
+use crate::tunnel;
+use crate::worker::{Upstream, Worker};
+
+/// Serves one caller's connection.
+pub(crate) async fn serve(worker: &Rc<Worker>, client: Socket, upstream: &Upstream) {
+    match dial(worker, upstream, None).await {
+        Ok(backend) => tunnel::relay(worker, (&client, None), (&backend.socket, None)).await,
+        Err(error) => {
+            // There is no other way to tell a caller that nobody is there.
+            client.reset_on_close();
+            tracing::debug!(upstream = %upstream.id, %error, "a TCP connection was refused");
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Bytes both ways, unread: TCP streams and connections that have changed protocol.
+
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::socket::Socket;
+use crate::worker::Worker;
+use crate::worker::buffers::Pooled;
+
+/// Relays between `client` and `backend`, after what was already read from each, until both have
+/// ended or one has failed. The end of one direction is passed on and leaves the other open. A
+/// direction holds a buffer only while it has bytes in it.
+pub(crate) async fn relay(
+    worker: &Rc<Worker>,
+    (client, from_client): (&Socket, Option<Pooled>),
+    (backend, from_backend): (&Socket, Option<Pooled>),
+) {
+    client.keep_alive();
+    backend.keep_alive();
+    let outcome = tokio::try_join!(
+        one_way(worker, client, backend, from_client),
+        one_way(worker, backend, client, from_backend),
+    );
+    if outcome.is_err() {
+        // Neither side may take this for an orderly end.
+        client.reset_on_close();
+        backend.reset_on_close();
+    }
+}
+
+async fn one_way(
+    worker: &Rc<Worker>,
+    from: &Socket,
+    to: &Socket,
+    read_already: Option<Pooled>,
+) -> io::Result<()> {
+    // A stream may pause for as long as its two ends like.
+    const NO_LIMIT: Duration = Duration::MAX;
+    if let Some(buffer) = read_already {
+        to.write_all(buffer.bytes(), NO_LIMIT).await?;
+    }
+    loop {
+        from.readable().await?;
+        let mut buffer = worker.buffers.take();
+        match from.try_read(&mut buffer).transpose()? {
+            None => {}
+            Some(0) => {
+                to.shutdown_write();
+                return Ok(());
+            }
+            Some(_) => to.write_all(buffer.bytes(), NO_LIMIT).await?,
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! One endpoint as one worker sees it: what is in flight there, and idle connections to it.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::{Event, Reporter};
+use crate::limits::IDLE_PER_ENDPOINT;
+use crate::socket::Socket;
+use model::{InstanceId, UpstreamId};
+
+/// One address of an upstream.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    /// The upstream that it belongs to.
+    pub(crate) upstream: UpstreamId,
+    /// The instance that listens there.
+    pub(crate) instance: InstanceId,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    in_flight: Cell<u32>,
+    /// It is not in the snapshot any more.
+    retired: Cell<bool>,
+    /// Idle connections, the freshest last.
+    idle: RefCell<Vec<Idle>>,
+    /// Where the end of what was in flight is reported once it is retired.
+    reporter: Reporter,
+}
+
+/// A connection that awaits its next request.
+#[derive(Debug)]
+struct Idle {
+    socket: Socket,
+    since: Instant,
+}
+
+impl Endpoint {
+    pub(crate) fn new(
+        upstream: UpstreamId,
+        instance: InstanceId,
+        address: SocketAddr,
+        reporter: Reporter,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            upstream,
+            instance,
+            address,
+            in_flight: Cell::new(0),
+            retired: Cell::new(false),
+            idle: RefCell::default(),
+            reporter,
+        })
+    }
+
+    /// How many requests and streams are in flight.
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.in_flight.get()
+    }
+
+    /// Takes it out of use: idle connections are closed now, what is in flight finishes.
+    pub(crate) fn retire(&self) {
+        self.retired.set(true);
+        self.idle.borrow_mut().clear();
+    }
+
+    /// Takes it into use again.
+    pub(crate) fn revive(&self) {
+        self.retired.set(false);
+    }
+
+    /// An idle connection that is still open, the freshest first since backends close the ones
+    /// that have waited longest; none that has been idle for longer than `limit`.
+    pub(crate) fn take_idle(&self, limit: Duration) -> Option<Socket> {
+        let mut idle = self.idle.borrow_mut();
+        while let Some(connection) = idle.pop() {
+            if connection.since.elapsed() > limit {
+                // All others have been idle for longer still; the sweeper closes them.
+                idle.push(connection);
+                return None;
+            }
+            if !connection.socket.is_spent() {
+                return Some(connection.socket);
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection for the next request.
+    pub(crate) fn keep_idle(&self, socket: Socket) {
+        let mut idle = self.idle.borrow_mut();
+        if !self.retired.get() && idle.len() < IDLE_PER_ENDPOINT {
+            idle.push(Idle {
+                socket,
+                since: Instant::now(),
+            });
+        }
+    }
+
+    /// Closes idle connections that are older than `limit` or were closed by the backend.
+    pub(crate) fn sweep(&self, limit: Duration) {
+        self.idle
+            .borrow_mut()
+            .retain(|c| c.since.elapsed() <= limit && !c.socket.is_spent());
+    }
+}
+
+/// One request or stream in flight to an endpoint; it ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct InFlight(Rc<Endpoint>);
+
+impl InFlight {
+    /// Counts one more.
+    pub(crate) fn begin(endpoint: &Rc<Endpoint>) -> Self {
+        endpoint.in_flight.set(endpoint.in_flight.get() + 1);
+        Self(endpoint.clone())
+    }
+
+    /// Where it goes.
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.0
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let left = self.0.in_flight.get() - 1;
+        self.0.in_flight.set(left);
+        if left == 0 && self.0.retired.get() {
+            let endpoint = (self.0.instance.clone(), self.0.address);
+            self.0.reporter.report(Event::Idle { endpoint });
+        }
+    }
+}

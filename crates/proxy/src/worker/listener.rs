@@ -1,0 +1,150 @@
+//! Accepting connections: one task per listening socket and worker.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::rc::Rc;
+
+use model::{ListenerRole, Protocol};
+use rustix::net::SocketFlags;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use super::Worker;
+use super::upstream::Upstream;
+use crate::limits::ACCEPT_PAUSE;
+use crate::socket::Socket;
+use crate::{http1, tcp};
+
+/// What a connection keeps of the listener that accepted it.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    /// The one upstream behind it; none at the edge, where the request decides. It changes
+    /// when the server gives the listener another upstream.
+    upstream: RefCell<Option<Rc<Upstream>>>,
+    gone: Cell<bool>,
+    /// Wakes idle connections when `gone` is set.
+    closing: Notify,
+}
+
+impl Listener {
+    /// The one upstream behind it; none at the edge.
+    pub(crate) fn upstream(&self) -> Option<Rc<Upstream>> {
+        self.upstream.borrow().clone()
+    }
+
+    /// Whether connections should end after the request that they serve.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.get()
+    }
+
+    /// Returns when connections that serve no request should end.
+    pub(crate) async fn gone(&self) {
+        let mut notified = std::pin::pin!(self.closing.notified());
+        notified.as_mut().enable();
+        if !self.gone.get() {
+            notified.await;
+        }
+    }
+}
+
+/// A listening socket with the task that accepts from it.
+#[derive(Debug)]
+pub(crate) struct Accepting {
+    pub(crate) listener: Rc<Listener>,
+    socket: Rc<TcpListener>,
+    task: JoinHandle<()>,
+}
+
+impl Accepting {
+    /// Begins to accept.
+    pub(crate) fn start(
+        worker: &Rc<Worker>,
+        socket: std::net::TcpListener,
+        role: &ListenerRole,
+        upstream: Option<Rc<Upstream>>,
+    ) -> io::Result<Self> {
+        debug_assert_eq!(upstream.is_none(), *role == ListenerRole::Edge);
+        let listener = Rc::new(Listener {
+            upstream: RefCell::new(upstream),
+            gone: Cell::new(false),
+            closing: Notify::new(),
+        });
+        let socket = Rc::new(TcpListener::from_std(socket)?);
+        let accept = accept(worker.clone(), listener.clone(), socket.clone());
+        Ok(Self {
+            listener,
+            socket,
+            task: tokio::task::spawn_local(accept),
+        })
+    }
+
+    /// Gives the listener another upstream; its connections follow with their next request.
+    pub(crate) fn retarget(&self, upstream: Option<Rc<Upstream>>) {
+        *self.listener.upstream.borrow_mut() = upstream;
+    }
+
+    /// Stops accepting. What the kernel has accepted already is served, so that no caller sees
+    /// its connection refused half-way; then this worker's hold on the socket is given up.
+    pub(crate) async fn stop(self, worker: &Rc<Worker>) {
+        self.listener.gone.set(true);
+        self.task.abort();
+        // Ends with the task's own hold on the socket; that it was cancelled is no news.
+        let _ = self.task.await;
+        while let Ok(stream) = accept_queued(&self.socket) {
+            begin(worker, &self.listener, stream);
+        }
+        self.listener.closing.notify_waiters();
+    }
+}
+
+fn accept_queued(socket: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let (accepted, peer) = rustix::net::acceptfrom_with(socket.as_fd(), flags)?;
+    let peer = peer.and_then(|address| SocketAddr::try_from(address).ok());
+    let stream = TcpStream::from_std(accepted.into())?;
+    let peer = peer.map_or_else(|| stream.peer_addr(), Ok)?;
+    Ok((stream, peer))
+}
+
+async fn accept(worker: Rc<Worker>, listener: Rc<Listener>, socket: Rc<TcpListener>) {
+    loop {
+        worker.connections.room().await;
+        match socket.accept().await {
+            Ok(accepted) => begin(&worker, &listener, accepted),
+            Err(error) if is_about_one_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept connections; trying again");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Whether the error is that of a connection which ended before it was accepted.
+fn is_about_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
+    )
+}
+
+fn begin(worker: &Rc<Worker>, listener: &Rc<Listener>, (stream, peer): (TcpStream, SocketAddr)) {
+    let open = worker.connections.open();
+    let (worker, listener, socket) = (worker.clone(), listener.clone(), Socket::new(stream));
+    match listener.upstream() {
+        Some(upstream) if upstream.protocol() == Protocol::Tcp => {
+            drop(tokio::task::spawn_local(async move {
+                tcp::serve(&worker, socket, &upstream).await;
+                drop(open);
+            }));
+        }
+        _ => drop(tokio::task::spawn_local(async move {
+            http1::serve(&worker, socket, &listener, peer.ip()).await;
+            drop(open);
+        })),
+    }
+}

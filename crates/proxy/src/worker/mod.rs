@@ -1,0 +1,149 @@
+//! A worker: one thread with its own runtime, connections, pools and view of the snapshot. It
+//! shares nothing with other workers while it serves; the control thread sends it changes.
+
+pub(crate) mod buffers;
+mod connections;
+mod endpoint;
+pub(crate) mod listener;
+mod routes;
+mod upstream;
+mod view;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{InstanceId, ListenerId, SnapshotDelta};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+
+use self::buffers::Buffers;
+use self::connections::Connections;
+pub(crate) use self::endpoint::InFlight;
+pub(crate) use self::listener::Listener;
+pub(crate) use self::upstream::Upstream;
+use self::view::View;
+use crate::limits::{Limits, SWEEP_INTERVAL};
+
+/// What the control thread tells a worker.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Serve from what results of `delta`, with these sockets for listeners that are new or have
+    /// another address. Answered with [`Event::Applied`].
+    Apply {
+        delta: Arc<SnapshotDelta>,
+        sockets: BTreeMap<ListenerId, std::net::TcpListener>,
+    },
+    /// Accept nothing more, finish what is in flight, end.
+    Drain,
+}
+
+/// An endpoint that is not in the snapshot any more. An instance that moved to another address
+/// and then left has two.
+pub(crate) type RetiredEndpoint = (InstanceId, SocketAddr);
+
+/// What a worker tells the control thread.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// A delta is applied. `busy` are the endpoints of instances that are not in the snapshot any
+    /// more but still have something in flight on this worker.
+    Applied {
+        busy: BTreeMap<RetiredEndpoint, u32>,
+    },
+    /// Nothing is in flight any more, on this worker, to this endpoint.
+    Idle { endpoint: RetiredEndpoint },
+    /// The worker has ended.
+    Ended,
+}
+
+/// How a worker reports; copies report for the same worker.
+#[derive(Debug, Clone)]
+pub(crate) struct Reporter {
+    /// The worker's number.
+    pub(crate) worker: usize,
+    /// The control thread.
+    pub(crate) to: UnboundedSender<(usize, Event)>,
+}
+
+impl Reporter {
+    /// Tells the control thread.
+    pub(crate) fn report(&self, event: Event) {
+        // Fails only when the control thread has ended, and with it all interest.
+        let _ = self.to.send((self.worker, event));
+    }
+}
+
+/// What all connections of a worker share.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) limits: Limits,
+    pub(crate) buffers: Rc<Buffers>,
+    pub(crate) view: RefCell<View>,
+    connections: Rc<Connections>,
+}
+
+/// Runs a worker on this thread until it is drained.
+///
+/// `most_connections` bounds the clients' connections that it has at a time.
+pub(crate) fn run(
+    limits: Limits,
+    most_connections: usize,
+    commands: UnboundedReceiver<Command>,
+    reporter: Reporter,
+) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build_local(tokio::runtime::LocalOptions::default())?;
+    let drain = limits.drain;
+    let worker = Rc::new(Worker {
+        limits,
+        buffers: Rc::default(),
+        view: RefCell::new(View::new(reporter.clone())),
+        connections: Connections::new(most_connections),
+    });
+    runtime.block_on(serve(worker, commands, &reporter, drain));
+    Ok(())
+}
+
+async fn serve(
+    worker: Rc<Worker>,
+    mut commands: UnboundedReceiver<Command>,
+    reporter: &Reporter,
+    drain: Duration,
+) {
+    drop(tokio::task::spawn_local(sweep(worker.clone())));
+    while let Some(Command::Apply { delta, mut sockets }) = commands.recv().await {
+        let stopped = worker
+            .view
+            .borrow_mut()
+            .apply(&worker, &delta, &mut sockets);
+        for accepting in stopped {
+            accepting.stop(&worker).await;
+        }
+        let busy = worker.view.borrow_mut().busy();
+        reporter.report(Event::Applied { busy });
+    }
+    let accepting = worker.view.borrow_mut().take_listeners();
+    for accepting in accepting {
+        accepting.stop(&worker).await;
+    }
+    if tokio::time::timeout(drain, worker.connections.none())
+        .await
+        .is_err()
+    {
+        tracing::warn!(limit = ?drain, "connections were still in use at the end of the drain");
+    }
+}
+
+/// Closes idle connections that nobody will use again.
+async fn sweep(worker: Rc<Worker>) {
+    let mut interval = tokio::time::interval(SWEEP_INTERVAL);
+    loop {
+        interval.tick().await;
+        worker.view.borrow().each_upstream(|upstream| {
+            upstream.each_endpoint(|endpoint| endpoint.sweep(worker.limits.pool_idle));
+        });
+    }
+}

@@ -1,0 +1,81 @@
+//! One upstream as one worker sees it. Listeners and routes hold it; changes are made inside it,
+//! so a request finds the current endpoints without looking anything up.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use model::{Protocol, UpstreamId};
+
+use super::endpoint::{Endpoint, InFlight};
+
+/// A service and its endpoints.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    /// Its name.
+    pub(crate) id: UpstreamId,
+    protocol: Cell<Protocol>,
+    timeout: Cell<Duration>,
+    endpoints: RefCell<Vec<Rc<Endpoint>>>,
+    /// Whose turn it is.
+    next: Cell<usize>,
+}
+
+impl Upstream {
+    /// An upstream that the snapshot does not have (yet): it has no endpoint.
+    pub(crate) fn absent(id: UpstreamId) -> Rc<Self> {
+        Rc::new(Self {
+            id,
+            protocol: Cell::new(Protocol::Http),
+            timeout: Cell::new(Duration::ZERO),
+            endpoints: RefCell::default(),
+            next: Cell::new(0),
+        })
+    }
+
+    /// What is spoken to it.
+    pub(crate) fn protocol(&self) -> Protocol {
+        self.protocol.get()
+    }
+
+    /// How long a request waits for the head of its answer.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout.get()
+    }
+
+    /// Sets what a snapshot says of it.
+    pub(crate) fn configure(&self, protocol: Protocol, timeout: Duration) {
+        self.protocol.set(protocol);
+        self.timeout.set(timeout);
+    }
+
+    /// Replaces its endpoints; the old ones are returned.
+    pub(crate) fn replace_endpoints(&self, endpoints: Vec<Rc<Endpoint>>) -> Vec<Rc<Endpoint>> {
+        self.endpoints.replace(endpoints)
+    }
+
+    /// Calls `visit` with each endpoint.
+    pub(crate) fn each_endpoint(&self, visit: impl FnMut(&Rc<Endpoint>)) {
+        self.endpoints.borrow().iter().for_each(visit);
+    }
+
+    /// Chooses the endpoint of a request in turn, passing over those in `failed`, and counts the
+    /// request as in flight there: choosing and counting are one step, so that whoever retires
+    /// an endpoint sees every request that can still reach it.
+    pub(crate) fn pick(&self, failed: &[InFlight]) -> Option<InFlight> {
+        let endpoints = self.endpoints.borrow();
+        let first = self.next.get();
+        for offset in 0..endpoints.len() {
+            let index = (first + offset) % endpoints.len();
+            let endpoint = &endpoints[index];
+            if failed
+                .iter()
+                .all(|f| !std::ptr::eq(f.endpoint(), &**endpoint))
+            {
+                self.next.set((index + 1) % endpoints.len());
+                return Some(InFlight::begin(endpoint));
+            }
+        }
+        None
+    }
+}

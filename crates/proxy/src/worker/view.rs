@@ -1,0 +1,212 @@
+//! What a worker serves from: the snapshot in the form that requests need. A delta changes only
+//! what it names, in one step: no request runs between its parts.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
+
+use super::endpoint::Endpoint;
+use super::listener::Accepting;
+use super::routes::Routes;
+use super::upstream::Upstream;
+use super::{Reporter, RetiredEndpoint, Worker};
+use model::{ListenerId, ListenerRole, SnapshotDelta, UpstreamId};
+
+/// A worker's view of the snapshot.
+#[derive(Debug)]
+pub(crate) struct View {
+    upstreams: HashMap<UpstreamId, Rc<Upstream>>,
+    /// Those of `upstreams` that the snapshot does not have, but a listener or route may name.
+    absent: BTreeSet<UpstreamId>,
+    routes: Routes,
+    listeners: HashMap<ListenerId, Accepting>,
+    /// Endpoints that are not in the snapshot any more and had something in flight.
+    retired: Vec<Rc<Endpoint>>,
+    reporter: Reporter,
+}
+
+impl View {
+    /// A view of nothing.
+    pub(crate) fn new(reporter: Reporter) -> Self {
+        Self {
+            upstreams: HashMap::new(),
+            absent: BTreeSet::new(),
+            routes: Routes::default(),
+            listeners: HashMap::new(),
+            retired: Vec::new(),
+            reporter,
+        }
+    }
+
+    /// Where a request at the edge goes.
+    pub(crate) fn route(&self, host: &[u8], path_and_query: &[u8]) -> Option<Rc<Upstream>> {
+        self.routes.find(host, path_and_query)
+    }
+
+    /// Calls `visit` with each upstream.
+    pub(crate) fn each_upstream(&self, visit: impl FnMut(&Rc<Upstream>)) {
+        self.upstreams.values().for_each(visit);
+    }
+
+    /// Gives up all listeners.
+    pub(crate) fn take_listeners(&mut self) -> Vec<Accepting> {
+        self.listeners
+            .drain()
+            .map(|(_, accepting)| accepting)
+            .collect()
+    }
+
+    /// Applies `delta`; what is returned is to be stopped.
+    pub(crate) fn apply(
+        &mut self,
+        worker: &Rc<Worker>,
+        delta: &SnapshotDelta,
+        sockets: &mut BTreeMap<ListenerId, std::net::TcpListener>,
+    ) -> Vec<Accepting> {
+        for id in &delta.upstreams.removed {
+            self.remove_upstream(id);
+        }
+        for (id, upstream) in &delta.upstreams.set {
+            self.set_upstream(id, upstream);
+        }
+        for key in &delta.routes.removed {
+            self.routes.remove(key);
+        }
+        for (key, route) in &delta.routes.set {
+            let upstream = self.upstream(&route.upstream);
+            self.routes.set(key, &route.host, &route.path, upstream);
+        }
+        let mut stopped = Vec::new();
+        for id in &delta.listeners.removed {
+            stopped.extend(self.listeners.remove(id));
+        }
+        for (id, listener) in &delta.listeners.set {
+            self.retarget(id, &listener.role);
+        }
+        for (id, socket) in std::mem::take(sockets) {
+            if let Some(listener) = delta.listeners.set.get(&id) {
+                stopped.extend(self.listen(worker, id, socket, &listener.role));
+            }
+        }
+        self.forget_absent();
+        stopped
+    }
+
+    /// What is in flight here to instances that are not in the snapshot any more.
+    pub(crate) fn busy(&mut self) -> BTreeMap<RetiredEndpoint, u32> {
+        self.retired.retain(|endpoint| endpoint.in_flight() > 0);
+        let mut busy = BTreeMap::new();
+        for endpoint in &self.retired {
+            // An instance that has only moved to another address is still in the snapshot.
+            let mut present = false;
+            if let Some(upstream) = self.upstreams.get(&endpoint.upstream) {
+                upstream.each_endpoint(|e| present |= e.instance == endpoint.instance);
+            }
+            if !present {
+                let key = (endpoint.instance.clone(), endpoint.address);
+                *busy.entry(key).or_insert(0) += endpoint.in_flight();
+            }
+        }
+        busy
+    }
+
+    /// The upstream of that name, which the snapshot may not have yet.
+    fn upstream(&mut self, id: &UpstreamId) -> Rc<Upstream> {
+        if let Some(upstream) = self.upstreams.get(id) {
+            return upstream.clone();
+        }
+        self.absent.insert(id.clone());
+        let upstream = Upstream::absent(id.clone());
+        self.upstreams.insert(id.clone(), upstream.clone());
+        upstream
+    }
+
+    fn set_upstream(&mut self, id: &UpstreamId, wanted: &model::Upstream) {
+        let upstream = self.upstream(id);
+        self.absent.remove(id);
+        upstream.configure(wanted.protocol, wanted.timeout);
+        let mut old = upstream.replace_endpoints(Vec::new());
+        let endpoints = wanted.endpoints.iter().map(|(instance, endpoint)| {
+            let same = |e: &Rc<Endpoint>| {
+                e.instance == *instance && e.address == endpoint.address && e.upstream == *id
+            };
+            if let Some(at) = old.iter().position(same) {
+                return old.swap_remove(at);
+            }
+            // It may come back while requests from before are still in flight.
+            if let Some(at) = self.retired.iter().position(same) {
+                let endpoint = self.retired.swap_remove(at);
+                endpoint.revive();
+                return endpoint;
+            }
+            let reporter = self.reporter.clone();
+            Endpoint::new(id.clone(), instance.clone(), endpoint.address, reporter)
+        });
+        let endpoints = endpoints.collect();
+        upstream.replace_endpoints(endpoints);
+        self.retire(old);
+    }
+
+    fn remove_upstream(&mut self, id: &UpstreamId) {
+        if let Some(upstream) = self.upstreams.get(id) {
+            let old = upstream.replace_endpoints(Vec::new());
+            self.absent.insert(id.clone());
+            self.retire(old);
+        }
+    }
+
+    fn retire(&mut self, endpoints: Vec<Rc<Endpoint>>) {
+        for endpoint in endpoints {
+            endpoint.retire();
+            if endpoint.in_flight() > 0 {
+                self.retired.push(endpoint);
+            }
+        }
+    }
+
+    /// Drops what the snapshot does not have and nobody names any more.
+    fn forget_absent(&mut self) {
+        let Self {
+            absent, upstreams, ..
+        } = self;
+        absent.retain(|id| match upstreams.get(id) {
+            Some(upstream) if Rc::strong_count(upstream) > 1 => true,
+            _ => {
+                upstreams.remove(id);
+                false
+            }
+        });
+    }
+
+    fn role_upstream(&mut self, role: &ListenerRole) -> Option<Rc<Upstream>> {
+        match role {
+            ListenerRole::Edge => None,
+            ListenerRole::Mesh { upstream, .. } => Some(self.upstream(upstream)),
+        }
+    }
+
+    fn retarget(&mut self, id: &ListenerId, role: &ListenerRole) {
+        let upstream = self.role_upstream(role);
+        if let Some(accepting) = self.listeners.get(id) {
+            accepting.retarget(upstream);
+        }
+    }
+
+    /// Begins to listen; what the listener listened with before is returned.
+    pub(crate) fn listen(
+        &mut self,
+        worker: &Rc<Worker>,
+        id: ListenerId,
+        socket: std::net::TcpListener,
+        role: &ListenerRole,
+    ) -> Option<Accepting> {
+        let upstream = self.role_upstream(role);
+        match Accepting::start(worker, socket, role, upstream) {
+            Ok(accepting) => self.listeners.insert(id, accepting),
+            Err(error) => {
+                // The runtime has no room for another descriptor. Other workers may have.
+                tracing::error!(listener = id, %error, "this worker cannot listen");
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! The real proxy, as its own process, between clients, backends and a server's end of the link.
+
+mod http;
+mod support;

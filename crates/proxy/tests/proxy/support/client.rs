@@ -1,0 +1,151 @@
+//! A client that sends exactly what it is told and reads answers by the book.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+
+use super::PATIENCE;
+
+/// A connection with what was read from it beyond the last answer.
+pub(crate) struct Client {
+    pub(crate) stream: TcpStream,
+    pending: Vec<u8>,
+}
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        self.head.lines().skip(1).find_map(|line| {
+            let (field, value) = line.split_once(':')?;
+            field.eq_ignore_ascii_case(name).then_some(value.trim())
+        })
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+}
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    Orderly,
+    Reset,
+}
+
+impl Client {
+    pub(crate) fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self {
+            stream,
+            pending: Vec::new(),
+        }
+    }
+
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).unwrap();
+    }
+
+    pub(crate) fn get(&mut self, host: &str, path: &str) -> Answer {
+        self.send(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        self.answer()
+    }
+
+    /// Reads more; false at the end.
+    fn fill(&mut self) -> std::io::Result<bool> {
+        let mut bytes = [0; 65536];
+        let count = self.stream.read(&mut bytes)?;
+        self.pending.extend_from_slice(&bytes[..count]);
+        Ok(count > 0)
+    }
+
+    /// Reads up to and with `end`.
+    pub(crate) fn until(&mut self, end: &[u8]) -> Vec<u8> {
+        loop {
+            if let Some(at) = self.pending.windows(end.len()).position(|w| w == end) {
+                return self.pending.drain(..at + end.len()).collect();
+            }
+            let more = self.fill().unwrap();
+            assert!(
+                more,
+                "the connection ended after {:?}",
+                String::from_utf8_lossy(&self.pending)
+            );
+        }
+    }
+
+    pub(crate) fn exactly(&mut self, count: usize) -> Vec<u8> {
+        while self.pending.len() < count {
+            assert!(self.fill().unwrap(), "the connection ended early");
+        }
+        self.pending.drain(..count).collect()
+    }
+
+    pub(crate) fn head(&mut self) -> String {
+        String::from_utf8(self.until(b"\r\n\r\n")).unwrap()
+    }
+
+    /// Reads one answer to a request that was not HEAD.
+    pub(crate) fn answer(&mut self) -> Answer {
+        let head = self.head();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let mut answer = Answer {
+            status,
+            head,
+            body: Vec::new(),
+        };
+        if let Some(length) = answer.field("content-length") {
+            let length = length.parse().unwrap();
+            answer.body = self.exactly(length);
+        } else if answer.field("transfer-encoding") == Some("chunked") {
+            loop {
+                let line = String::from_utf8(self.until(b"\r\n")).unwrap();
+                let size = usize::from_str_radix(line.trim_end(), 16).unwrap();
+                if size == 0 {
+                    let trailers = self.until(b"\r\n");
+                    if trailers != b"\r\n" {
+                        self.until(b"\r\n\r\n");
+                    }
+                    break;
+                }
+                let chunk = self.exactly(size);
+                answer.body.extend_from_slice(&chunk);
+                assert_eq!(self.exactly(2), b"\r\n");
+            }
+        }
+        answer
+    }
+
+    /// Reads to the connection's end: what there was, and how it ended.
+    pub(crate) fn rest(&mut self) -> (Vec<u8>, End) {
+        loop {
+            match self.fill() {
+                Ok(true) => {}
+                Ok(false) => return (std::mem::take(&mut self.pending), End::Orderly),
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => {
+                    return (std::mem::take(&mut self.pending), End::Reset);
+                }
+                Err(error) => panic!("the connection did not end: {error}"),
+            }
+        }
+    }
+
+    pub(crate) fn finish(&mut self) {
+        self.stream.shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// Closes the connection with a reset.
+    pub(crate) fn reset(self) {
+        let none = Some(std::time::Duration::ZERO);
+        rustix::net::sockopt::set_socket_linger(&self.stream, none).unwrap();
+    }
+}

@@ -1,0 +1,33 @@
+//! The proxy as a process of its own, for tests: `proxy-under-test HOME WORKERS [LIMIT=MS …]`.
+
+use std::time::Duration;
+
+use proxy::Settings;
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let home = arguments.next().expect("HOME");
+    let mut settings = Settings::new(home);
+    settings.workers = arguments
+        .next()
+        .expect("WORKERS")
+        .parse()
+        .expect("a number");
+    for argument in arguments {
+        let (name, milliseconds) = argument.split_once('=').expect("LIMIT=MILLISECONDS");
+        let limits = &mut settings.limits;
+        let limit = match name {
+            "head" => &mut limits.head,
+            "keep-alive" => &mut limits.keep_alive,
+            "body-idle" => &mut limits.body_idle,
+            "pool-idle" => &mut limits.pool_idle,
+            "linger" => &mut limits.linger,
+            "drain" => &mut limits.drain,
+            _ => panic!("no limit is called {name}"),
+        };
+        *limit = Duration::from_millis(milliseconds.parse().expect("a number"));
+    }
+    if let Err(error) = proxy::run(settings) {
+        panic!("{error}");
+    }
+}
