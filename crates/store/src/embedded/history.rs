@@ -190,7 +190,6 @@ impl ChangeSource for Following {
     fn next(&mut self) -> NextChanges<'_> {
         Box::pin(async move {
             loop {
-                self.news.mark_unchanged();
                 if let Some(changes) = self.advance()? {
                     return Ok(changes);
                 }

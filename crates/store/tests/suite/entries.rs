@@ -106,3 +106,24 @@ pub(crate) async fn refuses_what_is_over_a_limit(harness: &mut impl Harness) {
     assert_eq!(store.list("").await.unwrap().revision, revision);
     committed(store.transact(many).await.unwrap());
 }
+
+pub(crate) async fn a_listing_is_limited(harness: &mut impl Harness) {
+    let store = harness.store();
+    for number in 0..limits::LISTING_BYTES / limits::VALUE_BYTES {
+        let key = format!("large/{number:02}");
+        let value = vec![0; limits::VALUE_BYTES];
+        committed(
+            store
+                .compare_and_set(&key, Expected::Absent, value)
+                .await
+                .unwrap(),
+        );
+    }
+    // The values alone fill it, so the keys are too much.
+    let refused = store.list("large/").await;
+    assert!(matches!(
+        refused,
+        Err(StoreError::TooLarge { unit: "bytes", .. })
+    ));
+    assert_eq!(store.list("large/0").await.unwrap().entries.len(), 10);
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use store::{Acquired, Conflict, Renewed, Store, StoreError, Transaction};
+use store::{Acquired, Conflict, Renewed, Store, StoreError, Transaction, limits};
 
 use super::{Harness, committed, conflict, lease};
 
@@ -168,4 +168,26 @@ pub(crate) async fn one_of_many_wins(harness: &mut impl Harness) {
         winners += usize::from(matches!(task.await.unwrap(), Acquired::Lease(_)));
     }
     assert_eq!(winners, 1);
+}
+
+pub(crate) async fn are_limited(harness: &mut impl Harness) {
+    let store = harness.store();
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..limits::LEASES {
+        let store = store.clone();
+        tasks.spawn(async move {
+            let name = format!("lease/{number}");
+            lease(store.acquire(&name, "one", TIME).await.unwrap());
+        });
+    }
+    tasks.join_all().await;
+    let refused = store.acquire("one-more", "one", TIME).await;
+    assert!(
+        matches!(refused, Err(StoreError::TooMany { what: "leases", .. })),
+        "{refused:?}"
+    );
+    // Those that are held already can be taken again, and ones that expired make room.
+    lease(store.acquire("lease/0", "one", TIME).await.unwrap());
+    harness.advance(TIME * 2);
+    lease(store.acquire("one-more", "one", TIME).await.unwrap());
 }

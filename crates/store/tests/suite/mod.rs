@@ -30,7 +30,8 @@ macro_rules! contract {
     ($harness:expr) => {
         contract!(@tests $harness;
             entries: absent_until_set, versions_and_revisions, listing_is_by_prefix_in_order,
-                lives_through_reopening, refuses_what_is_over_a_limit;
+                lives_through_reopening, refuses_what_is_over_a_limit,
+                a_listing_is_limited;
             transactions: all_or_nothing, conditions, no_change_takes_no_revision,
                 a_key_only_once, concurrent_increments_are_not_lost, readers_see_no_half;
             watches: each_change_once_and_in_order, a_transaction_is_a_unit, only_its_prefix,
@@ -39,7 +40,7 @@ macro_rules! contract {
                 cancelling_next_loses_nothing, ends_with_the_store, are_limited;
             leases: one_holder, expires, a_late_holder_is_refused, renewal_prolongs,
                 release_frees, fences, tokens_grow, same_holder_supersedes_itself,
-                refuses_bad_times, one_of_many_wins;
+                refuses_bad_times, one_of_many_wins, are_limited;
         );
         proptest::proptest! {
             #![proptest_config(proptest::test_runner::Config::with_cases(48))]
