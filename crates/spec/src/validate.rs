@@ -8,7 +8,8 @@ mod health;
 mod service;
 mod values;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use model::names::NameError;
 use model::{App, AppName, ServiceName};
@@ -27,14 +28,14 @@ pub(crate) struct Valid {
     /// The app.
     pub(crate) app: App,
     /// The place of each service's program.
-    pub(crate) programs: BTreeMap<ServiceName, std::ops::Range<usize>>,
+    pub(crate) programs: BTreeMap<ServiceName, Range<usize>>,
 }
 
 /// Validates `file`; `None` only where something was found.
 pub(crate) fn app(file: AppFile, source: &str, findings: &mut Findings) -> Option<Valid> {
     let name = app_name(file.app, findings);
     let table = services(file.services, findings);
-    let names: Vec<String> = table
+    let names: BTreeSet<String> = table
         .iter()
         .map(|(name, _)| name.get_ref().clone())
         .collect();

@@ -21,7 +21,7 @@ pub(super) struct Context<'a> {
     /// The service's name as written.
     pub(super) name: &'a Spanned<String>,
     /// The names of all services as written.
-    pub(super) names: &'a [String],
+    pub(super) names: &'a BTreeSet<String>,
     /// The file's text.
     pub(super) source: &'a str,
 }
@@ -111,7 +111,7 @@ fn timeout(
 /// The services that are used. That a service uses itself is legal, as is any other cycle.
 fn uses(
     written: Written<Vec<Written<String>>>,
-    names: &[String],
+    names: &BTreeSet<String>,
     findings: &mut Findings,
 ) -> Vec<Spanned<ServiceName>> {
     let mut used = Vec::new();
@@ -119,7 +119,7 @@ fn uses(
         let text = item.get_ref().as_str();
         if findings.is_full() {
             break;
-        } else if names.iter().any(|name| name == text) {
+        } else if names.contains(text) {
             // A name that is no valid one is reported where the service is declared.
             used.extend(
                 ServiceName::new(text)
