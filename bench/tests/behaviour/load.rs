@@ -44,7 +44,10 @@ fn every_request_is_sent_once_and_on_time() {
     let expected = report.duration.as_secs_f64() * 500.0;
     // One that is due at the very end may or may not be in; a busy machine may be behind.
     let sent = report.sent as f64;
-    assert!((expected / 2.0..=expected + 1.0).contains(&sent), "{sent} for {expected}");
+    assert!(
+        (expected / 2.0..=expected + 1.0).contains(&sent),
+        "{sent} for {expected}"
+    );
     assert!(report.latency(0.5) > Duration::ZERO && report.latency(0.5) <= report.latency(1.0));
 }
 
