@@ -6,6 +6,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use rustix::net::{Shutdown, sockopt};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-use crate::worker::buffers::Buffer;
+use crate::worker::buffers::{Buffer, Buffers, Pooled};
 
 /// A connected TCP socket.
 #[derive(Debug)]
@@ -36,7 +37,7 @@ impl Socket {
     }
 
     /// Waits until a read would not block: bytes, end or error.
-    pub(crate) async fn readable(&self) -> io::Result<()> {
+    async fn readable(&self) -> io::Result<()> {
         poll_fn(|cx| self.0.poll_read_ready(cx)).await
     }
 
@@ -52,8 +53,21 @@ impl Socket {
         }
     }
 
+    /// Waits for bytes without holding a buffer and takes one when they are there; none at the
+    /// end.
+    pub(crate) async fn read_first(&self, buffers: &Rc<Buffers>) -> io::Result<Option<Pooled>> {
+        loop {
+            self.readable().await?;
+            let mut buffer = buffers.take();
+            // That a socket is readable is a hint, which may be wrong.
+            if let Some(count) = self.try_read(&mut buffer) {
+                return Ok((count? > 0).then_some(buffer));
+            }
+        }
+    }
+
     /// Reads without waiting; none when nothing has arrived.
-    pub(crate) fn try_read(&self, buffer: &mut Buffer) -> Option<io::Result<usize>> {
+    fn try_read(&self, buffer: &mut Buffer) -> Option<io::Result<usize>> {
         let free = buffer.free();
         let mut count = 0;
         // A read that leaves room has emptied the socket. Saying so with `WouldBlock` makes the

@@ -40,16 +40,9 @@ async fn one_way(
     if let Some(buffer) = read_already {
         to.write_all(buffer.bytes(), NO_LIMIT).await?;
     }
-    loop {
-        from.readable().await?;
-        let mut buffer = worker.buffers.take();
-        match from.try_read(&mut buffer).transpose()? {
-            None => {}
-            Some(0) => {
-                to.shutdown_write();
-                return Ok(());
-            }
-            Some(_) => to.write_all(buffer.bytes(), NO_LIMIT).await?,
-        }
+    while let Some(buffer) = from.read_first(&worker.buffers).await? {
+        to.write_all(buffer.bytes(), NO_LIMIT).await?;
     }
+    to.shutdown_write();
+    Ok(())
 }

@@ -70,10 +70,16 @@ async fn read_one(
     begun: &Cell<bool>,
 ) -> Result<usize, NoAnswer> {
     let closed = NoAnswer::Failed(GatewayError::BackendClosed);
-    if incoming.is_none() {
-        backend.readable().await.map_err(|_| closed)?;
-    }
-    let buffer = incoming.get_or_insert_with(|| exchange.worker.buffers.take());
+    let buffer = match incoming {
+        Some(buffer) => buffer,
+        None => match backend.read_first(&exchange.worker.buffers).await {
+            Ok(Some(first)) => {
+                begun.set(true);
+                incoming.insert(first)
+            }
+            Ok(None) | Err(_) => return Err(closed),
+        },
+    };
     let mut scanned = 0;
     loop {
         match head_end(buffer.bytes(), scanned) {

@@ -2,7 +2,6 @@
 //! ahead waits in the buffer that its request arrived in, and then in the kernel.
 
 use std::net::IpAddr;
-use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use model::Protocol;
@@ -35,13 +34,25 @@ pub(crate) async fn serve(worker: &Rc<Worker>, client: Socket, listener: &Listen
     // Held only while there are bytes in it or a request is being served.
     let mut input: Option<Pooled> = None;
     let next = loop {
-        if input.as_ref().is_none_or(|input| input.is_empty()) {
-            input = None;
-            if idle(worker, &client, listener).await.is_break() {
-                break Next::Close;
-            }
-        }
-        match serve_request(worker, &client, listener, peer, &mut input).await {
+        let mut buffer = match input.take() {
+            Some(pipelined) if !pipelined.is_empty() => pipelined,
+            _ => match first_bytes(worker, &client, listener).await {
+                Some(buffer) => buffer,
+                None => break Next::Close,
+            },
+        };
+        let head = match read_head(worker, &client, &mut buffer).await {
+            Ok(head) => head,
+            Err(HeadEnd::Closed) => break Next::Close,
+            Err(HeadEnd::Refused(error)) => break refuse(worker, &client, error).await,
+        };
+        let connection = Connection {
+            worker,
+            client: &client,
+            listener,
+            peer,
+        };
+        match serve_request(connection, head, buffer, &mut input).await {
             Next::Request => {}
             end => break end,
         }
@@ -53,43 +64,48 @@ pub(crate) async fn serve(worker: &Rc<Worker>, client: Socket, listener: &Listen
     }
 }
 
-/// Waits for the first byte of a request, without a buffer.
-async fn idle(worker: &Worker, client: &Socket, listener: &Listener) -> ControlFlow<()> {
-    let readable = unless(listener.gone(), client.readable());
-    match tokio::time::timeout(worker.limits.keep_alive, readable).await {
-        Ok(Some(Ok(()))) => ControlFlow::Continue(()),
-        _ => ControlFlow::Break(()),
+/// Waits for the first bytes of a request, without a buffer; none when the connection is to be
+/// closed.
+async fn first_bytes(worker: &Rc<Worker>, client: &Socket, listener: &Listener) -> Option<Pooled> {
+    let reading = unless(listener.gone(), client.read_first(&worker.buffers));
+    match tokio::time::timeout(worker.limits.keep_alive, reading).await {
+        Ok(Some(Ok(buffer))) => buffer,
+        _ => None,
     }
 }
 
-/// Serves one request through all its phases.
-async fn serve_request(
-    worker: &Rc<Worker>,
-    client: &Socket,
-    listener: &Listener,
+/// What all requests of a connection share.
+#[derive(Clone, Copy)]
+struct Connection<'a> {
+    worker: &'a Rc<Worker>,
+    client: &'a Socket,
+    listener: &'a Listener,
     peer: IpAddr,
+}
+
+/// Serves one request, whose head is at the beginning of `buffer`. What follows it there is left
+/// in `input`.
+async fn serve_request(
+    connection: Connection<'_>,
+    mut head: RequestHead,
+    mut buffer: Pooled,
     input: &mut Option<Pooled>,
 ) -> Next {
-    let buffer = input.get_or_insert_with(|| worker.buffers.take());
-    let mut head = match read_head(worker, client, buffer).await {
-        Ok(head) => head,
-        Err(HeadEnd::Closed) => return Next::Close,
-        Err(HeadEnd::Refused(error)) => return refuse(worker, client, error).await,
-    };
+    let Connection {
+        worker,
+        client,
+        listener,
+        peer,
+    } = connection;
     let facts = head.facts;
     let bytes = &buffer.bytes()[..head.length];
-    let upstream = match route(worker, listener, &head, bytes) {
+    let routed = route(worker, listener, &head, bytes);
+    let upstream = match routed {
         Ok(upstream) => upstream,
         Err(error) => {
             buffer.consume(head.length);
-            let keep_alive = facts.keep_alive && facts.body == Body::None && !listener.is_gone();
-            let reply = Reply {
-                json: facts.prefers_json,
-                head_only: facts.is_head,
-                keep_alive,
-                old_version: facts.old_version,
-            };
-            return answer(worker, client, error, reply).await;
+            *input = Some(buffer);
+            return answer(worker, client, error, Reply::to(facts, listener)).await;
         }
     };
     let mut out = match facts.body {
@@ -102,6 +118,7 @@ async fn serve_request(
     };
     rewrite::request(&mut out, bytes, &mut head, addition);
     buffer.consume(head.length);
+    *input = Some(buffer);
     exchange(
         Exchange {
             worker,
@@ -211,18 +228,15 @@ pub(crate) async fn answer(
 
 /// Ends the connection towards the client and drops what it still sends, for a while: closing
 /// with bytes unread would reset the connection and destroy the answer on its way.
-async fn linger(worker: &Worker, client: &Socket, input: Option<Pooled>) {
+async fn linger(worker: &Rc<Worker>, client: &Socket, input: Option<Pooled>) {
     client.shutdown_write();
     drop(input);
     let mut left = worker.limits.linger_bytes;
     let dropping = async {
-        while left > 0 && client.readable().await.is_ok() {
-            let mut buffer = worker.buffers.take();
-            match client.try_read(&mut buffer) {
-                Some(Ok(0) | Err(_)) => return,
-                Some(Ok(count)) => left = left.saturating_sub(count),
-                None => {}
-            }
+        while left > 0
+            && let Ok(Some(buffer)) = client.read_first(&worker.buffers).await
+        {
+            left = left.saturating_sub(buffer.bytes().len());
         }
     };
     // Either way the connection is closed now.

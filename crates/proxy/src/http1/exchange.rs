@@ -85,13 +85,7 @@ pub(crate) async fn exchange(
             Attempt::Stale => break GatewayError::BackendClosed,
         }
     };
-    // What is left of a body would be taken for the next request.
-    let reply = Reply {
-        json: facts.prefers_json,
-        head_only: facts.is_head,
-        keep_alive: facts.keep_alive && facts.body == Body::None && !exchange.listener.is_gone(),
-        old_version: facts.old_version,
-    };
+    let reply = Reply::to(facts, exchange.listener);
     connection::answer(worker, exchange.client, error, reply).await
 }
 

@@ -5,7 +5,9 @@ use std::io;
 use std::time::Duration;
 
 use super::refusal::Refusal;
+use super::request::{Body, RequestFacts};
 use crate::socket::Socket;
+use crate::worker::Listener;
 
 /// Why the proxy answers in place of a backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -58,6 +60,19 @@ pub(crate) struct Reply {
     pub(crate) keep_alive: bool,
     /// The client speaks HTTP/1.0.
     pub(crate) old_version: bool,
+}
+
+impl Reply {
+    /// The reply to a request. Its connection is kept unless it has a body: what is left of one
+    /// would be taken for the next request.
+    pub(crate) fn to(facts: RequestFacts, listener: &Listener) -> Self {
+        Self {
+            json: facts.prefers_json,
+            head_only: facts.is_head,
+            keep_alive: facts.keep_alive && facts.body == Body::None && !listener.is_gone(),
+            old_version: facts.old_version,
+        }
+    }
 }
 
 /// Answers with `error`.

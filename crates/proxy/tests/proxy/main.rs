@@ -1,4 +1,5 @@
 //! The real proxy, as its own process, between clients, backends and a server's end of the link.
 
 mod http;
+mod strict;
 mod support;

@@ -144,3 +144,23 @@ impl Connection {
         while self.fill() {}
     }
 }
+
+impl Connection {
+    /// Adds to what is remembered of this connection.
+    pub(crate) fn received_note(&self, note: &str) {
+        self.received.lock().unwrap()[self.number].extend_from_slice(note.as_bytes());
+    }
+
+    /// Reads and forgets `count` bytes; returns how many there were.
+    pub(crate) fn skip(&mut self, count: usize) -> usize {
+        let mut skipped = std::mem::take(&mut self.pending).len();
+        let mut bytes = vec![0; 1 << 20];
+        while skipped < count {
+            match self.stream.read(&mut bytes) {
+                Ok(0) | Err(_) => break,
+                Ok(read) => skipped += read,
+            }
+        }
+        skipped
+    }
+}

@@ -90,6 +90,18 @@ impl Client {
         self.pending.drain(..count).collect()
     }
 
+    /// Reads and forgets `count` bytes.
+    pub(crate) fn skip(&mut self, count: usize) {
+        let mut skipped = std::mem::take(&mut self.pending).len();
+        let mut bytes = vec![0; 1 << 20];
+        while skipped < count {
+            let read = self.stream.read(&mut bytes).unwrap();
+            assert!(read > 0, "the connection ended early");
+            skipped += read;
+        }
+        assert_eq!(skipped, count);
+    }
+
     pub(crate) fn head(&mut self) -> String {
         String::from_utf8(self.until(b"\r\n\r\n")).unwrap()
     }

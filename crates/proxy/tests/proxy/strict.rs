@@ -1,0 +1,233 @@
+//! Requests that break the rules: each is refused, the connection closed, and nothing of it
+//! reaches the backend, least of all what was smuggled behind it.
+
+use std::time::{Duration, Instant};
+
+use crate::support::backend::Backend;
+use crate::support::client::{Client, End};
+use crate::support::{Builder, Setup, free_address};
+
+const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: a.test\r\n\r\n";
+
+fn proxy(limits: &[&str]) -> (Setup, std::net::SocketAddr, Backend) {
+    let (backend, edge) = (Backend::echo("web"), free_address());
+    let builder = Builder::generation(1)
+        .edge(edge)
+        .http("web", &[backend.address])
+        .route("a.test", "/", "web");
+    (Setup::serving(&builder.0, limits), edge, backend)
+}
+
+#[test]
+fn heads_that_break_a_rule_are_refused_and_nothing_is_smuggled() {
+    let (_setup, edge, backend) = proxy(&["linger=200"]);
+    let long_field = format!(
+        "GET / HTTP/1.1\r\nHost: a.test\r\nA: {}\r\n\r\n",
+        "a".repeat(40_000)
+    );
+    let many_fields = format!(
+        "GET / HTTP/1.1\r\nHost: a.test\r\n{}\r\n",
+        "A: b\r\n".repeat(100)
+    );
+    let long_target = format!(
+        "GET /{} HTTP/1.1\r\nHost: a.test\r\n\r\n",
+        "a".repeat(40_000)
+    );
+    let cases: &[(u16, &str)] = &[
+        // RFC 9112 section 2.2: line ends.
+        (400, "GET / HTTP/1.1\nHost: a.test\n\n"),
+        (400, "GET / HTTP/1.1\r\nHost: a.test\nX: y\r\n\r\n"),
+        (400, "GET / HTTP/1.1\r\nHost: a.test\rX: y\r\n\r\n"),
+        (400, "\r\n\r\nGET / HTTP/1.1\r\nHost: a.test\r\n\r\n"),
+        // Section 3: request line.
+        (400, "GET  / HTTP/1.1\r\nHost: a.test\r\n\r\n"),
+        (400, "GET /\r\nHost: a.test\r\n\r\n"),
+        (400, " GET / HTTP/1.1\r\nHost: a.test\r\n\r\n"),
+        (400, "G\u{0}T / HTTP/1.1\r\nHost: a.test\r\n\r\n"),
+        (400, "GET /a#b HTTP/1.1\r\nHost: a.test\r\n\r\n"),
+        (400, "GET /\u{e9} HTTP/1.1\r\nHost: a.test\r\n\r\n"),
+        (400, "GET a HTTP/1.1\r\nHost: a.test\r\n\r\n"),
+        (400, "GET * HTTP/1.1\r\nHost: a.test\r\n\r\n"),
+        (501, "CONNECT a.test:443 HTTP/1.1\r\nHost: a.test\r\n\r\n"),
+        (505, "GET / HTTP/1.2\r\nHost: a.test\r\n\r\n"),
+        (505, "PRI * HTTP/2.0\r\n\r\n"),
+        (414, &long_target),
+        // Section 3.2: Host.
+        (400, "GET / HTTP/1.1\r\n\r\n"),
+        (
+            400,
+            "GET / HTTP/1.1\r\nHost: a.test\r\nHost: a.test\r\n\r\n",
+        ),
+        (400, "GET / HTTP/1.1\r\nHost: a.test, b.test\r\n\r\n"),
+        (400, "GET / HTTP/1.1\r\nHost: u@a.test\r\n\r\n"),
+        (400, "GET http://a.test/ HTTP/1.1\r\n\r\n"),
+        // Section 5: fields.
+        (400, "GET / HTTP/1.1\r\nHost: a.test\r\nA : b\r\n\r\n"),
+        (400, "GET / HTTP/1.1\r\nHost: a.test\r\nA: b\r\n c\r\n\r\n"),
+        (400, "GET / HTTP/1.1\r\nHost: a.test\r\nA: b\u{0}c\r\n\r\n"),
+        (400, "GET / HTTP/1.1\r\nHost: a.test\r\nno colon\r\n\r\n"),
+        (
+            400,
+            "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: host\r\n\r\n",
+        ),
+        (
+            417,
+            "GET / HTTP/1.1\r\nHost: a.test\r\nExpect: miracles\r\n\r\n",
+        ),
+        (431, &long_field),
+        (431, &many_fields),
+        // Section 6: framing.
+        (
+            400,
+            "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        ),
+        (
+            400,
+            "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n",
+        ),
+        (
+            400,
+            "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 4, 4\r\n\r\nabcd",
+        ),
+        (
+            400,
+            "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: +4\r\n\r\nabcd",
+        ),
+        (
+            400,
+            "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length:\r\n\r\n",
+        ),
+        (
+            400,
+            "POST / HTTP/1.0\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        ),
+        (
+            501,
+            "POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        ),
+        (
+            501,
+            "POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+        ),
+        (
+            501,
+            "POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n",
+        ),
+    ];
+    for (status, request) in cases {
+        let mut client = Client::connect(edge);
+        client.send(format!("{request}{SMUGGLED}"));
+        let answer = client.answer();
+        assert_eq!(answer.status, *status, "{request:?} gave {answer:?}");
+        assert_eq!(
+            answer.field("roadbed-reason"),
+            Some("bad-request"),
+            "{request:?}"
+        );
+        assert_eq!(answer.field("connection"), Some("close"), "{request:?}");
+        assert_eq!(client.rest().0, b"", "a second answer to {request:?}");
+    }
+    assert_eq!(backend.received(), Vec::<String>::new());
+    assert_eq!(
+        Client::connect(edge).get("a.test", "/well").text(),
+        "web /well "
+    );
+}
+
+#[test]
+fn chunks_that_break_a_rule_end_the_request_without_its_end_reaching_the_backend() {
+    let (_setup, edge, backend) = proxy(&["linger=200"]);
+    let long_extension = format!("3;{}\r\nabc\r\n0\r\n\r\n", "e".repeat(300));
+    for body in [
+        "3\nabc\r\n0\r\n\r\n",
+        "3\r\nabcd\r\n0\r\n\r\n",
+        "0x3\r\nabc\r\n0\r\n\r\n",
+        "-1\r\nabc\r\n0\r\n\r\n",
+        " 3\r\nabc\r\n0\r\n\r\n",
+        "3 \r\nabc\r\n0\r\n\r\n",
+        "ffffffffffffffff\r\nabc\r\n0\r\n\r\n",
+        "0\r\nContent-Length: 5\r\n\r\n",
+        "0\r\nA: b\n\r\n",
+        &long_extension,
+    ] {
+        let mut client = Client::connect(edge);
+        client.send(format!(
+            "POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n{body}{SMUGGLED}"
+        ));
+        let answer = client.answer();
+        assert_eq!(
+            (answer.status, answer.field("connection")),
+            (400, Some("close")),
+            "{body:?}"
+        );
+        assert_eq!(client.rest().0, b"", "a second answer to {body:?}");
+    }
+    for received in backend.received() {
+        assert!(
+            !received.contains("smuggled") && !received.ends_with("0\r\n\r\n"),
+            "{received}"
+        );
+    }
+}
+
+#[test]
+fn one_empty_line_before_a_request_is_forgiven() {
+    let (_setup, edge, _backend) = proxy(&[]);
+    let mut client = Client::connect(edge);
+    client.send("\r\nGET /x HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    assert_eq!(client.answer().text(), "web /x ");
+}
+
+#[test]
+fn a_head_sent_too_slowly_is_timed_out_and_silence_is_closed() {
+    let (_setup, edge, backend) = proxy(&["head=300", "keep-alive=600", "linger=50"]);
+    let mut silent = Client::connect(edge);
+    let mut slow = Client::connect(edge);
+    let start = Instant::now();
+    slow.send("GET / HTTP/1.1\r\nHost: a.test\r\n");
+    for _ in 0..4 {
+        std::thread::sleep(Duration::from_millis(50));
+        slow.send("A: b\r\n");
+    }
+    let answer = slow.answer();
+    assert_eq!(
+        (answer.status, answer.field("roadbed-reason")),
+        (408, Some("slow-request"))
+    );
+    assert!(start.elapsed() >= Duration::from_millis(300));
+    assert_eq!(silent.rest(), (vec![], End::Orderly));
+    assert!(start.elapsed() >= Duration::from_millis(600));
+    assert!(backend.received().is_empty());
+}
+
+#[test]
+fn a_body_that_falls_silent_is_given_up() {
+    let (_setup, edge, backend) = proxy(&["body-idle=100", "linger=50"]);
+    let mut client = Client::connect(edge);
+    client.send("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 10\r\n\r\nhalf");
+    client.rest();
+    assert!(backend.received()[0].ends_with("\r\n\r\nhalf"));
+}
+
+#[test]
+fn resets_and_garbage_leave_the_proxy_up_and_its_memory_flat() {
+    let (setup, edge, _backend) = proxy(&[]);
+    let rounds = |count: usize| {
+        for round in 0..count {
+            let mut client = Client::connect(edge);
+            match round % 4 {
+                0 => client.send([0x16, 3, 1, 0, 200, 1, 0, 0]),
+                1 => client.send("GET / HTTP/1.1\r\nHost: a.test\r\n"),
+                2 => client.send("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 9\r\n\r\nx"),
+                _ => {}
+            }
+            client.reset();
+        }
+        assert_eq!(Client::connect(edge).get("a.test", "/").status, 200);
+    };
+    rounds(400);
+    let before = setup.proxy.resident();
+    rounds(2000);
+    let grown = setup.proxy.resident().saturating_sub(before);
+    assert!(grown < 2048, "the proxy grew by {grown} KiB");
+}
