@@ -176,7 +176,9 @@ fn follow(pipe: impl Read + Send + 'static, seen: Arc<Mutex<Seen>>, ended: mpsc:
 
 impl Seen {
     fn read(&mut self, line: &str) {
-        if let Some(reason) = line.strip_prefix(LEFT_OUT) {
+        // A test that runs alone has its name printed first.
+        let own = line.split_once(" ... ").map_or(line, |(_, rest)| rest);
+        if let Some(reason) = own.strip_prefix(LEFT_OUT).or(line.strip_prefix(LEFT_OUT)) {
             self.left_out.push(reason.to_owned());
         } else if let Some(result) = line.strip_prefix("test result: ") {
             self.passed += number_before(result, " passed");
@@ -214,14 +216,17 @@ mod tests {
             "test b ... ignored, needs two nodes",
             "test result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; 0 filtered out",
             "LEFT OUT: no redis-server",
+            "test c ... LEFT OUT: no node",
             "test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured",
         ] {
             seen.read(line);
         }
-        let left_out = vec![
-            "the ignored test b, needs two nodes".into(),
-            "no redis-server".into(),
+        let left_out = [
+            "the ignored test b, needs two nodes",
+            "no redis-server",
+            "no node",
         ];
+        let left_out = left_out.map(str::to_owned).to_vec();
         assert_eq!(
             seen,
             Seen {

@@ -26,7 +26,7 @@ const LEVELS: [&[&str]; 4] = [
 const BESIDE: [&str; 3] = ["roadbed-bench", "roadbed-sim", "xtask"];
 
 /// What may be in the program: licences that ask for no more than a notice.
-const LICENCES: [&str; 12] = [
+const LICENCES: [&str; 13] = [
     "0BSD",
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
@@ -36,6 +36,7 @@ const LICENCES: [&str; 12] = [
     "CC0-1.0",
     "ISC",
     "MIT",
+    "NCSA",
     "Unicode-3.0",
     "Unlicense",
     "Zlib",
