@@ -1,1 +1,21 @@
-//! Under construction.
+//! The server: keeps what is desired in the store, watches instances and proxies, and brings the
+//! one to the other. Drivers and API meet only in the store and in the published status.
+
+mod api;
+mod clock;
+mod home;
+mod instances;
+mod ports;
+mod proxies;
+mod reconcile;
+mod server;
+mod settings;
+mod state;
+pub mod status;
+
+pub use api::{
+    ApiError, DeployAnswer, DeployRequest, PlanAnswer, ServicePlan, ShutdownRequest, openapi_json,
+};
+pub use home::{Home, HomeError};
+pub use server::{StartError, run};
+pub use settings::{DEFAULT_EDGE, Settings};

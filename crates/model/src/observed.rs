@@ -1,6 +1,7 @@
 //! What is: instances as recorded and as seen, and what proxies have acknowledged.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -145,7 +146,7 @@ pub struct ObservedApp {
     /// What should be.
     pub desired: Desired,
     /// The releases that `desired` and the instances speak of, as far as they are kept.
-    pub releases: BTreeMap<u64, Release>,
+    pub releases: BTreeMap<u64, Arc<Release>>,
     /// Every instance of the app.
     pub instances: BTreeMap<InstanceId, ObservedInstance>,
     /// Why a service's callers could not reach the addresses that are injected into them: by
@@ -153,4 +154,6 @@ pub struct ObservedApp {
     pub unserved: BTreeMap<ServiceName, String>,
     /// Why the edge does not listen, when it should and does not.
     pub edge_failure: Option<String>,
+    /// What proxies have yet to acknowledge before all of the above is what they serve.
+    pub unacknowledged: Option<String>,
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use model::*;
@@ -63,7 +64,7 @@ enum Behaviour {
 pub(crate) struct World {
     now: Timestamp,
     desired: Desired,
-    releases: BTreeMap<u64, Release>,
+    releases: BTreeMap<u64, Arc<Release>>,
     instances: BTreeMap<InstanceId, ObservedInstance>,
     behaviour: BTreeMap<u64, Behaviour>,
     gone: bool,
@@ -107,7 +108,7 @@ impl World {
             folder: PathBuf::from("/app"),
             created: self.now,
         };
-        self.releases.insert(number, release);
+        self.releases.insert(number, Arc::new(release));
         self.desired.target = number;
         self.desired.rollout = Rollout {
             release: number,
@@ -124,6 +125,7 @@ impl World {
             instances: self.instances.clone(),
             unserved: BTreeMap::new(),
             edge_failure: None,
+            unacknowledged: None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use model::{
     Endpoint, Generation, InstanceRecord, Intent, Listener, ListenerId, ListenerRole, ObservedApp,
@@ -142,7 +143,7 @@ fn served_releases(app: &ObservedApp) -> impl Iterator<Item = &Release> {
         .releases
         .values()
         .filter(move |r| r.number != target && in_use(&r.number));
-    old.chain(app.releases.get(&target))
+    old.chain(app.releases.get(&target)).map(Arc::as_ref)
 }
 
 fn upstream_id(release: &Release, service: &ServiceName) -> UpstreamId {

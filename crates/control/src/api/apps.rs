@@ -1,0 +1,379 @@
+//! Apps: what runs, what a deploy would do, deploying, going down.
+
+use std::path::{Path as FilePath, PathBuf};
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use model::{App, AppName, Desired, Intent, Release, Rollout, RolloutState};
+use plan::preview::{Action, preview};
+use serde::{Deserialize, Serialize};
+use store::{Expected, Outcome, Revision, Transaction};
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::WatchStream;
+use utoipa::ToSchema;
+
+use super::{ApiError, Context};
+use crate::state::{decode, encode, keys};
+use crate::status::{self, AppStatus, Status};
+
+/// An app to deploy, as its author wrote it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeployRequest {
+    /// The app's folder, absolute.
+    pub folder: String,
+    /// The text of its `roadbed.toml`.
+    pub source: String,
+    /// Refuse if the app runs already.
+    #[serde(default)]
+    pub only_new: bool,
+}
+
+/// What a deploy has begun.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DeployAnswer {
+    /// The app.
+    pub app: String,
+    /// Its new release, which is being rolled out.
+    pub release: u64,
+    /// Whether the app was not there before.
+    pub is_new: bool,
+}
+
+/// What a deploy would do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PlanAnswer {
+    /// The app.
+    pub app: String,
+    /// The release that runs now.
+    pub release: Option<u64>,
+    /// What would happen to each service.
+    pub services: Vec<ServicePlan>,
+    /// Why it would be refused now, where it would.
+    pub obstacle: Option<String>,
+}
+
+/// What a deploy would do to one service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ServicePlan {
+    /// The service.
+    pub service: String,
+    /// `start`, `replace` or `stop`.
+    pub action: String,
+    /// How many instances it has now.
+    pub instances_before: u16,
+    /// How many it would have.
+    pub instances_after: u16,
+    /// The services that would be ready before its own instances start.
+    pub starts_after: Vec<String>,
+    /// Why.
+    pub reason: String,
+    /// Where it would be reached from outside.
+    pub url: Option<String>,
+}
+
+/// What is desired of an app now, and when that was written.
+struct Current {
+    desired: Desired,
+    modified: Revision,
+}
+
+/// One app at this moment.
+#[utoipa::path(
+    get, path = "/v1/apps/{app}", params(("app" = String, Path,)),
+    responses((status = 200, body = AppStatus), (status = 404, body = ApiError))
+)]
+pub(super) async fn show(
+    State(context): State<Context>,
+    Path(app): Path<String>,
+) -> Result<Json<AppStatus>, ApiError> {
+    find(&context.status.borrow(), &app)
+        .map(Json)
+        .ok_or_else(|| ApiError::no_app(&app))
+}
+
+/// One app now and whenever it changes, as lines of JSON; `null` once it is gone.
+#[utoipa::path(
+    get, path = "/v1/apps/{app}/watch", params(("app" = String, Path,)),
+    responses((status = 200, body = AppStatus, content_type = "application/x-ndjson"))
+)]
+pub(super) async fn watch(State(context): State<Context>, Path(app): Path<String>) -> Response {
+    let mut last = None;
+    let changes = WatchStream::new(context.status.clone()).filter_map(move |status| {
+        let now = find(&status, &app);
+        let changed = last.as_ref() != Some(&now);
+        changed.then(|| {
+            let mut line = encode(&now);
+            line.push(b'\n');
+            last = Some(now);
+            Ok::<_, std::convert::Infallible>(line)
+        })
+    });
+    (
+        [(header::CONTENT_TYPE, "application/x-ndjson")],
+        Body::from_stream(changes),
+    )
+        .into_response()
+}
+
+fn find(status: &Status, app: &str) -> Option<AppStatus> {
+    status
+        .apps
+        .iter()
+        .find(|candidate| candidate.app == app)
+        .cloned()
+}
+
+/// What a deploy would do, without doing it.
+#[utoipa::path(
+    post, path = "/v1/plan", request_body = DeployRequest,
+    responses((status = 200, body = PlanAnswer), (status = 422, body = ApiError))
+)]
+pub(super) async fn plan(
+    State(context): State<Context>,
+    Json(request): Json<DeployRequest>,
+) -> Result<Json<PlanAnswer>, ApiError> {
+    let app = parse(&request)?;
+    let current = current(&context, &app.name).await?;
+    let running = match &current {
+        Some(current) => release(&context, &app.name, current.desired.target).await?,
+        None => None,
+    };
+    let obstacle = match obstacle(current.as_ref(), &app, &request) {
+        Some(error) => Some(error),
+        None => taken_route(&context, &app).await?,
+    };
+    let preview = preview(running.as_ref().map(|release| &release.app), &app);
+    let services = preview.services.into_iter().map(|service| ServicePlan {
+        url: app
+            .services
+            .get(&service.service)
+            .and_then(|declared| declared.expose.as_ref())
+            .map(|exposure| status::url(exposure, context.settings.edge)),
+        service: service.service.to_string(),
+        action: match service.action {
+            Action::Start => "start".into(),
+            Action::Replace => "replace".into(),
+            Action::Stop => "stop".into(),
+        },
+        instances_before: service.instances_before,
+        instances_after: service.instances_after,
+        starts_after: service
+            .starts_after
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+        reason: service.reason,
+    });
+    Ok(Json(PlanAnswer {
+        app: app.name.to_string(),
+        release: running.map(|release| release.number),
+        services: services.collect(),
+        obstacle: obstacle.map(|error| error.message),
+    }))
+}
+
+/// Begins to roll out a new release.
+#[utoipa::path(
+    post, path = "/v1/deploy", request_body = DeployRequest,
+    responses(
+        (status = 202, body = DeployAnswer),
+        (status = 409, body = ApiError, description = "Something else is going on."),
+        (status = 422, body = ApiError, description = "The app is not valid."),
+        (status = 507, body = ApiError, description = "The server's disk is full.")
+    )
+)]
+pub(super) async fn deploy(
+    State(context): State<Context>,
+    Json(request): Json<DeployRequest>,
+) -> Result<(StatusCode, Json<DeployAnswer>), ApiError> {
+    let app = parse(&request)?;
+    let current = current(&context, &app.name).await?;
+    if let Some(error) = obstacle(current.as_ref(), &app, &request) {
+        return Err(error);
+    }
+    if let Some(error) = taken_route(&context, &app).await? {
+        return Err(error);
+    }
+    let name = app.name.clone();
+    let number = last_release(&context, &name).await? + 1;
+    let now = context.clock.now();
+    let is_new = current.is_none();
+    let release = Release {
+        number,
+        app,
+        folder: PathBuf::from(&request.folder),
+        created: now,
+    };
+    let desired = Desired {
+        intent: Intent::Run,
+        target: number,
+        confirmed: current
+            .as_ref()
+            .and_then(|current| current.desired.confirmed),
+        rollout: Rollout {
+            release: number,
+            started: now,
+            state: RolloutState::Progressing,
+        },
+    };
+    let expected = current.map_or(Expected::Absent, |current| {
+        Expected::Modified(current.modified)
+    });
+    let transaction = Transaction::new()
+        .expect(keys::desired(&name), expected)
+        .put(keys::release(&name, number), encode(&release))
+        .put(keys::last_release(&name), encode(&number))
+        .put(keys::desired(&name), encode(&desired));
+    match context.store.transact(transaction).await? {
+        Outcome::Committed(_) => {
+            let answer = DeployAnswer {
+                app: name.to_string(),
+                release: number,
+                is_new,
+            };
+            Ok((StatusCode::ACCEPTED, Json(answer)))
+        }
+        Outcome::Conflict(_) => Err(busy(&name)),
+    }
+}
+
+/// Begins to stop an app.
+#[utoipa::path(
+    delete, path = "/v1/apps/{app}", params(("app" = String, Path,)),
+    responses((status = 202), (status = 404, body = ApiError), (status = 409, body = ApiError))
+)]
+pub(super) async fn down(
+    State(context): State<Context>,
+    Path(app): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    let name = AppName::new(&app).map_err(|_| ApiError::no_app(&app))?;
+    let Some(Current {
+        mut desired,
+        modified,
+    }) = current(&context, &name).await?
+    else {
+        return Err(ApiError::no_app(&app));
+    };
+    desired.intent = Intent::Down;
+    let transaction = Transaction::new()
+        .expect(keys::desired(&name), Expected::Modified(modified))
+        .put(keys::desired(&name), encode(&desired));
+    match context.store.transact(transaction).await? {
+        Outcome::Committed(_) => Ok(StatusCode::ACCEPTED),
+        Outcome::Conflict(_) => Err(busy(&name)),
+    }
+}
+
+/// The request's app. The command line has shown every problem already; who calls the API
+/// directly gets them as text.
+fn parse(request: &DeployRequest) -> Result<App, ApiError> {
+    let unprocessable = |message: String| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, message);
+    let folder = FilePath::new(&request.folder);
+    if !folder.is_absolute() || !folder.is_dir() {
+        return Err(unprocessable(format!(
+            "{:?} is not the absolute path of a folder",
+            folder
+        )));
+    }
+    spec::parse("roadbed.toml", &request.source)
+        .map_err(|problems| unprocessable(problems.render(false)))
+}
+
+/// Why this app cannot be deployed now, as far as it itself is concerned.
+fn obstacle(current: Option<&Current>, app: &App, request: &DeployRequest) -> Option<ApiError> {
+    let Current { desired, .. } = current?;
+    let conflict = |message: String| ApiError::new(StatusCode::CONFLICT, message);
+    let name = &app.name;
+    if desired.intent == Intent::Down {
+        return Some(conflict(format!("{name} is going down")).hint(format!(
+            "try again when `roadbed status {name}` does not list it any more"
+        )));
+    }
+    if desired.rollout.state == RolloutState::Progressing {
+        let release = desired.rollout.release;
+        return Some(
+            conflict(format!("release {release} of {name} is being rolled out"))
+                .hint(format!("`roadbed status {name}` shows how far it is")),
+        );
+    }
+    let running = desired.target;
+    request.only_new.then(|| {
+        conflict(format!("{name} is up already, at release {running}"))
+            .hint("`roadbed deploy` replaces it by a new release")
+    })
+}
+
+fn busy(app: &AppName) -> ApiError {
+    ApiError::new(
+        StatusCode::CONFLICT,
+        format!("someone else changed {app} at the same moment"),
+    )
+    .hint(format!("look at `roadbed status {app}` and try again"))
+}
+
+/// Which other app's route this app would take, if any.
+async fn taken_route(context: &Context, app: &App) -> Result<Option<ApiError>, ApiError> {
+    let exposures = |app: &App| {
+        app.services
+            .values()
+            .filter_map(|service| service.expose.clone())
+            .collect::<Vec<_>>()
+    };
+    let wanted = exposures(app);
+    for entry in context.store.list(keys::DESIRED).await?.entries {
+        let other = &entry.key[keys::DESIRED.len()..];
+        if other == app.name.as_str() {
+            continue;
+        }
+        let desired: Desired = decode(&entry.key, &entry.value)?;
+        let name = AppName::new(other)
+            .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+        let Some(release) = release(context, &name, desired.target).await? else {
+            continue;
+        };
+        if let Some(both) = exposures(&release.app)
+            .into_iter()
+            .find(|e| wanted.contains(e))
+        {
+            let message = format!("{name} is exposed at {}{} already", both.host, both.path);
+            return Ok(Some(ApiError::new(StatusCode::CONFLICT, message).hint(
+                format!("choose another host or path, or `roadbed down {name}`"),
+            )));
+        }
+    }
+    Ok(None)
+}
+
+async fn current(context: &Context, app: &AppName) -> Result<Option<Current>, ApiError> {
+    let key = keys::desired(app);
+    let Some(entry) = context.store.get(&key).await? else {
+        return Ok(None);
+    };
+    Ok(Some(Current {
+        desired: decode(&key, &entry.value)?,
+        modified: entry.modified,
+    }))
+}
+
+async fn release(
+    context: &Context,
+    app: &AppName,
+    number: u64,
+) -> Result<Option<Release>, ApiError> {
+    let key = keys::release(app, number);
+    let entry = context.store.get(&key).await?;
+    Ok(entry.map(|entry| decode(&key, &entry.value)).transpose()?)
+}
+
+async fn last_release(context: &Context, app: &AppName) -> Result<u64, ApiError> {
+    let key = keys::last_release(app);
+    let entry = context.store.get(&key).await?;
+    Ok(entry
+        .map(|entry| decode(&key, &entry.value))
+        .transpose()?
+        .unwrap_or(0))
+}

@@ -1,0 +1,91 @@
+//! The API: JSON over HTTP on a Unix socket that only the server's user can reach. Handlers read
+//! the published status and write what is desired to the store; they never act themselves.
+
+mod apps;
+mod errors;
+mod server;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+use store::Store;
+use tokio::sync::{mpsc, watch};
+use utoipa::OpenApi;
+
+use crate::clock::Clock;
+use crate::settings::Settings;
+use crate::status::Status;
+
+pub use apps::{DeployAnswer, DeployRequest, PlanAnswer, ServicePlan};
+pub use errors::ApiError;
+pub use server::ShutdownRequest;
+
+/// What handlers work with.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) status: watch::Receiver<Arc<Status>>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) clock: Clock,
+    /// Ends the server.
+    pub(crate) shutdown: mpsc::Sender<ShutdownRequest>,
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Roadbed",
+        description = "The API of a Roadbed server, on the Unix socket `run/api.sock` in its home."
+    ),
+    paths(
+        server::status,
+        server::shutdown,
+        apps::show,
+        apps::watch,
+        apps::plan,
+        apps::deploy,
+        apps::down
+    ),
+    components(schemas(ApiError))
+)]
+struct Document;
+
+/// The OpenAPI document of all of this.
+pub fn openapi_json() -> String {
+    let mut text = Document::openapi()
+        .to_pretty_json()
+        .expect("the document has only text keys, which JSON can hold");
+    text.push('\n');
+    text
+}
+
+pub(crate) fn router(context: Context) -> Router {
+    Router::new()
+        .route("/v1/status", get(server::status))
+        .route("/v1/shutdown", post(server::shutdown))
+        .route("/v1/apps/{app}", get(apps::show).delete(apps::down))
+        .route("/v1/apps/{app}/watch", get(apps::watch))
+        .route("/v1/plan", post(apps::plan))
+        .route("/v1/deploy", post(apps::deploy))
+        .fallback(errors::no_such_path)
+        .with_state(context)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_document_is_current() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json");
+        if std::env::var_os("ROADBED_GENERATE").is_some() {
+            std::fs::write(path, openapi_json()).unwrap();
+        }
+        let committed = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            committed == openapi_json(),
+            "docs/openapi.json is not current; run `cargo xtask generate`"
+        );
+    }
+}

@@ -1,0 +1,45 @@
+//! The server itself: its status, and its end.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{ApiError, Context};
+use crate::status::Status;
+
+/// How a server should end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ShutdownRequest {
+    /// Whether to stop the proxy too. Refused while apps run; without it apps and proxy run on.
+    pub with_proxy: bool,
+}
+
+/// Everything at this moment.
+#[utoipa::path(get, path = "/v1/status", responses((status = 200, body = Status)))]
+pub(super) async fn status(State(context): State<Context>) -> Json<Status> {
+    Json(Status::clone(&context.status.borrow()))
+}
+
+/// Ends the server.
+#[utoipa::path(
+    post, path = "/v1/shutdown", request_body = ShutdownRequest,
+    responses((status = 202), (status = 409, body = ApiError, description = "Apps still run."))
+)]
+pub(super) async fn shutdown(
+    State(context): State<Context>,
+    Json(request): Json<ShutdownRequest>,
+) -> Result<StatusCode, ApiError> {
+    let apps = context.status.borrow().apps.len();
+    if request.with_proxy && apps > 0 {
+        let message = format!("{apps} apps still run behind the proxy");
+        return Err(ApiError::new(StatusCode::CONFLICT, message)
+            .hint("`roadbed down APP` stops one, `roadbed down --all` everything"));
+    }
+    // A full channel means that the server is ending already.
+    match context.shutdown.try_send(request) {
+        Ok(()) | Err(_) => Ok(StatusCode::ACCEPTED),
+    }
+}

@@ -1,0 +1,275 @@
+//! The folder in which a server keeps everything: where each thing is, which version wrote it,
+//! and that only one server uses it at a time.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use model::{AppName, InstanceId, ServiceName, VolumeName};
+use rustix::fs::{FlockOperation, flock};
+
+/// The version of the folder's layout that this program reads and writes.
+const FORMAT: u32 = 1;
+
+/// The longest path that fits in a Unix socket's address, with the ending 0.
+const LONGEST_SOCKET_PATH: usize = 108;
+
+/// `ROADBED_HOME`, and where everything in it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Home(PathBuf);
+
+/// Why a home cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum HomeError {
+    /// A file or folder in it cannot be made, read or written.
+    #[error("cannot {doing} {path}: {source}")]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// With what.
+        path: PathBuf,
+        /// The operating system's answer.
+        source: io::Error,
+    },
+    /// A newer Roadbed has written it.
+    #[error(
+        "{path} was written by a newer Roadbed (format {found}, this one knows up to {FORMAT}); \
+         run that newer version, or choose another folder with ROADBED_HOME"
+    )]
+    Newer {
+        /// The home.
+        path: PathBuf,
+        /// The format that it says it has.
+        found: u32,
+    },
+    /// Its format file holds something else than a number.
+    #[error(
+        "{path} does not hold a format number but {found:?}; \
+         is ROADBED_HOME a folder of Roadbed's?"
+    )]
+    NotAHome {
+        /// The format file.
+        path: PathBuf,
+        /// The beginning of what it holds.
+        found: String,
+    },
+    /// Another server uses it.
+    #[error("a server already runs in {path}{}", pid.as_ref().map(|pid| format!(" (pid {pid})")).unwrap_or_default())]
+    InUse {
+        /// The home.
+        path: PathBuf,
+        /// That server's process, where it is known.
+        pid: Option<String>,
+    },
+    /// A socket in it would have a path longer than the system allows.
+    #[error(
+        "the path of {path} is too long for a socket ({length} bytes, at most {}); \
+         choose a shorter folder with ROADBED_HOME", LONGEST_SOCKET_PATH - 1
+    )]
+    PathTooLong {
+        /// The socket.
+        path: PathBuf,
+        /// The path's length in bytes.
+        length: usize,
+    },
+}
+
+/// Held as long as this process is the home's only server.
+#[derive(Debug)]
+pub struct HomeLock(#[expect(dead_code, reason = "the lock lives as long as the open file")] File);
+
+impl Home {
+    /// The home at `path`, which need not exist yet.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Where the server listens for its command line and consoles.
+    pub fn api_socket(&self) -> PathBuf {
+        self.0.join("run/api.sock")
+    }
+
+    /// Where the server listens for proxies.
+    pub fn proxies_socket(&self) -> PathBuf {
+        self.0.join("run/proxies.sock")
+    }
+
+    /// What a server in the background prints.
+    pub fn server_log(&self) -> PathBuf {
+        self.0.join("server.log")
+    }
+
+    /// What the proxy prints, as a log folder.
+    pub fn proxy_logs(&self) -> PathBuf {
+        self.0.join("proxy-logs")
+    }
+
+    /// The log folder of an instance.
+    pub fn instance_logs(&self, id: &InstanceId) -> PathBuf {
+        self.app_logs(&id.app)
+            .join(id.service.as_str())
+            .join(id.to_string())
+    }
+
+    /// The folder of all logs of an app, with one folder a service and in it one an instance.
+    pub fn app_logs(&self, app: &AppName) -> PathBuf {
+        self.0.join("logs").join(app.as_str())
+    }
+
+    /// A folder that outlives releases.
+    pub fn volume(&self, app: &AppName, service: &ServiceName, volume: &VolumeName) -> PathBuf {
+        let parts = ["volumes", app.as_str(), service.as_str(), volume.as_str()];
+        self.0.join(parts.iter().collect::<PathBuf>())
+    }
+
+    pub(crate) fn store_file(&self) -> PathBuf {
+        self.0.join("store.redb")
+    }
+
+    fn format_file(&self) -> PathBuf {
+        self.0.join("format")
+    }
+
+    /// Whether this folder was written by a version that this one understands. A folder that does
+    /// not exist or is empty is fine.
+    pub fn check_format(&self) -> Result<(), HomeError> {
+        let path = self.format_file();
+        let mut text = String::new();
+        match File::open(&path) {
+            Ok(file) => file
+                .take(64)
+                .read_to_string(&mut text)
+                .map_err(|source| failed("read", &path, source))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(source) => return Err(failed("open", &path, source)),
+        };
+        match text.trim().parse::<u32>() {
+            Ok(found) if found > FORMAT => Err(HomeError::Newer {
+                path: self.0.clone(),
+                found,
+            }),
+            Ok(_) => Ok(()),
+            Err(_) => Err(HomeError::NotAHome { path, found: text }),
+        }
+    }
+
+    /// Makes the folder ready and takes it for this process alone.
+    pub fn take(&self) -> Result<HomeLock, HomeError> {
+        for socket in [self.api_socket(), self.proxies_socket()] {
+            let length = socket.as_os_str().len();
+            if length >= LONGEST_SOCKET_PATH {
+                return Err(HomeError::PathTooLong {
+                    path: socket,
+                    length,
+                });
+            }
+        }
+        self.check_format()?;
+        for folder in [self.0.clone(), self.0.join("run")] {
+            make_private_folder(&folder).map_err(|source| failed("make", &folder, source))?;
+        }
+        let lock = self.lock()?;
+        write_atomically(&self.format_file(), FORMAT.to_string().as_bytes())
+            .map_err(|source| failed("write", &self.format_file(), source))?;
+        Ok(lock)
+    }
+
+    fn lock(&self) -> Result<HomeLock, HomeError> {
+        let path = self.0.join("server.lock");
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|source| failed("open", &path, source))?;
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            let mut pid = String::new();
+            // Who holds it is a courtesy; not to know it changes nothing.
+            let known = file.take(20).read_to_string(&mut pid).is_ok();
+            let pid = known
+                .then(|| pid.trim().to_owned())
+                .filter(|pid| !pid.is_empty());
+            return Err(HomeError::InUse {
+                path: self.0.clone(),
+                pid,
+            });
+        }
+        file.set_len(0)
+            .and_then(|()| writeln!(file, "{}", std::process::id()))
+            .map_err(|source| failed("write", &path, source))?;
+        Ok(HomeLock(file))
+    }
+}
+
+fn failed(doing: &'static str, path: &Path, source: io::Error) -> HomeError {
+    HomeError::Io {
+        doing,
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// Makes `path` and what is missing above it, readable by this user alone.
+pub(crate) fn make_private_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Replaces a small file as a whole: its readers see the old or the new content, never a part.
+fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
+    let temporary = path.with_extension("new");
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&temporary)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_home_has_one_server() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::new(folder.path().join("home"));
+        let held = home.take().unwrap();
+        let pid = Some(std::process::id().to_string());
+        assert!(matches!(home.take(), Err(HomeError::InUse { pid: found, .. }) if found == pid));
+        drop(held);
+        home.take().unwrap();
+    }
+
+    #[test]
+    fn a_newer_or_foreign_home_is_refused_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::new(folder.path());
+        for (content, newer) in [("2", true), ("hello", false), ("", false)] {
+            fs::write(folder.path().join("format"), content).unwrap();
+            let error = home.take().unwrap_err();
+            assert_eq!(
+                matches!(error, HomeError::Newer { found: 2, .. }),
+                newer,
+                "{error}"
+            );
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        }
+    }
+
+    #[test]
+    fn a_path_that_no_socket_can_have_is_refused() {
+        let home = Home::new(format!("/tmp/{}", "x".repeat(100)));
+        assert!(matches!(home.take(), Err(HomeError::PathTooLong { .. })));
+    }
+}

@@ -1,0 +1,182 @@
+//! The keeper of one attempt of one instance.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use model::{Exit, ExitCause, Health, ProcessState};
+use runner::probe::{self, Target};
+use runner::{Adopted, Launch, Process, Processes};
+use tokio::sync::{Notify, watch};
+use tokio::time::sleep;
+
+use super::{Facts, Start, lock};
+use crate::home::make_private_folder;
+
+/// The pause before the second probe of an instance that is not ready yet; each further pause is
+/// half as long again, up to [`SLOWEST_FIRST`]. Short, because users wait for it.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const SLOWEST_FIRST: Duration = Duration::from_millis(250);
+/// How soon an instance that failed a probe is probed again, at the latest.
+const DOUBT_PAUSE: Duration = Duration::from_secs(1);
+
+/// What a keeper is to do with its process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    Run,
+    Stop,
+    Kill,
+}
+
+pub(super) struct Keeper {
+    pub(super) processes: Arc<Processes>,
+    pub(super) facts: Arc<Mutex<Facts>>,
+    pub(super) wake: Arc<Notify>,
+    pub(super) orders: watch::Receiver<Order>,
+    /// Folders to make before the process is started.
+    pub(super) volumes: Vec<PathBuf>,
+}
+
+impl Keeper {
+    /// Starts or finds the process and stays with it until it has ended.
+    pub(super) async fn run(mut self, launch: Launch, health: Health, port: u16, start: Start) {
+        let found = match start {
+            Start::Launch if port == 0 => Err(not_started("no loopback port is free".into())),
+            Start::Launch => self.launch(&launch).await,
+            Start::Adopt => self.adopt(&launch).await,
+        };
+        let exit = match found {
+            Ok(process) => {
+                self.see(|facts| {
+                    facts.process = ProcessState::Running;
+                    facts.pid = process.child_pid();
+                });
+                let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+                let target = Target {
+                    address,
+                    host: address.to_string(),
+                    folder: launch.folder,
+                    environment: launch.environment,
+                };
+                self.stay(&process, &health, &target).await
+            }
+            Err(exit) => exit,
+        };
+        self.see(|facts| facts.process = ProcessState::Ended(exit));
+    }
+
+    async fn launch(&self, launch: &Launch) -> Result<Process, Exit> {
+        for volume in &self.volumes {
+            make_private_folder(volume).map_err(|error| {
+                not_started(format!(
+                    "cannot make its volume {}: {error}",
+                    volume.display()
+                ))
+            })?;
+        }
+        self.processes
+            .launch(launch)
+            .await
+            .map_err(|error| error.into_exit())
+    }
+
+    async fn adopt(&self, launch: &Launch) -> Result<Process, Exit> {
+        match self.processes.adopt(&launch.unit, launch.attempt).await {
+            Ok(Adopted::Running(process)) => Ok(process),
+            Ok(Adopted::Ended(exit) | Adopted::Lost(exit)) => Err(exit),
+            Err(error) => Err(not_started(error.to_string())),
+        }
+    }
+
+    /// Probes the process and passes orders on until it has ended.
+    async fn stay(&mut self, process: &Process, health: &Health, target: &Target) -> Exit {
+        let (facts, wake) = (Arc::clone(&self.facts), Arc::clone(&self.wake));
+        let probing = probe_forever(&facts, &wake, health, target);
+        tokio::pin!(probing);
+        let mut ordered = true;
+        loop {
+            tokio::select! {
+                exit = process.exited() => return exit,
+                () = &mut probing => {}
+                changed = self.orders.changed(), if ordered => {
+                    // The one who gives orders is gone when the instance is forgotten.
+                    ordered = changed.is_ok();
+                    let order = *self.orders.borrow_and_update();
+                    let obeyed = match order {
+                        Order::Run => Ok(()),
+                        Order::Stop => process.stop(),
+                        Order::Kill => process.kill(),
+                    };
+                    if let Err(error) = obeyed {
+                        tracing::error!(unit = %process.unit(), ?order, %error, "cannot be done");
+                    }
+                }
+            }
+        }
+    }
+
+    fn see(&self, change: impl FnOnce(&mut Facts)) {
+        change(&mut lock(&self.facts));
+        self.wake.notify_one();
+    }
+}
+
+async fn probe_forever(facts: &Mutex<Facts>, wake: &Notify, health: &Health, target: &Target) {
+    let mut first_pause = FIRST_PAUSE;
+    loop {
+        let verdict = probe::check(&health.probe, target, health.timeout).await;
+        let passing = verdict.is_ok();
+        let (changed, ready_once) = {
+            let mut facts = lock(facts);
+            let before = facts.probe.clone();
+            match verdict {
+                Ok(()) => {
+                    facts.probe.passing = Some(true);
+                    facts.probe.failures = 0;
+                }
+                Err(failure) => {
+                    // Never ready is not the same as not ready any more.
+                    facts.probe.passing = facts.probe.passing.map(|_| false);
+                    facts.probe.failures = facts.probe.failures.saturating_add(1);
+                    facts.probe.last_failure = Some(failure.to_string());
+                }
+            }
+            let telling = |probe: &model::ProbeState| (probe.passing, probe.last_failure.clone());
+            let fails_on = facts.probe.passing == Some(false);
+            (
+                fails_on || telling(&before) != telling(&facts.probe),
+                facts.probe.passing.is_some(),
+            )
+        };
+        if changed {
+            wake.notify_one();
+        }
+        let pause = match (ready_once, passing) {
+            (false, _) => {
+                let pause = first_pause;
+                first_pause = first_pause.mul_f32(1.5).min(SLOWEST_FIRST);
+                pause
+            }
+            (true, true) => health.interval,
+            (true, false) => health.interval.min(DOUBT_PAUSE),
+        };
+        sleep(pause).await;
+    }
+}
+
+fn not_started(error: String) -> Exit {
+    let at = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let at = at.as_millis().try_into().unwrap_or(u64::MAX);
+    let cause = ExitCause::NotStarted {
+        error,
+        permanent: false,
+    };
+    Exit {
+        cause,
+        at,
+        last_lines: Vec::new(),
+    }
+}

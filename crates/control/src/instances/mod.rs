@@ -1,0 +1,150 @@
+//! The instances of this node as processes: one keeper for each, which starts or finds it, probes
+//! it, passes commands on and tells what it sees.
+
+mod environment;
+mod keeper;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use model::{InstanceId, InstanceRecord, Phase, ProbeState, ProcessState, Release};
+use runner::{Processes, UnitName};
+use tokio::sync::{Notify, watch};
+
+use crate::home::Home;
+use keeper::{Keeper, Order};
+
+pub(crate) use environment::{Addresses, base_environment};
+
+/// What a keeper sees of its instance.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Facts {
+    pub(crate) process: ProcessState,
+    pub(crate) probe: ProbeState,
+    pub(crate) asked_to_stop: bool,
+    pub(crate) pid: Option<u32>,
+}
+
+/// How a keeper comes to its process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// By starting it.
+    Launch,
+    /// By finding the one that an earlier server started.
+    Adopt,
+}
+
+/// All keepers.
+pub(crate) struct Instances {
+    processes: Arc<Processes>,
+    home: Home,
+    base: BTreeMap<String, String>,
+    wake: Arc<Notify>,
+    kept: BTreeMap<InstanceId, Kept>,
+}
+
+struct Kept {
+    facts: Arc<Mutex<Facts>>,
+    orders: watch::Sender<Order>,
+}
+
+impl Instances {
+    /// No instances yet. `wake` is notified whenever something is seen to change.
+    pub(crate) fn new(processes: Arc<Processes>, home: Home, wake: Arc<Notify>) -> Self {
+        Self {
+            processes,
+            home,
+            base: base_environment(),
+            wake,
+            kept: BTreeMap::new(),
+        }
+    }
+
+    /// Starts or finds the process of `record`, which runs `release`.
+    pub(crate) fn keep(
+        &mut self,
+        record: &InstanceRecord,
+        release: &Release,
+        addresses: &Addresses,
+        start: Start,
+    ) {
+        let Some(service) = release.app.services.get(&record.id.service) else {
+            tracing::error!(instance = %record.id, "its release does not declare its service");
+            return;
+        };
+        let environment =
+            environment::of_instance(&self.base, &self.home, record, service, addresses);
+        let mut facts = Facts::default();
+        if start == Start::Adopt {
+            // What the last server knew holds until a probe says otherwise: not to know yet must
+            // not take an instance out of the routes.
+            facts.probe.passing = match record.phase {
+                Phase::Ready { .. } => Some(true),
+                Phase::Failing { .. } => Some(false),
+                _ => None,
+            };
+        }
+        let facts = Arc::new(Mutex::new(facts));
+        let (orders, ordered) = watch::channel(Order::Run);
+        let volume = |name| self.home.volume(&record.id.app, &record.id.service, name);
+        let keeper = Keeper {
+            processes: Arc::clone(&self.processes),
+            facts: Arc::clone(&facts),
+            wake: Arc::clone(&self.wake),
+            orders: ordered,
+            volumes: service.volumes.iter().map(volume).collect(),
+        };
+        let launch = environment::launch(&self.home, record, release, service, environment);
+        tokio::spawn(keeper.run(launch, service.health.clone(), record.port, start));
+        self.kept.insert(record.id.clone(), Kept { facts, orders });
+    }
+
+    /// Whether there is a keeper for this instance.
+    pub(crate) fn keeps(&self, id: &InstanceId) -> bool {
+        self.kept.contains_key(id)
+    }
+
+    /// Asks an instance's process to end, and has it killed at its limit.
+    pub(crate) fn stop(&self, id: &InstanceId) {
+        self.order(id, Order::Stop);
+    }
+
+    /// Has an instance's process killed at once.
+    pub(crate) fn kill(&self, id: &InstanceId) {
+        self.order(id, Order::Kill);
+    }
+
+    fn order(&self, id: &InstanceId, order: Order) {
+        if let Some(kept) = self.kept.get(id) {
+            if order == Order::Stop {
+                lock(&kept.facts).asked_to_stop = true;
+            }
+            kept.orders.send_replace(order);
+        }
+    }
+
+    /// Forgets an instance whose process has ended, and removes what is kept of it on disk except
+    /// its logs and volumes.
+    pub(crate) fn forget(&mut self, id: &InstanceId, attempt: u32) {
+        self.kept.remove(id);
+        let (processes, unit) = (Arc::clone(&self.processes), UnitName::from(id));
+        tokio::spawn(async move {
+            if let Err(error) = processes.forget(&unit, attempt).await {
+                tracing::warn!(%unit, %error, "its folder is left behind until the next start");
+            }
+        });
+    }
+
+    /// What is seen of an instance; nothing yet if it is not kept.
+    pub(crate) fn facts(&self, id: &InstanceId) -> Facts {
+        self.kept
+            .get(id)
+            .map(|kept| lock(&kept.facts).clone())
+            .unwrap_or_default()
+    }
+}
+
+/// A keeper that panicked leaves facts that were whole when it did.
+fn lock(facts: &Mutex<Facts>) -> std::sync::MutexGuard<'_, Facts> {
+    facts.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,146 @@
+//! One connection to one proxy: sends it what is published and notes what it says.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::{fs, io};
+
+use model::Snapshot;
+use proxy::protocol::{self, FromProxy, PROTOCOL, ToProxy};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
+
+use super::{Connected, Registry};
+
+/// How many proxies may be connected at once.
+const MOST_LINKS: usize = 64;
+
+/// Listens for proxies at `socket`, replacing what an earlier server left there.
+pub(crate) fn listen(
+    socket: &Path,
+    published: watch::Receiver<Arc<Snapshot>>,
+    registry: Arc<Registry>,
+) -> io::Result<()> {
+    let listener = bind_private(socket)?;
+    tokio::spawn(async move {
+        let places = Arc::new(tokio::sync::Semaphore::new(MOST_LINKS));
+        let next = AtomicU64::new(1);
+        loop {
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+                return;
+            };
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    let link = next.fetch_add(1, Ordering::Relaxed);
+                    let (published, registry) = (published.clone(), Arc::clone(&registry));
+                    tokio::spawn(async move {
+                        if let Err(error) = serve(link, stream, published, &registry).await {
+                            tracing::warn!(%error, "the link to a proxy broke");
+                        }
+                        registry.change(|connected| connected.remove(&link));
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    tracing::error!(%error, "cannot accept a proxy's connection");
+                    // Accepting fails when files run out; to try again at once would spin.
+                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                }
+            }
+        }
+    });
+    Ok(())
+}
+
+/// A Unix socket that only this user can connect to.
+pub(crate) fn bind_private(socket: &Path) -> io::Result<UnixListener> {
+    match fs::remove_file(socket) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(socket)?;
+    fs::set_permissions(socket, fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+async fn serve(
+    link: u64,
+    stream: UnixStream,
+    mut published: watch::Receiver<Arc<Snapshot>>,
+    registry: &Registry,
+) -> io::Result<()> {
+    let (mut from, mut to) = stream.into_split();
+    match protocol::read(&mut from).await? {
+        Some(FromProxy::Hello {
+            protocol: PROTOCOL,
+            pid,
+            generation,
+        }) => {
+            tracing::info!(pid, ?generation, "a proxy connected");
+            let said = Connected {
+                pid,
+                ..Connected::default()
+            };
+            registry.change(|connected| connected.insert(link, said));
+        }
+        Some(FromProxy::Hello { protocol, .. }) => {
+            let message = format!("a proxy speaks version {protocol}, this server {PROTOCOL}");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        }
+        _ => {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "a proxy did not say hello",
+            ));
+        }
+    }
+    let hearing = async {
+        while let Some(message) = protocol::read(&mut from).await? {
+            hear(link, message, registry);
+        }
+        Ok(())
+    };
+    let telling = async {
+        let mut sent = Arc::clone(&published.borrow_and_update());
+        protocol::write(&mut to, &ToProxy::Snapshot((*sent).clone())).await?;
+        while published.changed().await.is_ok() {
+            let next = Arc::clone(&published.borrow_and_update());
+            protocol::write(&mut to, &ToProxy::Delta(sent.delta_to(&next))).await?;
+            sent = next;
+        }
+        Ok(())
+    };
+    tokio::select! {
+        ended = hearing => ended,
+        ended = telling => ended,
+    }
+}
+
+fn hear(link: u64, message: FromProxy, registry: &Registry) {
+    registry.change(|connected| {
+        let Some(proxy) = connected.get_mut(&link) else {
+            return;
+        };
+        match message {
+            FromProxy::Acknowledged {
+                generation,
+                listener_failures,
+                busy,
+            } => {
+                proxy.acknowledged = Some(generation);
+                proxy.listener_failures = listener_failures;
+                proxy.busy = busy;
+            }
+            FromProxy::Drained { instance } => {
+                proxy.busy.remove(&instance);
+            }
+            FromProxy::Refused { offered, current } => {
+                tracing::error!(pid = proxy.pid, %offered, %current, "a proxy refused a snapshot");
+            }
+            FromProxy::Hello { .. } => {
+                tracing::warn!(pid = proxy.pid, "a proxy said hello twice");
+            }
+        }
+    });
+}

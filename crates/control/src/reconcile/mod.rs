@@ -1,0 +1,256 @@
+//! The reconciler: wakes when something changed and when something is due, recomputes everything
+//! from state, and carries the plan out. It alone changes instances, listeners' ports and the
+//! published snapshot.
+
+mod apply;
+mod listeners;
+mod observe;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{AppName, Generation, InstanceId, Plan, Snapshot, Timestamp, Wait};
+use plan::routes;
+use tokio::sync::{Notify, watch};
+
+use crate::clock::Clock;
+use crate::instances::{Instances, Start};
+use crate::proxies::{LocalProxy, Proxies};
+use crate::settings::Settings;
+use crate::state::{State, StateError};
+use crate::status::{self, Status};
+
+/// The longest time between two passes: what no event tells is found out by then.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How long to wait before another try when the store could not be written.
+const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
+/// Passes in a row without a pause after which one is taken: no bug may spin a core.
+const MOST_PASSES: u32 = 1000;
+
+/// See the module.
+pub(crate) struct Reconciler {
+    pub(crate) state: State,
+    pub(crate) instances: Instances,
+    pub(crate) proxies: Proxies,
+    pub(crate) local_proxy: Arc<LocalProxy>,
+    pub(crate) settings: Settings,
+    pub(crate) clock: Clock,
+    pub(crate) wake: Arc<Notify>,
+    /// Changes whenever something that the API writes has changed.
+    pub(crate) desired_changed: watch::Receiver<()>,
+    pub(crate) status: watch::Sender<Arc<Status>>,
+    /// What the last pass found to wait, by app.
+    pub(crate) waits: BTreeMap<AppName, Vec<Wait>>,
+    /// Why the last pass could not be written down.
+    pub(crate) trouble: Option<String>,
+}
+
+/// An effect outside the store, carried out after the records that announce it are durable.
+enum Effect {
+    Start(InstanceId),
+    Stop(InstanceId),
+    Kill(InstanceId),
+    Forget(InstanceId, u32),
+}
+
+impl Reconciler {
+    /// Finds the instances that an earlier server started, and publishes the snapshot that it had
+    /// published, under a new number.
+    pub(crate) async fn resume(&mut self) -> Result<(), StateError> {
+        self.adopt_unkept();
+        let snapshot = self.next_snapshot(true);
+        self.state.commit().await?;
+        if let Some(snapshot) = snapshot {
+            self.proxies.publish(snapshot);
+        }
+        self.note_leaving();
+        Ok(())
+    }
+
+    /// Looks for the process of every record that has no keeper: all of them after a start, and
+    /// those whose effects were lost when a pass could not be written down.
+    fn adopt_unkept(&mut self) {
+        let records = self.state.instances.values();
+        let unkept: Vec<_> = records
+            .filter(|record| !self.instances.keeps(&record.id))
+            .cloned()
+            .collect();
+        for record in unkept {
+            self.start_keeper(&record, Start::Adopt);
+        }
+    }
+
+    /// Reconciles until the future is dropped.
+    pub(crate) async fn run(mut self) {
+        let wake = Arc::clone(&self.wake);
+        let mut passes = 0;
+        loop {
+            let woken = wake.notified();
+            let pause = match self.pass().await {
+                Ok(pause) => {
+                    self.trouble = None;
+                    pause
+                }
+                Err(error) => self.recover(error).await,
+            };
+            self.publish_status();
+            passes = if pause.is_zero() { passes + 1 } else { 0 };
+            if pause.is_zero() && passes < MOST_PASSES {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            tokio::select! {
+                () = woken => {}
+                () = tokio::time::sleep(pause.max(Duration::from_millis(1))) => {}
+            }
+        }
+    }
+
+    /// One pass over all apps. Says how long nothing will be due.
+    async fn pass(&mut self) -> Result<Duration, StateError> {
+        if self.desired_changed.has_changed().unwrap_or(false) {
+            self.desired_changed.mark_unchanged();
+            self.state.load_desired().await?;
+        }
+        self.adopt_unkept();
+        let now = self.clock.now();
+        let plans = self.plans(now);
+        let mut effects = Vec::new();
+        let mut wake: Option<Timestamp> = None;
+        let mut steps = 0;
+        self.waits.clear();
+        for (app, plan) in plans {
+            steps += plan.steps.len();
+            wake = [wake, plan.wake].into_iter().flatten().min();
+            for step in &plan.steps {
+                self.apply(&app, step, now, &mut effects);
+            }
+            self.waits.insert(app, plan.waits);
+        }
+        self.prune_releases();
+        self.assign_ports();
+        let published = self.next_snapshot(false);
+        self.state.commit().await?;
+        if let Some(snapshot) = published {
+            self.proxies.publish(snapshot);
+        }
+        self.note_leaving();
+        for effect in effects {
+            self.carry_out(effect);
+        }
+        if steps > 0 {
+            return Ok(Duration::ZERO);
+        }
+        let due = wake.map_or(LONGEST_PAUSE, |wake| wake.since(now));
+        Ok(due.min(LONGEST_PAUSE))
+    }
+
+    fn plans(&self, now: Timestamp) -> Vec<(AppName, Plan)> {
+        let view = self.proxies.view(self.local_proxy.runs());
+        self.state
+            .desired
+            .keys()
+            .filter_map(|app| Some((app.clone(), self.observe(app, &view)?)))
+            .map(|(app, seen)| (app, plan::plan(&seen, now)))
+            .collect()
+    }
+
+    /// The snapshot that the records call for, if it differs from the published one or `anyway`,
+    /// with its number put down to be committed.
+    fn next_snapshot(&mut self, anyway: bool) -> Option<Snapshot> {
+        let view = self.proxies.view(self.local_proxy.runs());
+        let apps: Vec<_> = self
+            .state
+            .desired
+            .keys()
+            .filter_map(|app| self.observe(app, &view))
+            .collect();
+        let mut snapshot = routes::snapshot(&apps, &self.state.ports, self.settings.edge);
+        if !anyway && snapshot.same_content(&self.proxies.published()) {
+            return None;
+        }
+        snapshot.generation = self.next_generation();
+        Some(snapshot)
+    }
+
+    fn next_generation(&mut self) -> Generation {
+        let next = self.state.generation.next();
+        self.state.put_generation(next);
+        next
+    }
+
+    fn note_leaving(&mut self) {
+        let going = self
+            .state
+            .instances
+            .values()
+            .filter(|record| record.phase.is_going());
+        let leaving: BTreeSet<_> = going.map(|record| record.id.clone()).collect();
+        self.proxies.note_leaving(&leaving);
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Start(id) => {
+                if let Some(record) = self.state.instances.get(&id).cloned() {
+                    self.start_keeper(&record, Start::Launch);
+                }
+            }
+            Effect::Stop(id) => self.instances.stop(&id),
+            Effect::Kill(id) => self.instances.kill(&id),
+            Effect::Forget(id, attempt) => self.instances.forget(&id, attempt),
+        }
+    }
+
+    /// Nothing of a pass whose records were not written takes effect: read them again and say so.
+    async fn recover(&mut self, error: StateError) -> Duration {
+        let conflict = matches!(error, StateError::Conflict(_));
+        if !conflict {
+            tracing::error!(%error, "a pass could not be written down; nothing of it took effect");
+            self.trouble = Some(error.to_string());
+        }
+        match self.state.load().await {
+            Ok(()) if conflict => Duration::ZERO,
+            Ok(()) => TROUBLE_PAUSE,
+            Err(error) => {
+                tracing::error!(%error, "the store cannot be read");
+                self.trouble = Some(error.to_string());
+                TROUBLE_PAUSE
+            }
+        }
+    }
+
+    fn publish_status(&self) {
+        let view = self.proxies.view(self.local_proxy.runs());
+        let apps = self.state.desired.keys().filter_map(|app| {
+            let seen = self.observe(app, &view)?;
+            let waits = self.waits.get(app).cloned().unwrap_or_default();
+            let pid = |id: &InstanceId| self.instances.facts(id).pid;
+            Some(status::app(
+                &seen,
+                app,
+                waits,
+                &self.state.ports,
+                self.settings.edge,
+                pid,
+            ))
+        });
+        let next = Status {
+            apps: apps.collect(),
+            server: status::server(
+                &self.settings,
+                self.proxies.published().generation,
+                view.connected(),
+                self.trouble.clone(),
+            ),
+        };
+        self.status.send_if_modified(|current| {
+            let changed = **current != next;
+            if changed {
+                *current = Arc::new(next);
+            }
+            changed
+        });
+    }
+}

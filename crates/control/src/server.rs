@@ -1,0 +1,212 @@
+//! The server from its start to its end: takes its home, opens the store, finds what runs,
+//! serves the API and reconciles.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use runner::{Processes, UnitName};
+use store::{EmbeddedStore, Revision, Store, StoreError};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, mpsc, watch};
+
+use crate::api::{self, Context, ShutdownRequest};
+use crate::clock::Clock;
+use crate::home::HomeError;
+use crate::instances::Instances;
+use crate::proxies::{self, LocalProxy, Proxies, bind_private};
+use crate::reconcile::Reconciler;
+use crate::settings::Settings;
+use crate::state::{State, StateError, keys};
+use crate::status::Status;
+
+/// Why a server did not start or could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Its home cannot be used.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// Its store cannot be opened or read.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// A record in the store cannot be read.
+    #[error("{0}")]
+    State(String),
+    /// A socket cannot be opened.
+    #[error("cannot listen on {path}: {source}")]
+    Socket {
+        /// The socket.
+        path: PathBuf,
+        /// The operating system's answer.
+        source: io::Error,
+    },
+    /// The operating system refused something that every server needs.
+    #[error("cannot {doing}: {source}")]
+    System {
+        /// What was tried.
+        doing: &'static str,
+        /// Its answer.
+        source: io::Error,
+    },
+}
+
+impl From<StateError> for StartError {
+    fn from(error: StateError) -> Self {
+        match error {
+            StateError::Store(error) => Self::Store(error),
+            other => Self::State(other.to_string()),
+        }
+    }
+}
+
+/// Runs a server until it is told to end by a signal (apps and proxy run on) or by the API.
+pub async fn run(settings: Settings) -> Result<(), StartError> {
+    let _lock = settings.home.take()?;
+    let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(&settings.home.store_file())?);
+    let mut state = State::new(Arc::clone(&store));
+    state.load().await?;
+
+    let wake = Arc::new(Notify::new());
+    let processes =
+        Processes::new(settings.home.path(), settings.program.clone()).map_err(|source| {
+            StartError::System {
+                doing: "use the folder of processes",
+                source,
+            }
+        })?;
+    let processes = Arc::new(processes);
+    sweep(&processes, &state).await;
+    let local_proxy = Arc::new(LocalProxy::start(
+        Arc::clone(&processes),
+        &settings,
+        Arc::clone(&wake),
+    ));
+    let instances = Instances::new(
+        Arc::clone(&processes),
+        settings.home.clone(),
+        Arc::clone(&wake),
+    );
+    let proxies = Proxies::new(state.generation, Arc::clone(&wake));
+    let (published, registry) = proxies.share();
+    let (status, status_seen) = watch::channel(Arc::new(Status::default()));
+    let clock = Clock::start();
+    let mut reconciler = Reconciler {
+        state,
+        instances,
+        proxies,
+        local_proxy: Arc::clone(&local_proxy),
+        settings: settings.clone(),
+        clock,
+        desired_changed: watch_desired(Arc::clone(&store), Arc::clone(&wake)).await?,
+        wake,
+        status,
+        waits: Default::default(),
+        trouble: None,
+    };
+    // A proxy that connected before the first snapshot is known would be sent an empty one.
+    reconciler.resume().await?;
+    let socket = settings.home.proxies_socket();
+    proxies::listen(&socket, published, registry).map_err(|source| StartError::Socket {
+        path: socket,
+        source,
+    })?;
+
+    let (shutdown, mut ended) = mpsc::channel(1);
+    let reconciling = tokio::spawn(reconciler.run());
+    let mut first_status = status_seen.clone();
+    // The API answers with a status, so there has to be one.
+    let _ = tokio::time::timeout(Duration::from_secs(5), first_status.changed()).await;
+    let context = Context {
+        store,
+        status: status_seen,
+        settings: Arc::new(settings.clone()),
+        clock,
+        shutdown,
+    };
+    serve_api(&settings, context)?;
+    let request = until_told(&mut ended).await?;
+    reconciling.abort();
+    if request.with_proxy {
+        local_proxy.stop().await;
+    }
+    for socket in [settings.home.api_socket(), settings.home.proxies_socket()] {
+        if let Err(error) = std::fs::remove_file(&socket) {
+            tracing::warn!(%error, socket = %socket.display(), "a socket is left behind");
+        }
+    }
+    tracing::info!("the server ends");
+    Ok(())
+}
+
+/// Ends processes and removes folders of units that no record speaks of.
+async fn sweep(processes: &Processes, state: &State) {
+    let instances = state.instances.values();
+    let keep = instances
+        .map(|record| (UnitName::from(&record.id), record.attempt))
+        .chain([LocalProxy::unit()])
+        .collect();
+    match processes.sweep(&keep).await {
+        Ok(swept) => tracing::info!(?swept, "swept what an earlier server left behind"),
+        Err(error) => tracing::error!(%error, "cannot sweep what an earlier server left behind"),
+    }
+}
+
+/// Wakes the reconciler whenever something that the API writes has changed.
+async fn watch_desired(
+    store: Arc<dyn Store>,
+    wake: Arc<Notify>,
+) -> Result<watch::Receiver<()>, StoreError> {
+    let (changed, seen) = watch::channel(());
+    let after = store.list(keys::DESIRED).await?.revision;
+    let mut watch = store.watch(keys::DESIRED, after).await?;
+    tokio::spawn(async move {
+        loop {
+            if watch.next().await.is_err() {
+                // Fell behind: everything is read again anyway, so begin anew from now.
+                match begin_anew(&*store).await {
+                    Ok(anew) => watch = anew,
+                    Err(error) => {
+                        tracing::error!(%error, "cannot watch the store; trying again");
+                        tokio::time::sleep(Duration::from_secs(1)).await;
+                        continue;
+                    }
+                }
+            }
+            changed.send_replace(());
+            wake.notify_one();
+        }
+    });
+    Ok(seen)
+}
+
+async fn begin_anew(store: &dyn Store) -> Result<store::Watch, StoreError> {
+    let after: Revision = store.list(keys::DESIRED).await?.revision;
+    store.watch(keys::DESIRED, after).await
+}
+
+fn serve_api(settings: &Settings, context: Context) -> Result<(), StartError> {
+    let path = settings.home.api_socket();
+    let listener = bind_private(&path).map_err(|source| StartError::Socket { path, source })?;
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, api::router(context)).await {
+            tracing::error!(%error, "the API ended");
+        }
+    });
+    Ok(())
+}
+
+/// Waits for a signal, by which apps and proxy run on, or for a request.
+async fn until_told(
+    requests: &mut mpsc::Receiver<ShutdownRequest>,
+) -> Result<ShutdownRequest, StartError> {
+    let on = |kind, doing| signal(kind).map_err(|source| StartError::System { doing, source });
+    let mut terminate = on(SignalKind::terminate(), "await SIGTERM")?;
+    let mut interrupt = on(SignalKind::interrupt(), "await SIGINT")?;
+    let alone = ShutdownRequest { with_proxy: false };
+    Ok(tokio::select! {
+        _ = terminate.recv() => alone,
+        _ = interrupt.recv() => alone,
+        request = requests.recv() => request.unwrap_or(alone),
+    })
+}

@@ -1,0 +1,21 @@
+//! What a server is started with.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use crate::home::Home;
+
+/// Where the edge listens unless told otherwise.
+pub const DEFAULT_EDGE: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+
+/// How a server runs.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where it keeps everything.
+    pub home: Home,
+    /// Where the edge listens.
+    pub edge: SocketAddr,
+    /// The `roadbed` program, which is started again as shim and as proxy.
+    pub program: PathBuf,
+}

@@ -1,0 +1,287 @@
+//! The server's records in the store, their keys, and a mirror of them in memory.
+//!
+//! Whoever changes what is desired (the API) writes to the store; the reconciler alone writes the
+//! rest. It changes its mirror first and then commits all changes of one pass as one transaction;
+//! where that fails it reads everything again, so mirror and store never differ for long.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use model::{AppName, Desired, Generation, InstanceId, InstanceRecord, ListenerId, Release};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use store::{
+    Condition, Conflict, Expected, Operation, Outcome, Revision, Store, StoreError, Transaction,
+};
+
+/// The keys under which records are kept.
+pub(crate) mod keys {
+    use model::{AppName, InstanceId, ListenerId};
+
+    pub(crate) const DESIRED: &str = "desired/";
+    pub(crate) const RELEASES: &str = "releases/";
+    pub(crate) const INSTANCES: &str = "instances/";
+    pub(crate) const PORTS: &str = "ports/";
+    pub(crate) const GENERATION: &str = "generation";
+
+    pub(crate) fn desired(app: &AppName) -> String {
+        format!("{DESIRED}{app}")
+    }
+
+    /// Padded, so that the store's order is that of the numbers.
+    pub(crate) fn release(app: &AppName, number: u64) -> String {
+        format!("{RELEASES}{app}/{number:010}")
+    }
+
+    pub(crate) fn releases(app: &AppName) -> String {
+        format!("{RELEASES}{app}/")
+    }
+
+    /// The highest number ever given to a release of this app, kept when the app goes down.
+    pub(crate) fn last_release(app: &AppName) -> String {
+        format!("last-release/{app}")
+    }
+
+    pub(crate) fn instance(id: &InstanceId) -> String {
+        format!("{INSTANCES}{id}")
+    }
+
+    pub(crate) fn port(listener: &ListenerId) -> String {
+        format!("{PORTS}{listener}")
+    }
+}
+
+/// Why the records could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StateError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the record {key} in the store cannot be read: {source}")]
+    Record {
+        key: String,
+        source: serde_json::Error,
+    },
+    #[error("a record was changed by someone else meanwhile: {0}")]
+    Conflict(Conflict),
+}
+
+/// Reads a record.
+pub(crate) fn decode<T: DeserializeOwned>(key: &str, value: &[u8]) -> Result<T, StateError> {
+    serde_json::from_slice(value).map_err(|source| StateError::Record {
+        key: key.to_owned(),
+        source,
+    })
+}
+
+/// Writes a record.
+pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).expect("records have only text keys, which JSON can hold")
+}
+
+/// What is desired of an app, with the revision at which that was read.
+#[derive(Debug, Clone)]
+pub(crate) struct Held<T> {
+    pub(crate) value: T,
+    pub(crate) modified: Revision,
+}
+
+/// All records, as far as the reconciler needs them.
+pub(crate) struct State {
+    store: Arc<dyn Store>,
+    pub(crate) desired: BTreeMap<AppName, Held<Desired>>,
+    pub(crate) releases: BTreeMap<AppName, BTreeMap<u64, Arc<Release>>>,
+    pub(crate) instances: BTreeMap<InstanceId, InstanceRecord>,
+    pub(crate) ports: BTreeMap<ListenerId, u16>,
+    pub(crate) generation: Generation,
+    changes: Changes,
+}
+
+/// What has been changed in the mirror and not been committed yet.
+#[derive(Default)]
+struct Changes {
+    conditions: Vec<Condition>,
+    operations: BTreeMap<String, Operation>,
+    /// The apps whose desired state is among the changes.
+    desired: BTreeSet<AppName>,
+}
+
+impl State {
+    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
+        Self {
+            store,
+            desired: BTreeMap::new(),
+            releases: BTreeMap::new(),
+            instances: BTreeMap::new(),
+            ports: BTreeMap::new(),
+            generation: Generation(0),
+            changes: Changes::default(),
+        }
+    }
+
+    /// Reads every record, dropping changes that were not committed.
+    pub(crate) async fn load(&mut self) -> Result<(), StateError> {
+        self.changes = Changes::default();
+        self.load_desired().await?;
+        self.instances.clear();
+        for entry in self.store.list(keys::INSTANCES).await?.entries {
+            let record: InstanceRecord = decode(&entry.key, &entry.value)?;
+            self.instances.insert(record.id.clone(), record);
+        }
+        self.ports.clear();
+        for entry in self.store.list(keys::PORTS).await?.entries {
+            let listener = entry.key[keys::PORTS.len()..].to_owned();
+            self.ports
+                .insert(listener, decode(&entry.key, &entry.value)?);
+        }
+        if let Some(entry) = self.store.get(keys::GENERATION).await? {
+            self.generation = decode(&entry.key, &entry.value)?;
+        }
+        Ok(())
+    }
+
+    /// Reads again what the API writes: what is desired, and the releases.
+    pub(crate) async fn load_desired(&mut self) -> Result<(), StateError> {
+        let mut desired = BTreeMap::new();
+        for entry in self.store.list(keys::DESIRED).await?.entries {
+            let value: Desired = decode(&entry.key, &entry.value)?;
+            let name = AppName::new(&entry.key[keys::DESIRED.len()..])
+                .expect("only checked names are written under this prefix");
+            desired.insert(
+                name,
+                Held {
+                    value,
+                    modified: entry.modified,
+                },
+            );
+        }
+        let mut releases: BTreeMap<AppName, BTreeMap<u64, Arc<Release>>> = BTreeMap::new();
+        for entry in self.store.list(keys::RELEASES).await?.entries {
+            let release: Release = decode(&entry.key, &entry.value)?;
+            let of_app = releases.entry(release.app.name.clone()).or_default();
+            of_app.insert(release.number, Arc::new(release));
+        }
+        (self.desired, self.releases) = (desired, releases);
+        Ok(())
+    }
+
+    pub(crate) fn put_instance(&mut self, record: InstanceRecord) {
+        self.changes
+            .put(keys::instance(&record.id), encode(&record));
+        self.instances.insert(record.id.clone(), record);
+    }
+
+    pub(crate) fn remove_instance(&mut self, id: &InstanceId) {
+        self.changes.delete(keys::instance(id));
+        self.instances.remove(id);
+    }
+
+    pub(crate) fn put_port(&mut self, listener: ListenerId, port: u16) {
+        self.changes.put(keys::port(&listener), encode(&port));
+        self.ports.insert(listener, port);
+    }
+
+    pub(crate) fn remove_port(&mut self, listener: &ListenerId) {
+        self.changes.delete(keys::port(listener));
+        self.ports.remove(listener);
+    }
+
+    pub(crate) fn put_generation(&mut self, generation: Generation) {
+        self.changes
+            .put(keys::GENERATION.to_owned(), encode(&generation));
+        self.generation = generation;
+    }
+
+    /// Changes what is desired of an app, unless the API did so meanwhile.
+    pub(crate) fn put_desired(&mut self, app: &AppName, value: Desired) {
+        self.only_if_unchanged(app);
+        self.changes.put(keys::desired(app), encode(&value));
+        self.changes.desired.insert(app.clone());
+        if let Some(held) = self.desired.get_mut(app) {
+            held.value = value;
+        }
+    }
+
+    /// Forgets an app, unless the API asked for it again meanwhile. Its releases go too; the last
+    /// release's number stays, so that none is given twice.
+    pub(crate) fn remove_app(&mut self, app: &AppName) {
+        self.only_if_unchanged(app);
+        self.changes.delete(keys::desired(app));
+        self.desired.remove(app);
+        for number in self.releases.remove(app).unwrap_or_default().into_keys() {
+            self.changes.delete(keys::release(app, number));
+        }
+    }
+
+    pub(crate) fn remove_release(&mut self, app: &AppName, number: u64) {
+        self.changes.delete(keys::release(app, number));
+        if let Some(releases) = self.releases.get_mut(app) {
+            releases.remove(&number);
+        }
+    }
+
+    fn only_if_unchanged(&mut self, app: &AppName) {
+        if let Some(held) = self.desired.get(app) {
+            self.changes.conditions.push(Condition {
+                key: keys::desired(app),
+                expected: Expected::Modified(held.modified),
+            });
+        }
+    }
+
+    /// Makes all changes since the last commit durable.
+    ///
+    /// What the API may have changed meanwhile goes first and all together. The rest goes in as
+    /// many transactions as the store's limit asks for: each of its records stands for itself,
+    /// and a record whose effect was never carried out is taken up again by the next pass.
+    pub(crate) async fn commit(&mut self) -> Result<(), StateError> {
+        let Changes {
+            conditions,
+            operations,
+            desired,
+        } = std::mem::take(&mut self.changes);
+        let (first, rest): (Vec<_>, Vec<_>) = operations
+            .into_values()
+            .partition(|operation| operation.key().starts_with(keys::DESIRED));
+        if !first.is_empty() {
+            let revision = self.transact(conditions, first).await?;
+            // The watch says so too, but perhaps only after the next pass has begun.
+            for app in desired {
+                if let Some(held) = self.desired.get_mut(&app) {
+                    held.modified = revision;
+                }
+            }
+        }
+        for chunk in rest.chunks(store::limits::OPERATIONS) {
+            self.transact(Vec::new(), chunk.to_vec()).await?;
+        }
+        Ok(())
+    }
+
+    async fn transact(
+        &self,
+        conditions: Vec<Condition>,
+        operations: Vec<Operation>,
+    ) -> Result<Revision, StateError> {
+        let transaction = Transaction {
+            conditions,
+            operations,
+            fence: None,
+        };
+        match self.store.transact(transaction).await? {
+            Outcome::Committed(revision) => Ok(revision),
+            Outcome::Conflict(conflict) => Err(StateError::Conflict(conflict)),
+        }
+    }
+}
+
+impl Changes {
+    fn put(&mut self, key: String, value: Vec<u8>) {
+        self.operations
+            .insert(key.clone(), Operation::Put { key, value });
+    }
+
+    fn delete(&mut self, key: String) {
+        self.operations
+            .insert(key.clone(), Operation::Delete { key });
+    }
+}

@@ -1,0 +1,395 @@
+//! What users are shown: the stable shape of everything that reads, in the API and with `--json`.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use model::{
+    Exit, Failure, InstanceId, Intent, ListenerId, ObservedApp, ObservedInstance, Phase, Protocol,
+    Release, RolloutState, Service, ServiceName, UpstreamId, Wait,
+};
+use plan::{is_crash_loop, routes};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::proxies::Connected;
+use crate::settings::Settings;
+
+/// Everything at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Status {
+    /// The server.
+    pub server: ServerStatus,
+    /// Its apps, in the order of their names.
+    pub apps: Vec<AppStatus>,
+}
+
+/// The server and its proxies.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ServerStatus {
+    /// The version of Roadbed.
+    pub version: String,
+    /// The server's process.
+    pub pid: u32,
+    /// Its folder.
+    pub home: String,
+    /// Where the edge listens.
+    pub edge: String,
+    /// The number of the snapshot that proxies should serve.
+    pub generation: u64,
+    /// The proxies that are connected.
+    pub proxies: Vec<ProxyStatus>,
+    /// Why the server cannot do its work at present, where that is so.
+    pub trouble: Option<String>,
+}
+
+/// One connected proxy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ProxyStatus {
+    /// Its process.
+    pub pid: u32,
+    /// The number of the snapshot that it serves.
+    pub generation: Option<u64>,
+}
+
+/// One app.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AppStatus {
+    /// Its name.
+    pub app: String,
+    /// Its folder.
+    pub folder: String,
+    /// The release that should run.
+    pub release: u64,
+    /// Whether it should run or is going down.
+    pub going_down: bool,
+    /// The newest rollout.
+    pub rollout: RolloutStatus,
+    /// Its services, in the order of their names.
+    pub services: Vec<ServiceStatus>,
+    /// What is not yet as it should be, and why.
+    pub waits: Vec<WaitStatus>,
+}
+
+/// The journey to a release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RolloutStatus {
+    /// The release.
+    pub release: u64,
+    /// Where it stands.
+    pub state: RolloutPhase,
+    /// Why it failed, where it did.
+    pub failure: Option<FailureStatus>,
+    /// The release that a failed rollout went back to; none if nothing ran before.
+    pub reverted_to: Option<u64>,
+}
+
+/// Where a rollout stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum RolloutPhase {
+    /// Instances are being replaced.
+    Progressing,
+    /// Every instance of the release is ready and no older one is left.
+    Complete,
+    /// It was given up.
+    Failed,
+}
+
+/// Why a rollout failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FailureStatus {
+    /// The service concerned, where one is.
+    pub service: Option<String>,
+    /// The instance concerned, where one is.
+    pub instance: Option<String>,
+    /// What happened, in one sentence.
+    pub message: String,
+    /// The last lines that the instance wrote.
+    pub last_lines: Vec<String>,
+}
+
+/// One service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ServiceStatus {
+    /// Its name.
+    pub service: String,
+    /// How many instances should be ready.
+    pub replicas: u16,
+    /// How many are.
+    pub ready: u16,
+    /// What is spoken to it: `http` or `tcp`.
+    pub protocol: String,
+    /// Where it can be reached from outside, where it can.
+    pub url: Option<String>,
+    /// Where its instances find the services that it uses.
+    pub uses: BTreeMap<String, String>,
+    /// Its instances.
+    pub instances: Vec<InstanceStatus>,
+}
+
+/// One instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct InstanceStatus {
+    /// Its name.
+    pub instance: String,
+    /// The release that it runs.
+    pub release: u64,
+    /// Where it is in its life.
+    pub state: InstanceState,
+    /// Since when, or for `restarting` until when, in milliseconds since the Unix epoch.
+    pub state_time: u64,
+    /// Where it listens.
+    pub address: String,
+    /// Its process, while it has one.
+    pub pid: Option<u32>,
+    /// How often its process ended without being asked to.
+    pub restarts: u32,
+    /// Whether it ends again and again soon after its start.
+    pub crash_loop: bool,
+    /// What its last failed probe said, while it fails.
+    pub probe_failure: Option<String>,
+    /// How its process last ended unasked.
+    pub last_exit: Option<ExitStatus>,
+}
+
+/// Where an instance is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum InstanceState {
+    /// Its process runs and has not been ready yet.
+    Starting,
+    /// It is well and gets traffic.
+    Ready,
+    /// It was ready and fails its probes now; it gets no traffic.
+    Failing,
+    /// Its process ended; another is started soon.
+    Restarting,
+    /// It gets no new traffic and finishes what it has begun.
+    Draining,
+    /// It was told to stop.
+    Stopping,
+}
+
+/// How an instance's process ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ExitStatus {
+    /// How, in words.
+    pub message: String,
+    /// When, in milliseconds since the Unix epoch.
+    pub at: u64,
+    /// The last lines that it wrote.
+    pub last_lines: Vec<String>,
+}
+
+/// Something that waits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct WaitStatus {
+    /// The service concerned, where one is.
+    pub service: Option<String>,
+    /// The instance concerned, where one is.
+    pub instance: Option<String>,
+    /// What it waits for.
+    pub reason: String,
+}
+
+pub(crate) fn server(
+    settings: &Settings,
+    generation: model::Generation,
+    proxies: &[Connected],
+    trouble: Option<String>,
+) -> ServerStatus {
+    let proxy = |proxy: &Connected| ProxyStatus {
+        pid: proxy.pid,
+        generation: proxy.acknowledged.map(|generation| generation.0),
+    };
+    ServerStatus {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        home: settings.home.path().display().to_string(),
+        edge: settings.edge.to_string(),
+        generation: generation.0,
+        proxies: proxies.iter().map(proxy).collect(),
+        trouble,
+    }
+}
+
+pub(crate) fn app(
+    seen: &ObservedApp,
+    name: &model::AppName,
+    waits: Vec<Wait>,
+    ports: &BTreeMap<ListenerId, u16>,
+    edge: SocketAddr,
+    pid: impl Fn(&InstanceId) -> Option<u32>,
+) -> AppStatus {
+    let target = seen.releases.get(&seen.desired.target);
+    let declared = target.map(|release| &release.app.services);
+    let leftover = seen.instances.keys().map(|id| &id.service);
+    let mut names: Vec<&ServiceName> = declared
+        .into_iter()
+        .flat_map(BTreeMap::keys)
+        .chain(leftover)
+        .collect();
+    names.sort();
+    names.dedup();
+    let services = names.into_iter().map(|service| {
+        let of_service = seen
+            .instances
+            .values()
+            .filter(|i| i.record.id.service == *service);
+        let instances: Vec<InstanceStatus> = of_service
+            .map(|observed| instance(observed, pid(&observed.record.id)))
+            .collect();
+        let declared = declared.and_then(|services| services.get(service));
+        service_status(
+            target.map(AsRef::as_ref),
+            service,
+            declared,
+            instances,
+            ports,
+            edge,
+        )
+    });
+    AppStatus {
+        app: name.to_string(),
+        folder: target
+            .map(|release| release.folder.display().to_string())
+            .unwrap_or_default(),
+        release: seen.desired.target,
+        going_down: seen.desired.intent == Intent::Down,
+        rollout: rollout(&seen.desired.rollout),
+        services: services.collect(),
+        waits: waits.into_iter().map(wait).collect(),
+    }
+}
+
+pub(crate) fn rollout(rollout: &model::Rollout) -> RolloutStatus {
+    let (state, failure, reverted_to) = match &rollout.state {
+        RolloutState::Progressing => (RolloutPhase::Progressing, None, None),
+        RolloutState::Complete { .. } => (RolloutPhase::Complete, None, None),
+        RolloutState::Failed {
+            failure,
+            reverted_to,
+            ..
+        } => (
+            RolloutPhase::Failed,
+            Some(failure_status(failure)),
+            *reverted_to,
+        ),
+    };
+    RolloutStatus {
+        release: rollout.release,
+        state,
+        failure,
+        reverted_to,
+    }
+}
+
+fn failure_status(failure: &Failure) -> FailureStatus {
+    FailureStatus {
+        service: failure.service.as_ref().map(ToString::to_string),
+        instance: failure.instance.as_ref().map(ToString::to_string),
+        message: failure.message.clone(),
+        last_lines: failure
+            .exit
+            .as_ref()
+            .map(|exit| exit.last_lines.clone())
+            .unwrap_or_default(),
+    }
+}
+
+fn service_status(
+    release: Option<&Release>,
+    name: &ServiceName,
+    declared: Option<&Service>,
+    instances: Vec<InstanceStatus>,
+    ports: &BTreeMap<ListenerId, u16>,
+    edge: SocketAddr,
+) -> ServiceStatus {
+    let ready = instances
+        .iter()
+        .filter(|instance| instance.state == InstanceState::Ready)
+        .count();
+    let address = |used: &ServiceName| {
+        let upstream = |service: &ServiceName| {
+            Some(UpstreamId {
+                app: release?.app.name.clone(),
+                service: service.clone(),
+            })
+        };
+        let mesh = routes::Edge {
+            caller: upstream(name)?,
+            upstream: upstream(used)?,
+        };
+        let port = ports.get(&mesh.listener_id())?;
+        Some((used.to_string(), format!("127.0.0.1:{port}")))
+    };
+    ServiceStatus {
+        service: name.to_string(),
+        replicas: declared.map_or(0, |service| service.replicas),
+        ready: u16::try_from(ready).unwrap_or(u16::MAX),
+        protocol: match declared.map_or(Protocol::Http, |service| service.protocol) {
+            Protocol::Http => "http".into(),
+            Protocol::Tcp => "tcp".into(),
+        },
+        url: declared
+            .and_then(|service| service.expose.as_ref())
+            .map(|exposure| url(exposure, edge)),
+        uses: declared
+            .iter()
+            .flat_map(|s| &s.uses)
+            .filter_map(address)
+            .collect(),
+        instances,
+    }
+}
+
+/// Where a browser finds what is exposed so.
+pub(crate) fn url(exposure: &model::Exposure, edge: SocketAddr) -> String {
+    let port = if edge.port() == 80 {
+        String::new()
+    } else {
+        format!(":{}", edge.port())
+    };
+    format!("http://{}{port}{}", exposure.host, exposure.path)
+}
+
+fn instance(seen: &ObservedInstance, pid: Option<u32>) -> InstanceStatus {
+    let record = &seen.record;
+    let (state, time) = match record.phase {
+        Phase::Starting { since } => (InstanceState::Starting, since),
+        Phase::Ready { since } => (InstanceState::Ready, since),
+        Phase::Failing { since } => (InstanceState::Failing, since),
+        Phase::Waiting { until } => (InstanceState::Restarting, until),
+        Phase::Leaving { since } => (InstanceState::Draining, since),
+        Phase::Stopping { since } => (InstanceState::Stopping, since),
+    };
+    let in_doubt = matches!(state, InstanceState::Starting | InstanceState::Failing);
+    InstanceStatus {
+        instance: record.id.to_string(),
+        release: record.id.release,
+        state,
+        state_time: time.0,
+        address: format!("127.0.0.1:{}", record.port),
+        pid: pid.filter(|_| seen.process == model::ProcessState::Running),
+        restarts: record.restarts,
+        crash_loop: is_crash_loop(record.streak) && state != InstanceState::Ready,
+        probe_failure: seen.probe.last_failure.clone().filter(|_| in_doubt),
+        last_exit: record.last_exit.as_ref().map(exit),
+    }
+}
+
+fn exit(exit: &Exit) -> ExitStatus {
+    ExitStatus {
+        message: exit.cause.to_string(),
+        at: exit.at,
+        last_lines: exit.last_lines.clone(),
+    }
+}
+
+fn wait(wait: Wait) -> WaitStatus {
+    WaitStatus {
+        service: wait.service.map(|service| service.to_string()),
+        instance: wait.instance.map(|instance| instance.to_string()),
+        reason: wait.reason,
+    }
+}
