@@ -18,4 +18,4 @@ mod worker;
 
 pub use limits::Limits;
 pub use settings::Settings;
-pub use start::{StartError, run};
+pub use start::{StartError, is_running, run};

@@ -77,6 +77,14 @@ pub fn run(settings: Settings) -> Result<(), StartError> {
     control::run(control, &settings, saved, move || drop(lock))
 }
 
+/// Whether a proxy runs for the home at `home`.
+pub fn is_running(home: &Path) -> bool {
+    let lock = Settings::new(home).state_folder().join("lock");
+    // Where there is no such file no proxy has ever run.
+    File::open(lock)
+        .is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockShared).is_err())
+}
+
 /// Makes sure that no other proxy uses the folder for as long as the file is held.
 fn lock(folder: &Path, home: &Path) -> Result<File, StartError> {
     let in_folder = |source| StartError::Folder {
