@@ -5,6 +5,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use model::{AppName, InstanceId, ServiceName, VolumeName};
 use rustix::fs::{FlockOperation, flock};
@@ -14,6 +15,10 @@ const FORMAT: u32 = 1;
 
 /// The longest path that fits in a Unix socket's address, with the ending 0.
 const LONGEST_SOCKET_PATH: usize = 108;
+
+/// How often the lock is tried, and the pause in between.
+const LOCK_ATTEMPTS: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// `ROADBED_HOME`, and where everything in it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +84,22 @@ pub enum HomeError {
 #[derive(Debug)]
 pub struct HomeLock(#[expect(dead_code, reason = "the lock lives as long as the open file")] File);
 
+impl HomeError {
+    /// What to do next, where the message does not say so already.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                Some("free some space on that disk, or choose another folder with --home")
+            }
+            Self::Io { .. } => {
+                Some("choose a folder that you may write with --home or ROADBED_HOME")
+            }
+            Self::InUse { .. } => Some("`roadbed status` shows what runs there"),
+            Self::Newer { .. } | Self::NotAHome { .. } | Self::PathTooLong { .. } => None,
+        }
+    }
+}
+
 impl Home {
     /// The home at `path`, which need not exist yet.
     pub fn new(path: impl Into<PathBuf>) -> Self {
@@ -100,9 +121,9 @@ impl Home {
         self.0.join("run/proxies.sock")
     }
 
-    /// What a server in the background prints.
-    pub fn server_log(&self) -> PathBuf {
-        self.0.join("server.log")
+    /// What a server in the background has to say, as a log folder.
+    pub fn server_logs(&self) -> PathBuf {
+        self.0.join("server-logs")
     }
 
     /// What the proxy prints, as a log folder.
@@ -112,14 +133,18 @@ impl Home {
 
     /// The log folder of an instance.
     pub fn instance_logs(&self, id: &InstanceId) -> PathBuf {
-        self.app_logs(&id.app)
-            .join(id.service.as_str())
-            .join(id.to_string())
+        self.service_logs(&id.app, &id.service).join(id.to_string())
     }
 
-    /// The folder of all logs of an app, with one folder a service and in it one an instance.
-    pub fn app_logs(&self, app: &AppName) -> PathBuf {
-        self.0.join("logs").join(app.as_str())
+    /// The folder of all instances' logs: one folder an app, in it one a service, in it one an
+    /// instance.
+    pub fn logs(&self) -> PathBuf {
+        self.0.join("logs")
+    }
+
+    /// The logs of a service's instances.
+    pub(crate) fn service_logs(&self, app: &AppName, service: &ServiceName) -> PathBuf {
+        self.logs().join(app.as_str()).join(service.as_str())
     }
 
     /// A folder that outlives releases.
@@ -159,6 +184,17 @@ impl Home {
         }
     }
 
+    /// Whether a server has taken it.
+    pub fn is_taken(&self) -> bool {
+        // Where there is no such file, or none that can be opened, no server of ours runs.
+        File::open(self.lock_file())
+            .is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockShared).is_err())
+    }
+
+    fn lock_file(&self) -> PathBuf {
+        self.0.join("server.lock")
+    }
+
     /// Makes the folder ready and takes it for this process alone.
     pub fn take(&self) -> Result<HomeLock, HomeError> {
         for socket in [self.api_socket(), self.proxies_socket()] {
@@ -181,7 +217,7 @@ impl Home {
     }
 
     fn lock(&self) -> Result<HomeLock, HomeError> {
-        let path = self.0.join("server.lock");
+        let path = self.lock_file();
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -190,7 +226,7 @@ impl Home {
             .mode(0o600)
             .open(&path)
             .map_err(|source| failed("open", &path, source))?;
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        if !lock_soon(&file) {
             let mut pid = String::new();
             // Who holds it is a courtesy; not to know it changes nothing.
             let known = file.take(20).read_to_string(&mut pid).is_ok();
@@ -207,6 +243,16 @@ impl Home {
             .map_err(|source| failed("write", &path, source))?;
         Ok(HomeLock(file))
     }
+}
+
+/// Takes the lock. One that is only being looked at, or whose holder is ending, is free soon.
+fn lock_soon(file: &File) -> bool {
+    (0..LOCK_ATTEMPTS).any(|attempt| {
+        if attempt > 0 {
+            std::thread::sleep(LOCK_PAUSE);
+        }
+        flock(file, FlockOperation::NonBlockingLockExclusive).is_ok()
+    })
 }
 
 fn failed(doing: &'static str, path: &Path, source: io::Error) -> HomeError {

@@ -16,6 +16,6 @@ pub mod status;
 pub use api::{
     ApiError, DeployAnswer, DeployRequest, PlanAnswer, ServicePlan, ShutdownRequest, openapi_json,
 };
-pub use home::{Home, HomeError};
+pub use home::{Home, HomeError, HomeLock};
 pub use server::{StartError, run};
 pub use settings::{DEFAULT_EDGE, Settings};

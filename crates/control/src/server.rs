@@ -13,7 +13,7 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::api::{self, Context, ShutdownRequest};
 use crate::clock::Clock;
-use crate::home::HomeError;
+use crate::home::{HomeError, HomeLock};
 use crate::instances::Instances;
 use crate::proxies::{self, LocalProxy, Proxies, bind_private};
 use crate::reconcile::Reconciler;
@@ -51,6 +51,23 @@ pub enum StartError {
     },
 }
 
+impl StartError {
+    /// What to do next, where that is known.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Home(error) => error.hint(),
+            Self::Store(StoreError::NoSpace { .. }) => {
+                Some("free some space on that disk, or choose another folder with --home")
+            }
+            Self::Store(_) | Self::State(_) => {
+                Some("apps run on without it; keep a copy of the home before you try to mend it")
+            }
+            Self::Socket { .. } => Some("look at the folder's permissions and free space"),
+            Self::System { .. } => None,
+        }
+    }
+}
+
 impl From<StateError> for StartError {
     fn from(error: StateError) -> Self {
         match error {
@@ -61,8 +78,10 @@ impl From<StateError> for StartError {
 }
 
 /// Runs a server until it is told to end by a signal (apps and proxy run on) or by the API.
-pub async fn run(settings: Settings) -> Result<(), StartError> {
-    let _lock = settings.home.take()?;
+///
+/// # Errors
+/// Something that a server needs cannot be had. What ran before runs on.
+pub async fn run(settings: Settings, lock: HomeLock) -> Result<(), StartError> {
     let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(&settings.home.store_file())?);
     let mut state = State::new(Arc::clone(&store));
     state.load().await?;
@@ -130,12 +149,13 @@ pub async fn run(settings: Settings) -> Result<(), StartError> {
     if request.with_proxy {
         local_proxy.stop().await;
     }
-    for socket in [settings.home.api_socket(), settings.home.proxies_socket()] {
+    for socket in [settings.socket, settings.home.proxies_socket()] {
         if let Err(error) = std::fs::remove_file(&socket) {
             tracing::warn!(%error, socket = %socket.display(), "a socket is left behind");
         }
     }
     tracing::info!("the server ends");
+    drop(lock);
     Ok(())
 }
 
@@ -186,7 +206,7 @@ async fn begin_anew(store: &dyn Store) -> Result<store::Watch, StoreError> {
 }
 
 fn serve_api(settings: &Settings, context: Context) -> Result<(), StartError> {
-    let path = settings.home.api_socket();
+    let path = settings.socket.clone();
     let listener = bind_private(&path).map_err(|source| StartError::Socket { path, source })?;
     tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, api::router(context)).await {

@@ -14,6 +14,8 @@ pub const DEFAULT_EDGE: SocketAddr =
 pub struct Settings {
     /// Where it keeps everything.
     pub home: Home,
+    /// The socket of its API, [`Home::api_socket`] as a rule.
+    pub socket: PathBuf,
     /// Where the edge listens.
     pub edge: SocketAddr,
     /// The `roadbed` program, which is started again as shim and as proxy.

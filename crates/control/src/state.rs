@@ -33,10 +33,6 @@ pub(crate) mod keys {
         format!("{RELEASES}{app}/{number:010}")
     }
 
-    pub(crate) fn releases(app: &AppName) -> String {
-        format!("{RELEASES}{app}/")
-    }
-
     /// The highest number ever given to a release of this app, kept when the app goes down.
     pub(crate) fn last_release(app: &AppName) -> String {
         format!("last-release/{app}")

@@ -60,14 +60,26 @@ pub struct AppStatus {
     pub folder: String,
     /// The release that should run.
     pub release: u64,
-    /// Whether it should run or is going down.
-    pub going_down: bool,
+    /// Whether it should run.
+    pub intent: AppIntent,
     /// The newest rollout.
     pub rollout: RolloutStatus,
     /// Its services, in the order of their names.
     pub services: Vec<ServiceStatus>,
     /// What is not yet as it should be, and why.
     pub waits: Vec<WaitStatus>,
+}
+
+/// Whether an app should run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum AppIntent {
+    /// It should run.
+    Run,
+    /// It is going down and will be forgotten.
+    Down,
+    /// Its first rollout failed; nothing of it runs, until it is deployed again or taken down.
+    Halted,
 }
 
 /// The journey to a release.
@@ -255,7 +267,11 @@ pub(crate) fn app(
             .map(|release| release.folder.display().to_string())
             .unwrap_or_default(),
         release: seen.desired.target,
-        going_down: seen.desired.intent == Intent::Down,
+        intent: match seen.desired.intent {
+            Intent::Run => AppIntent::Run,
+            Intent::Down => AppIntent::Down,
+            Intent::Halted => AppIntent::Halted,
+        },
         rollout: rollout(&seen.desired.rollout),
         services: services.collect(),
         waits: waits.into_iter().map(wait).collect(),

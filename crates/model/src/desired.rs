@@ -43,6 +43,9 @@ pub enum Intent {
     Run,
     /// Its instances should stop, dependents first; then it is forgotten.
     Down,
+    /// Its first rollout failed and there is nothing to go back to: its instances should stop,
+    /// and what became of it is kept until its user deploys it again or takes it down.
+    Halted,
 }
 
 /// The journey to one release.

@@ -71,7 +71,7 @@ pub enum Step {
         /// The release.
         release: u64,
     },
-    /// Give the rollout up and go back to what ran before, or down if nothing did.
+    /// Give the rollout up and go back to what ran before, or halt if nothing did.
     Abandon {
         /// The release that failed.
         release: u64,

@@ -24,7 +24,7 @@ pub fn plan(seen: &ObservedApp, now: Timestamp) -> Plan {
             instance: None,
             reason: format!("release {} is not in the store", seen.desired.target),
         }),
-        (Intent::Down, _) => down(&mut plan, seen, now),
+        (Intent::Down | Intent::Halted, _) => down(&mut plan, seen, now),
     }
     plan
 }
@@ -244,9 +244,9 @@ fn is_complete(seen: &ObservedApp, target: &Release) -> bool {
         && seen.instances.keys().all(|id| id.release == target.number)
 }
 
-/// Stops everything, callers before what they call.
+/// Stops everything, callers before what they call, and then forgets the app if its user said so.
 fn down(plan: &mut Plan, seen: &ObservedApp, now: Timestamp) {
-    if seen.instances.is_empty() {
+    if seen.instances.is_empty() && seen.desired.intent == Intent::Down {
         plan.steps.push(Step::ForgetApp);
     }
     let present: BTreeSet<&ServiceName> = seen.instances.keys().map(|id| &id.service).collect();

@@ -110,6 +110,7 @@ impl World {
         };
         self.releases.insert(number, Arc::new(release));
         self.desired.target = number;
+        self.desired.intent = Intent::Run;
         self.desired.rollout = Rollout {
             release: number,
             started: self.now,
@@ -226,7 +227,7 @@ impl World {
                 };
                 match self.desired.confirmed {
                     Some(confirmed) => self.desired.target = confirmed,
-                    None => self.desired.intent = Intent::Down,
+                    None => self.desired.intent = Intent::Halted,
                 }
             }
             Step::ForgetApp => self.gone = true,
@@ -377,16 +378,31 @@ fn a_crashing_release_is_abandoned_with_its_evidence_and_the_old_one_stays() {
 }
 
 #[test]
-fn a_missing_program_fails_at_once_and_a_failed_first_deploy_leaves_nothing() {
+fn a_missing_program_fails_at_once_and_a_failed_first_deploy_runs_nothing() {
     let mut world = World::new(app(&[("web", &[])]));
     world.behaviour.insert(1, Behaviour::Missing);
     world.settle();
-    assert!(world.gone);
+    assert!(world.instances.is_empty());
+    assert_eq!(world.desired.intent, Intent::Halted);
     assert_eq!(
         world.failure.clone().unwrap().message,
         "could not be started: no such file: ./run"
     );
     assert_eq!(world.launches.len(), 2, "no second attempt");
+    // What became of it is kept until its user says otherwise.
+    world.desired.intent = Intent::Down;
+    world.settle();
+    assert!(world.gone);
+}
+
+#[test]
+fn an_app_that_was_halted_can_be_deployed_again() {
+    let mut world = World::new(app(&[("web", &[])]));
+    world.behaviour.insert(1, Behaviour::Missing);
+    world.settle();
+    world.deploy(app(&[("web", &[])]));
+    world.settle();
+    assert_eq!(world.ready("web"), ["shop.web.2.1", "shop.web.2.2"]);
 }
 
 #[test]
@@ -528,7 +544,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     /// Whatever is deployed and however it behaves, the world ends in one release, ready in full
-    /// (or gone, if the first one failed), and a confirmed release never loses ready capacity
+    /// (or halted, if none ever worked), and a confirmed release never loses ready capacity
     /// below what both releases declare.
     #[test]
     fn every_history_of_deploys_ends_in_exactly_one_release(
@@ -538,15 +554,13 @@ proptest! {
         world.behaviour.insert(1, history[0].1);
         world.settle();
         for (app, behaviour) in &history[1..] {
-            if world.gone {
-                break;
-            }
+            let halted = world.desired.intent == Intent::Halted;
             let before = world.releases[&world.desired.target].app.clone();
             let number = world.deploy(app.clone());
             world.behaviour.insert(number, *behaviour);
             for _ in 0..10_000 {
                 let plan = world.step();
-                for (name, old) in &before.services {
+                for (name, old) in before.services.iter().filter(|_| !halted) {
                     if let Some(new) = app.services.get(name) {
                         let least = usize::from(old.replicas.min(new.replicas));
                         prop_assert!(world.ready(name.as_str()).len() >= least);
@@ -559,7 +573,7 @@ proptest! {
                 }
             }
         }
-        if world.gone {
+        if world.desired.intent == Intent::Halted {
             prop_assert!(world.instances.is_empty());
             return Ok(());
         }

@@ -143,7 +143,11 @@ fn served_releases(app: &ObservedApp) -> impl Iterator<Item = &Release> {
         .releases
         .values()
         .filter(move |r| r.number != target && in_use(&r.number));
-    old.chain(app.releases.get(&target)).map(Arc::as_ref)
+    let last = app
+        .releases
+        .get(&target)
+        .filter(|_| app.desired.intent == Intent::Run || in_use(&target));
+    old.chain(last).map(Arc::as_ref)
 }
 
 fn upstream_id(release: &Release, service: &ServiceName) -> UpstreamId {

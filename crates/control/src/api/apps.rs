@@ -8,16 +8,15 @@ use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use model::{App, AppName, Desired, Intent, Release, Rollout, RolloutState};
-use plan::preview::{Action, preview};
 use serde::{Deserialize, Serialize};
 use store::{Expected, Outcome, Revision, Transaction};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::WatchStream;
 use utoipa::ToSchema;
 
-use super::{ApiError, Context};
+use super::{ApiError, Context, PlanAnswer};
 use crate::state::{decode, encode, keys};
-use crate::status::{self, AppStatus, Status};
+use crate::status::{AppIntent, AppStatus, Status};
 
 /// An app to deploy, as its author wrote it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -41,38 +40,6 @@ pub struct DeployAnswer {
     pub release: u64,
     /// Whether the app was not there before.
     pub is_new: bool,
-}
-
-/// What a deploy would do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct PlanAnswer {
-    /// The app.
-    pub app: String,
-    /// The release that runs now.
-    pub release: Option<u64>,
-    /// What would happen to each service.
-    pub services: Vec<ServicePlan>,
-    /// Why it would be refused now, where it would.
-    pub obstacle: Option<String>,
-}
-
-/// What a deploy would do to one service.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct ServicePlan {
-    /// The service.
-    pub service: String,
-    /// `start`, `replace` or `stop`.
-    pub action: String,
-    /// How many instances it has now.
-    pub instances_before: u16,
-    /// How many it would have.
-    pub instances_after: u16,
-    /// The services that would be ready before its own instances start.
-    pub starts_after: Vec<String>,
-    /// Why.
-    pub reason: String,
-    /// Where it would be reached from outside.
-    pub url: Option<String>,
 }
 
 /// What is desired of an app now, and when that was written.
@@ -139,6 +106,7 @@ pub(super) async fn plan(
     let app = parse(&request)?;
     let current = current(&context, &app.name).await?;
     let running = match &current {
+        Some(current) if current.desired.intent == Intent::Halted => None,
         Some(current) => release(&context, &app.name, current.desired.target).await?,
         None => None,
     };
@@ -146,34 +114,15 @@ pub(super) async fn plan(
         Some(error) => Some(error),
         None => taken_route(&context, &app).await?,
     };
-    let preview = preview(running.as_ref().map(|release| &release.app), &app);
-    let services = preview.services.into_iter().map(|service| ServicePlan {
-        url: app
-            .services
-            .get(&service.service)
-            .and_then(|declared| declared.expose.as_ref())
-            .map(|exposure| status::url(exposure, context.settings.edge)),
-        service: service.service.to_string(),
-        action: match service.action {
-            Action::Start => "start".into(),
-            Action::Replace => "replace".into(),
-            Action::Stop => "stop".into(),
-        },
-        instances_before: service.instances_before,
-        instances_after: service.instances_after,
-        starts_after: service
-            .starts_after
-            .iter()
-            .map(ToString::to_string)
-            .collect(),
-        reason: service.reason,
-    });
-    Ok(Json(PlanAnswer {
-        app: app.name.to_string(),
-        release: running.map(|release| release.number),
-        services: services.collect(),
-        obstacle: obstacle.map(|error| error.message),
-    }))
+    let running = running
+        .as_ref()
+        .map(|release| (release.number, &release.app));
+    Ok(Json(PlanAnswer::new(
+        running,
+        &app,
+        context.settings.edge,
+        obstacle,
+    )))
 }
 
 /// Begins to roll out a new release.
@@ -201,7 +150,9 @@ pub(super) async fn deploy(
     let name = app.name.clone();
     let number = last_release(&context, &name).await? + 1;
     let now = context.clock.now();
-    let is_new = current.is_none();
+    let is_new = current
+        .as_ref()
+        .is_none_or(|current| current.desired.intent == Intent::Halted);
     let release = Release {
         number,
         app,
@@ -230,6 +181,9 @@ pub(super) async fn deploy(
         .put(keys::desired(&name), encode(&desired));
     match context.store.transact(transaction).await? {
         Outcome::Committed(_) => {
+            let seen =
+                |app: Option<&AppStatus>| app.is_some_and(|app| app.rollout.release >= number);
+            context.until_published(&name, seen).await;
             let answer = DeployAnswer {
                 app: name.to_string(),
                 release: number,
@@ -263,7 +217,12 @@ pub(super) async fn down(
         .expect(keys::desired(&name), Expected::Modified(modified))
         .put(keys::desired(&name), encode(&desired));
     match context.store.transact(transaction).await? {
-        Outcome::Committed(_) => Ok(StatusCode::ACCEPTED),
+        Outcome::Committed(_) => {
+            let seen =
+                |app: Option<&AppStatus>| app.is_none_or(|app| app.intent == AppIntent::Down);
+            context.until_published(&name, seen).await;
+            Ok(StatusCode::ACCEPTED)
+        }
         Outcome::Conflict(_) => Err(busy(&name)),
     }
 }
@@ -300,6 +259,9 @@ fn obstacle(current: Option<&Current>, app: &App, request: &DeployRequest) -> Op
                 .hint(format!("`roadbed status {name}` shows how far it is")),
         );
     }
+    if desired.intent == Intent::Halted {
+        return None;
+    }
     let running = desired.target;
     request.only_new.then(|| {
         conflict(format!("{name} is up already, at release {running}"))
@@ -332,6 +294,9 @@ async fn taken_route(context: &Context, app: &App) -> Result<Option<ApiError>, A
         let desired: Desired = decode(&entry.key, &entry.value)?;
         let name = AppName::new(other)
             .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+        if desired.intent == Intent::Halted {
+            continue;
+        }
         let Some(release) = release(context, &name, desired.target).await? else {
             continue;
         };

@@ -3,23 +3,31 @@
 
 mod apps;
 mod errors;
+mod preview;
 mod server;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::{get, post};
+use model::AppName;
 use store::Store;
 use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 use utoipa::OpenApi;
 
 use crate::clock::Clock;
 use crate::settings::Settings;
-use crate::status::Status;
+use crate::status::{AppStatus, Status};
 
-pub use apps::{DeployAnswer, DeployRequest, PlanAnswer, ServicePlan};
+pub use apps::{DeployAnswer, DeployRequest};
 pub use errors::ApiError;
+pub use preview::{PlanAnswer, ServicePlan};
 pub use server::ShutdownRequest;
+
+/// How long an answer waits for the status to show what was written.
+const LONGEST_PUBLICATION: Duration = Duration::from_secs(5);
 
 /// What handlers work with.
 #[derive(Clone)]
@@ -30,6 +38,26 @@ pub(crate) struct Context {
     pub(crate) clock: Clock,
     /// Ends the server.
     pub(crate) shutdown: mpsc::Sender<ShutdownRequest>,
+}
+
+impl Context {
+    /// Waits until the published status of an app shows what was just written, so that whoever was
+    /// answered never reads an older state afterwards. Where the reconciler is stuck it gives up
+    /// in time: what was written stays written.
+    async fn until_published(&self, app: &AppName, shows: impl Fn(Option<&AppStatus>) -> bool) {
+        let mut status = self.status.clone();
+        let shown = status.wait_for(|status| {
+            shows(
+                status
+                    .apps
+                    .iter()
+                    .find(|candidate| candidate.app == app.as_str()),
+            )
+        });
+        if timeout(LONGEST_PUBLICATION, shown).await.is_err() {
+            tracing::warn!(%app, "the status does not show yet what was written");
+        }
+    }
 }
 
 #[derive(OpenApi)]

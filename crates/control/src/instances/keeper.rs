@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use model::{Exit, ExitCause, Health, ProcessState};
 use runner::probe::{self, Target};
-use runner::{Adopted, Launch, Process, Processes};
+use runner::{AdoptError, Adopted, Launch, Process, Processes};
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
@@ -44,7 +44,7 @@ impl Keeper {
         let found = match start {
             Start::Launch if port == 0 => Err(not_started("no loopback port is free".into())),
             Start::Launch => self.launch(&launch).await,
-            Start::Adopt => self.adopt(&launch).await,
+            Start::Adopt { or_launch } => self.adopt(&launch, or_launch).await,
         };
         let exit = match found {
             Ok(process) => {
@@ -81,10 +81,11 @@ impl Keeper {
             .map_err(|error| error.into_exit())
     }
 
-    async fn adopt(&self, launch: &Launch) -> Result<Process, Exit> {
+    async fn adopt(&self, launch: &Launch, or_launch: bool) -> Result<Process, Exit> {
         match self.processes.adopt(&launch.unit, launch.attempt).await {
             Ok(Adopted::Running(process)) => Ok(process),
             Ok(Adopted::Ended(exit) | Adopted::Lost(exit)) => Err(exit),
+            Err(AdoptError::Unknown(_)) if or_launch => self.launch(launch).await,
             Err(error) => Err(not_started(error.to_string())),
         }
     }

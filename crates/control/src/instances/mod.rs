@@ -4,10 +4,11 @@
 mod environment;
 mod keeper;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use model::{InstanceId, InstanceRecord, Phase, ProbeState, ProcessState, Release};
+use runner::logs::prune;
 use runner::{Processes, UnitName};
 use tokio::sync::{Notify, watch};
 
@@ -15,6 +16,9 @@ use crate::home::Home;
 use keeper::{Keeper, Order};
 
 pub(crate) use environment::{Addresses, base_environment};
+
+/// How many ended instances of a service keep their logs: those that wrote last.
+const MOST_ENDED_LOGS: usize = 20;
 
 /// What a keeper sees of its instance.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,7 +35,10 @@ pub(crate) enum Start {
     /// By starting it.
     Launch,
     /// By finding the one that an earlier server started.
-    Adopt,
+    Adopt {
+        /// Whether that server may have been killed before it came to that; then by starting it.
+        or_launch: bool,
+    },
 }
 
 /// All keepers.
@@ -75,7 +82,7 @@ impl Instances {
         let environment =
             environment::of_instance(&self.base, &self.home, record, service, addresses);
         let mut facts = Facts::default();
-        if start == Start::Adopt {
+        if matches!(start, Start::Adopt { .. }) {
             // What the last server knew holds until a probe says otherwise: not to know yet must
             // not take an instance out of the routes.
             facts.probe.passing = match record.phase {
@@ -127,10 +134,22 @@ impl Instances {
     /// its logs and volumes.
     pub(crate) fn forget(&mut self, id: &InstanceId, attempt: u32) {
         self.kept.remove(id);
+        self.prune_logs(id);
         let (processes, unit) = (Arc::clone(&self.processes), UnitName::from(id));
         tokio::spawn(async move {
             if let Err(error) = processes.forget(&unit, attempt).await {
                 tracing::warn!(%unit, %error, "its folder is left behind until the next start");
+            }
+        });
+    }
+
+    /// Removes the oldest logs of ended instances of the same service.
+    fn prune_logs(&self, id: &InstanceId) {
+        let folder = self.home.service_logs(&id.app, &id.service);
+        let live: BTreeSet<String> = self.kept.keys().map(ToString::to_string).collect();
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = prune(&folder, MOST_ENDED_LOGS, |name| live.contains(name)) {
+                tracing::warn!(folder = %folder.display(), %error, "old logs cannot be removed");
             }
         });
     }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use model::Command;
-use runner::{Adopted, Launch, Process, Processes, Restart, UnitName};
+use runner::{AdoptError, Adopted, Launch, Process, Processes, Restart, UnitName};
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
@@ -134,6 +134,8 @@ async fn find_or_launch(processes: &Processes, launch: &Launch) -> Result<Proces
             let forgotten = processes.forget(&launch.unit, launch.attempt).await;
             forgotten.map_err(|error| error.to_string())?;
         }
+        // Of the first one there is nothing yet.
+        Err(AdoptError::Unknown(_)) => {}
         Err(error) => return Err(error.to_string()),
     }
     processes

@@ -60,7 +60,7 @@ impl Reconciler {
                     let reverted_to = desired.confirmed;
                     match reverted_to {
                         Some(confirmed) => desired.target = confirmed,
-                        None => desired.intent = Intent::Down,
+                        None => desired.intent = Intent::Halted,
                     }
                     desired.rollout.state = RolloutState::Failed {
                         at: now,

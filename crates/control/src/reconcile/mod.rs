@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{AppName, Generation, InstanceId, Plan, Snapshot, Timestamp, Wait};
+use model::{AppName, Generation, InstanceId, Phase, Plan, Snapshot, Timestamp, Wait};
 use plan::routes;
 use tokio::sync::{Notify, watch};
 
@@ -77,7 +77,8 @@ impl Reconciler {
             .cloned()
             .collect();
         for record in unkept {
-            self.start_keeper(&record, Start::Adopt);
+            let or_launch = matches!(record.phase, Phase::Starting { .. });
+            self.start_keeper(&record, Start::Adopt { or_launch });
         }
     }
 

@@ -1,0 +1,83 @@
+//! What a deploy would do, in the shape that users and programs are shown.
+
+use std::net::SocketAddr;
+
+use model::App;
+use plan::preview::{Action, preview};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::ApiError;
+use crate::status;
+
+/// What a deploy would do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PlanAnswer {
+    /// The app.
+    pub app: String,
+    /// The release that runs now.
+    pub release: Option<u64>,
+    /// What would happen to each service.
+    pub services: Vec<ServicePlan>,
+    /// Why it would be refused now, where it would.
+    pub obstacle: Option<ApiError>,
+}
+
+/// What a deploy would do to one service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ServicePlan {
+    /// The service.
+    pub service: String,
+    /// `start`, `replace` or `stop`.
+    pub action: String,
+    /// How many instances it has now.
+    pub instances_before: u16,
+    /// How many it would have.
+    pub instances_after: u16,
+    /// The services that would be ready before its own instances start.
+    pub starts_after: Vec<String>,
+    /// Why.
+    pub reason: String,
+    /// Where it would be reached from outside.
+    pub url: Option<String>,
+}
+
+impl PlanAnswer {
+    /// What deploying `app` would do where `running`, a release's number and content, runs and the
+    /// edge listens on `edge`. It asks nobody, so it can be told without a server too.
+    pub fn new(
+        running: Option<(u64, &App)>,
+        app: &App,
+        edge: SocketAddr,
+        obstacle: Option<ApiError>,
+    ) -> Self {
+        let preview = preview(running.map(|(_, app)| app), app);
+        let services = preview.services.into_iter().map(|service| ServicePlan {
+            url: app
+                .services
+                .get(&service.service)
+                .and_then(|declared| declared.expose.as_ref())
+                .map(|exposure| status::url(exposure, edge)),
+            service: service.service.to_string(),
+            action: match service.action {
+                Action::Start => "start".into(),
+                Action::Replace => "replace".into(),
+                Action::Stop => "stop".into(),
+            },
+            instances_before: service.instances_before,
+            instances_after: service.instances_after,
+            starts_after: service
+                .starts_after
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+            reason: service.reason,
+        });
+        Self {
+            app: app.name.to_string(),
+            release: running.map(|(number, _)| number),
+            services: services.collect(),
+            obstacle,
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! The server's API as the command line sees it: JSON over HTTP on a Unix socket.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use control::ApiError;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+use crate::failure::Failure;
+
+/// A server that does not begin to answer for so long is taken to be stuck.
+const LONGEST_ANSWER: Duration = Duration::from_secs(30);
+/// The largest answer that is read.
+const LARGEST_ANSWER: usize = 64 * 1024 * 1024;
+
+/// Makes requests, each on a connection of its own.
+#[derive(Debug, Clone)]
+pub(crate) struct ApiClient {
+    socket: PathBuf,
+    home: PathBuf,
+}
+
+/// Why a request has no good answer.
+#[derive(Debug)]
+pub(crate) enum ApiFailure {
+    /// No server listens.
+    NoServer(Failure),
+    /// The server refused.
+    Refused(ApiError),
+    /// The connection or the answer is of no use.
+    Broken(Failure),
+}
+
+impl From<ApiFailure> for Failure {
+    fn from(failure: ApiFailure) -> Self {
+        match failure {
+            ApiFailure::NoServer(failure) | ApiFailure::Broken(failure) => failure,
+            ApiFailure::Refused(error) => error.into(),
+        }
+    }
+}
+
+impl ApiClient {
+    pub(crate) fn new(socket: PathBuf, home: PathBuf) -> Self {
+        Self { socket, home }
+    }
+
+    /// Whether a server listens.
+    pub(crate) async fn is_up(&self) -> bool {
+        UnixStream::connect(&self.socket).await.is_ok()
+    }
+
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiFailure> {
+        let body = self.exchange(Method::GET, path, Bytes::new()).await?;
+        self.read(&body)
+    }
+
+    pub(crate) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        request: &impl Serialize,
+    ) -> Result<T, ApiFailure> {
+        let body = self
+            .exchange(Method::POST, path, self.write(request)?)
+            .await?;
+        self.read(&body)
+    }
+
+    /// A POST whose answer says nothing but that it was accepted.
+    pub(crate) async fn order(
+        &self,
+        path: &str,
+        request: &impl Serialize,
+    ) -> Result<(), ApiFailure> {
+        self.exchange(Method::POST, path, self.write(request)?)
+            .await
+            .map(drop)
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Result<(), ApiFailure> {
+        self.exchange(Method::DELETE, path, Bytes::new())
+            .await
+            .map(drop)
+    }
+
+    /// A GET whose answer comes line by line.
+    pub(crate) async fn lines(&self, path: &str) -> Result<Lines, ApiFailure> {
+        let response = self.send(Method::GET, path, Bytes::new()).await?;
+        let response = self.accepted(response).await?;
+        Ok(Lines {
+            body: response.into_body(),
+            buffer: Vec::new(),
+        })
+    }
+
+    async fn exchange(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, ApiFailure> {
+        let response = self.send(method, path, body).await?;
+        let response = self.accepted(response).await?;
+        self.collect(response).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, ApiFailure> {
+        let stream = UnixStream::connect(&self.socket)
+            .await
+            .map_err(|error| self.unreachable(&error))?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| self.broken(error))?;
+        // Its errors are those of the request, which are looked at below.
+        tokio::spawn(connection);
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "roadbed")
+            .header("content-type", "application/json")
+            .body(Full::new(body))
+            .map_err(|error| self.broken(error))?;
+        match timeout(LONGEST_ANSWER, sender.send_request(request)).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => Err(self.broken(error)),
+            Err(_) => Err(self.broken(format!("no answer within {LONGEST_ANSWER:?}"))),
+        }
+    }
+
+    /// The response if the server did as it was asked.
+    async fn accepted(
+        &self,
+        response: Response<Incoming>,
+    ) -> Result<Response<Incoming>, ApiFailure> {
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let status = response.status();
+        let body = self.collect(response).await?;
+        match serde_json::from_slice(&body) {
+            Ok(error) => Err(ApiFailure::Refused(error)),
+            Err(_) => {
+                let text = String::from_utf8_lossy(&body).into_owned();
+                Err(self.broken(format!("it answered {status}: {text}")))
+            }
+        }
+    }
+
+    async fn collect(&self, response: Response<Incoming>) -> Result<Bytes, ApiFailure> {
+        let body = Limited::new(response.into_body(), LARGEST_ANSWER);
+        body.collect()
+            .await
+            .map(|body| body.to_bytes())
+            .map_err(|error| self.broken(error))
+    }
+
+    fn write(&self, request: &impl Serialize) -> Result<Bytes, ApiFailure> {
+        serde_json::to_vec(request)
+            .map(Bytes::from)
+            .map_err(|error| self.broken(error))
+    }
+
+    fn read<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, ApiFailure> {
+        serde_json::from_slice(body).map_err(|error| self.broken(error))
+    }
+
+    fn unreachable(&self, error: &io::Error) -> ApiFailure {
+        let home = self.home.display();
+        match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ApiFailure::NoServer(
+                Failure::new(format!("no server runs in {home}")).hint(
+                    "`roadbed up FOLDER` starts one with an app, `roadbed server` one alone; another \
+                     folder can be named with --home",
+                ),
+            ),
+            _ => ApiFailure::Broken(
+                Failure::new(format!("cannot reach the server at {}: {error}", self.socket.display()))
+                    .hint("the socket belongs to the user who started the server"),
+            ),
+        }
+    }
+
+    fn broken(&self, error: impl std::fmt::Display) -> ApiFailure {
+        let failure = Failure::new(format!(
+            "the server in {} cannot be used: {error}",
+            self.home.display()
+        ));
+        ApiFailure::Broken(failure.hint("`roadbed doctor` looks for the reason"))
+    }
+}
+
+/// Lines of JSON that come as the server has them.
+pub(crate) struct Lines {
+    body: Incoming,
+    buffer: Vec<u8>,
+}
+
+impl Lines {
+    /// The next value; none when the server has ended or what came is of no use.
+    pub(crate) async fn next<T: DeserializeOwned>(&mut self) -> Option<T> {
+        loop {
+            if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.buffer.drain(..=end).collect();
+                return serde_json::from_slice(&line).ok();
+            }
+            if self.buffer.len() > LARGEST_ANSWER {
+                return None;
+            }
+            let frame = self.body.frame().await?.ok()?;
+            if let Ok(data) = frame.into_data() {
+                self.buffer.extend_from_slice(&data);
+            }
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The command line as it is typed.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Runs your services: deploys them, connects them, serves them.
+///
+/// A file roadbed.toml declares an app. `roadbed up FOLDER` starts it; docs/spec.md says what can
+/// be in the file.
+#[derive(Debug, Parser)]
+#[command(
+    name = "roadbed",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true,
+    after_help = "Exit codes: 0 done; 1 refused or failed; 2 bad usage or an invalid roadbed.toml."
+)]
+pub(crate) struct Arguments {
+    /// The folder that the server keeps everything in [default: $ROADBED_HOME, else
+    /// /var/lib/roadbed as root, else $XDG_DATA_HOME/roadbed]
+    #[arg(long, global = true, value_name = "FOLDER")]
+    pub(crate) home: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Read a roadbed.toml and report everything that is wrong with it
+    Check(Check),
+    /// Show what a deploy would do, and why
+    Plan(Plan),
+    /// Build and start an app, with a server if none runs, and follow its logs; Ctrl-C stops what
+    /// this started
+    Up(Up),
+    /// Build an app and replace its running instances by a new release, one by one
+    Deploy(Deploy),
+    /// Show what runs, and why anything waits
+    Status(Status),
+    /// Show what instances have written, also when no server runs
+    Logs(Logs),
+    /// Stop an app, or everything
+    Down(Down),
+    /// Look for what keeps this machine from running apps well
+    Doctor(Doctor),
+    /// Run the server in the foreground; `up` starts one by itself
+    Server(Server),
+    /// Run a proxy in the foreground; the server starts one by itself
+    Proxy(Proxy),
+}
+
+/// An app on disk.
+#[derive(Debug, Args)]
+pub(crate) struct AppPath {
+    /// The app's folder, or its roadbed.toml
+    #[arg(default_value = ".")]
+    pub(crate) path: PathBuf,
+}
+
+/// `roadbed check`.
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    #[command(flatten)]
+    pub(crate) app: AppPath,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `roadbed plan`.
+#[derive(Debug, Args)]
+pub(crate) struct Plan {
+    #[command(flatten)]
+    pub(crate) app: AppPath,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `roadbed up`.
+#[derive(Debug, Args)]
+pub(crate) struct Up {
+    #[command(flatten)]
+    pub(crate) app: AppPath,
+    /// Return when all is healthy, and let it run on
+    #[arg(long, short)]
+    pub(crate) detach: bool,
+    /// Where a server that is started here serves the edge [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) edge: Option<SocketAddr>,
+}
+
+/// `roadbed deploy`.
+#[derive(Debug, Args)]
+pub(crate) struct Deploy {
+    #[command(flatten)]
+    pub(crate) app: AppPath,
+}
+
+/// `roadbed status`.
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// Only this app
+    pub(crate) app: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `roadbed logs`.
+#[derive(Debug, Args)]
+pub(crate) struct Logs {
+    /// The app, or one service of it
+    #[arg(value_name = "APP[/SERVICE]")]
+    pub(crate) of: String,
+    /// Go on with what is written from now on
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+    /// Only the last N lines of what is there already
+    #[arg(long, short = 'n', value_name = "N")]
+    pub(crate) tail: Option<usize>,
+    /// Only lines that are not older than this, such as 90s, 15m or 2h
+    #[arg(long, value_name = "AGE", value_parser = age)]
+    pub(crate) since: Option<Duration>,
+    /// Begin each line with its time
+    #[arg(long, short)]
+    pub(crate) timestamps: bool,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `roadbed down`.
+#[derive(Debug, Args)]
+pub(crate) struct Down {
+    /// The app to stop
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    pub(crate) app: Option<String>,
+    /// Stop every app, and then the server and its proxy
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+/// `roadbed doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `roadbed server`.
+#[derive(Debug, Args)]
+pub(crate) struct Server {
+    /// Where the edge listens; only this machine can reach it unless another address is given
+    #[arg(long, value_name = "ADDRESS:PORT", default_value_t = control::DEFAULT_EDGE)]
+    pub(crate) edge: SocketAddr,
+    /// Leave the terminal of whoever started it
+    #[arg(long, hide = true)]
+    pub(crate) background: bool,
+}
+
+/// `roadbed proxy`.
+#[derive(Debug, Args)]
+pub(crate) struct Proxy {
+    /// Worker threads [default: one per core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) workers: Option<u16>,
+}
+
+/// Reads `90s`, `15m`, `2h` or `3d`.
+fn age(text: &str) -> Result<Duration, String> {
+    let problem = || "a whole number with s, m, h or d, such as 15m".to_owned();
+    let unit = text.chars().next_back().ok_or_else(problem)?;
+    let number: u64 = text[..text.len() - unit.len_utf8()]
+        .parse()
+        .map_err(|_| problem())?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 86_400,
+        _ => return Err(problem()),
+    };
+    number
+        .checked_mul(seconds)
+        .map(Duration::from_secs)
+        .ok_or_else(problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn ages_are_read() {
+        assert_eq!(age("90s"), Ok(Duration::from_secs(90)));
+        assert_eq!(age("2h"), Ok(Duration::from_secs(7200)));
+        for bad in ["", "s", "15", "-1m", "1.5h", "15é", "99999999999999999999d"] {
+            assert!(age(bad).is_err(), "{bad:?}");
+        }
+    }
+}

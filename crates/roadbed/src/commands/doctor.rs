@@ -1,0 +1,292 @@
+//! `roadbed doctor`: what keeps this machine from running apps well, and how to mend it.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::MetadataExt;
+use std::process::ExitCode;
+
+use control::status::Status;
+use rustix::process::{Pid, PidfdFlags, Resource, getpid, getrlimit, pidfd_open};
+use serde::Serialize;
+
+use crate::api_client::{ApiClient, ApiFailure};
+use crate::arguments::Doctor;
+use crate::commands::runtime;
+use crate::commands::wrap::wrap;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::terminal::{print, print_json};
+
+/// Below so much free space an app may soon be unable to write.
+const LITTLE_SPACE: u64 = 1 << 30;
+/// Below so many open files a busy proxy runs out: each request may take two.
+const FEW_FILES: u64 = 4096;
+/// Where listeners and instances get their ports.
+const OWN_PORTS: std::ops::Range<u32> = 10_000..32_000;
+
+/// What was found, with a shape that stays.
+#[derive(Serialize)]
+struct Report {
+    checks: Vec<Check>,
+}
+
+/// One thing that was looked at.
+#[derive(Serialize)]
+struct Check {
+    name: &'static str,
+    verdict: Verdict,
+    detail: String,
+    /// What to do, where there is something.
+    fix: Option<String>,
+}
+
+#[derive(Serialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+enum Verdict {
+    Good,
+    Warning,
+    Bad,
+}
+
+impl Check {
+    fn good(name: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            name,
+            verdict: Verdict::Good,
+            detail: detail.into(),
+            fix: None,
+        }
+    }
+
+    fn warning(name: &'static str, detail: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self {
+            verdict: Verdict::Warning,
+            fix: Some(fix.into()),
+            ..Self::good(name, detail)
+        }
+    }
+
+    fn bad(name: &'static str, detail: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self {
+            verdict: Verdict::Bad,
+            fix: Some(fix.into()),
+            ..Self::good(name, detail)
+        }
+    }
+}
+
+pub(crate) fn run(doctor: &Doctor, context: &Context) -> Result<ExitCode, Failure> {
+    let mut checks = vec![home(context), disk(context)];
+    checks.extend(runtime()?.block_on(server(&context.client(), context)));
+    checks.extend([kernel(), open_files(), ports()]);
+    let bad = checks.iter().any(|check| check.verdict == Verdict::Bad);
+    match doctor.json {
+        true => print_json(&Report { checks }).map(drop)?,
+        false => print(&render(&checks)).map(drop)?,
+    }
+    Ok(if bad {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn render(checks: &[Check]) -> String {
+    let mut text = String::new();
+    for check in checks {
+        let verdict = match check.verdict {
+            Verdict::Good => "ok  ",
+            Verdict::Warning => "warn",
+            Verdict::Bad => "BAD ",
+        };
+        text.push_str(&wrap(
+            &format!("{verdict}  {}: {}", check.name, check.detail),
+            0,
+        ));
+        if let Some(fix) = &check.fix {
+            text.push_str(&wrap(&format!("fix: {fix}"), 6));
+        }
+    }
+    text
+}
+
+fn home(context: &Context) -> Check {
+    let path = context.home.path();
+    let shown = path.display();
+    if let Err(error) = context.home.check_format() {
+        return Check::bad(
+            "home",
+            error.to_string(),
+            "choose a folder with --home or ROADBED_HOME",
+        );
+    }
+    let Ok(found) = fs::metadata(path) else {
+        return Check::good(
+            "home",
+            format!("{shown} does not exist yet; a server makes it"),
+        );
+    };
+    let user = rustix::process::geteuid();
+    if found.uid() != user.as_raw() && !user.is_root() {
+        let detail = format!("{shown} belongs to user {}", found.uid());
+        return Check::bad("home", detail, "choose a folder of your own with --home");
+    }
+    if found.mode() & 0o077 != 0 {
+        let detail = format!(
+            "{shown} can be entered by other users (mode {:o})",
+            found.mode() & 0o777
+        );
+        return Check::warning("home", detail, format!("chmod 700 {shown}"));
+    }
+    Check::good("home", format!("{shown} is this user's alone"))
+}
+
+fn disk(context: &Context) -> Check {
+    let home = context.home.path();
+    let Some(existing) = home.ancestors().find(|folder| folder.is_dir()) else {
+        return Check::good("disk", "there is nothing yet to look at");
+    };
+    match rustix::fs::statvfs(existing) {
+        Ok(found) => {
+            let free = found.f_bavail.saturating_mul(found.f_frsize);
+            let detail = format!(
+                "{:.1} GiB free at {}",
+                free as f64 / (1u64 << 30) as f64,
+                existing.display()
+            );
+            match free < LITTLE_SPACE {
+                true => Check::warning(
+                    "disk",
+                    detail,
+                    "free some space, or choose another folder with --home",
+                ),
+                false => Check::good("disk", detail),
+            }
+        }
+        Err(error) => Check::bad(
+            "disk",
+            format!("{} cannot be looked at: {error}", existing.display()),
+            "choose another folder with --home",
+        ),
+    }
+}
+
+async fn server(client: &ApiClient, context: &Context) -> Vec<Check> {
+    let status: Status = match client.get("/v1/status").await {
+        Ok(status) => status,
+        Err(ApiFailure::NoServer(_)) => return vec![Check::good("server", "none runs"), edge()],
+        Err(failure) => {
+            let detail = Failure::from(failure).message().to_owned();
+            let logs = context.home.server_logs();
+            return vec![Check::bad(
+                "server",
+                detail,
+                format!("its log is in {}", logs.display()),
+            )];
+        }
+    };
+    let server = &status.server;
+    let mut checks = Vec::new();
+    let own = env!("CARGO_PKG_VERSION");
+    let detail = format!("version {} runs as process {}", server.version, server.pid);
+    checks.push(match server.version == own {
+        true => Check::good("server", detail),
+        false => Check::warning(
+            "server",
+            format!("{detail}, and this program is version {own}"),
+            "restart the server with this program; apps run on meanwhile",
+        ),
+    });
+    if let Some(trouble) = &server.trouble {
+        let logs = context.home.server_logs();
+        checks.push(Check::bad(
+            "store",
+            trouble,
+            format!("see the server's log in {}", logs.display()),
+        ));
+    }
+    let behind = server
+        .proxies
+        .iter()
+        .filter(|p| p.generation != Some(server.generation))
+        .count();
+    checks.push(match (server.proxies.len(), behind) {
+        (0, _) => Check::bad(
+            "proxy",
+            "none is connected",
+            format!("its log is in {}", context.home.proxy_logs().display()),
+        ),
+        (_, 0) => Check::good(
+            "proxy",
+            format!("up to date at generation {}", server.generation),
+        ),
+        (count, _) => Check::warning(
+            "proxy",
+            format!(
+                "{behind} of {count} not at generation {} yet",
+                server.generation
+            ),
+            "look again in a moment",
+        ),
+    });
+    checks
+}
+
+fn edge() -> Check {
+    let edge = control::DEFAULT_EDGE;
+    match TcpListener::bind(edge) {
+        Ok(_) => Check::good("edge", format!("{edge} is free")),
+        Err(error) => Check::warning(
+            "edge",
+            format!("{edge} cannot be had: {error}"),
+            "give another address with `roadbed up --edge ADDRESS:PORT`",
+        ),
+    }
+}
+
+fn kernel() -> Check {
+    let own: Pid = getpid();
+    match pidfd_open(own, PidfdFlags::empty()) {
+        Ok(_) => Check::good("kernel", "processes can be held by descriptor"),
+        Err(error) => Check::bad(
+            "kernel",
+            format!("processes cannot be held by descriptor: {error}"),
+            "run Linux 5.3 or later, and let pidfd_open through where system calls are filtered",
+        ),
+    }
+}
+
+fn open_files() -> Check {
+    let limit = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
+    match limit < FEW_FILES {
+        true => Check::warning(
+            "open files",
+            format!("a process may have {limit} open"),
+            "raise the hard limit, as with `ulimit -Hn 65536` or LimitNOFILE= in systemd",
+        ),
+        false if limit == u64::MAX => Check::good("open files", "no limit"),
+        false => Check::good("open files", format!("a process may have {limit} open")),
+    }
+}
+
+/// Outgoing connections must not take the ports that instances are given.
+fn ports() -> Check {
+    let file = "/proc/sys/net/ipv4/ip_local_port_range";
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let mut numbers = text.split_whitespace().map(str::parse::<u32>);
+    let (Some(Ok(first)), Some(Ok(last))) = (numbers.next(), numbers.next()) else {
+        return Check::warning("ports", format!("{file} cannot be read"), "mount /proc");
+    };
+    let detail = format!("outgoing connections use {first} to {last}");
+    match first < OWN_PORTS.end && last >= OWN_PORTS.start {
+        true => Check::warning(
+            "ports",
+            format!("{detail}, some of which Roadbed gives to instances"),
+            format!(
+                "sysctl -w net.ipv4.ip_local_port_range='{} {}'",
+                32_768, 60_999
+            ),
+        ),
+        false => Check::good("ports", detail),
+    }
+}

@@ -1,0 +1,64 @@
+//! `roadbed down`: stops an app, or everything.
+
+use std::process::ExitCode;
+
+use control::ShutdownRequest;
+use control::status::Status;
+use tokio::time::{Duration, sleep};
+
+use crate::api_client::ApiClient;
+use crate::arguments::Down;
+use crate::commands::runtime;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::follow;
+use crate::terminal::{print_result, progress};
+
+/// The pause between two looks whether the server has ended.
+const PAUSE: Duration = Duration::from_millis(10);
+
+pub(crate) fn run(down: &Down, context: &Context) -> Result<ExitCode, Failure> {
+    let client = context.client();
+    runtime()?.block_on(async {
+        match &down.app {
+            Some(app) => {
+                stop_app(&client, app).await?;
+                print_result(&format!("{app} is down\n"))
+            }
+            None => {
+                let status: Status = client.get("/v1/status").await?;
+                for app in &status.apps {
+                    stop_app(&client, &app.app).await?;
+                }
+                stop_server(&client).await?;
+                print_result("everything is down\n")
+            }
+        }
+    })
+}
+
+/// Has an app stop, and waits until it has.
+pub(super) async fn stop_app(client: &ApiClient, app: &str) -> Result<(), Failure> {
+    if !app
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        || app.is_empty()
+    {
+        return Err(Failure::usage(format!("{app:?} is not the name of an app"))
+            .hint("`roadbed status` lists the apps"));
+    }
+    client.delete(&format!("/v1/apps/{app}")).await?;
+    progress(&format!("stopping {app}"));
+    follow::gone(client, app).await
+}
+
+/// Has the server and its proxy end, and waits until they have.
+pub(super) async fn stop_server(client: &ApiClient) -> Result<(), Failure> {
+    client
+        .order("/v1/shutdown", &ShutdownRequest { with_proxy: true })
+        .await?;
+    while client.is_up().await {
+        sleep(PAUSE).await;
+    }
+    Ok(())
+}

@@ -1,0 +1,28 @@
+//! One file for each command, and what several of them share.
+
+pub(crate) mod check;
+pub(crate) mod deploy;
+pub(crate) mod doctor;
+pub(crate) mod down;
+pub(crate) mod logs;
+pub(crate) mod plan;
+pub(crate) mod proxy;
+pub(crate) mod server;
+pub(crate) mod status;
+pub(crate) mod up;
+
+mod build;
+mod log_lines;
+mod logging;
+mod request;
+mod wrap;
+
+use crate::failure::Failure;
+
+/// A runtime for a command that asks the server: one thread is enough.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(format!("cannot start: {error}")))
+}

@@ -1,0 +1,74 @@
+//! `roadbed plan`: what a deploy would do, and why.
+
+use std::process::ExitCode;
+
+use control::{PlanAnswer, ServicePlan};
+
+use crate::api_client::ApiFailure;
+use crate::arguments::Plan;
+use crate::commands::{request, runtime, wrap};
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::terminal::{print_json, print_result};
+
+pub(crate) fn run(plan: &Plan, context: &Context) -> Result<ExitCode, Failure> {
+    let app = spec::load(&plan.app.path)?;
+    let answer = runtime()?.block_on(async {
+        match request::plan(&context.client(), &app, false).await {
+            // Where no server runs nothing does that would be replaced.
+            Err(ApiFailure::NoServer(_)) => {
+                Ok(PlanAnswer::new(None, &app.app, control::DEFAULT_EDGE, None))
+            }
+            other => other.map_err(Failure::from),
+        }
+    })?;
+    if plan.json {
+        return print_json(&answer);
+    }
+    print_result(&render(&answer))
+}
+
+fn render(answer: &PlanAnswer) -> String {
+    let mut text = match answer.release {
+        Some(release) => format!("{} runs release {release}; a deploy would\n", answer.app),
+        None => format!("{} does not run; a deploy would\n", answer.app),
+    };
+    for service in &answer.services {
+        text.push_str(&render_service(service));
+    }
+    if let Some(obstacle) = &answer.obstacle {
+        text.push_str(&wrap::wrap(
+            &format!("refused now: {}", obstacle.message),
+            0,
+        ));
+        if let Some(hint) = &obstacle.hint {
+            text.push_str(&wrap::wrap(&format!("hint: {hint}"), 0));
+        }
+    }
+    text
+}
+
+fn render_service(service: &ServicePlan) -> String {
+    let instances = match (service.instances_before, service.instances_after) {
+        (0, after) => format!("{after}"),
+        (before, after) if before == after => format!("{after}"),
+        (before, after) => format!("{before} -> {after}"),
+    };
+    let mut text = wrap::wrap(
+        &format!(
+            "{} {} ({instances}): {}",
+            service.action, service.service, service.reason
+        ),
+        2,
+    );
+    if !service.starts_after.is_empty() {
+        text.push_str(&wrap::wrap(
+            &format!("when {} is ready", service.starts_after.join(", ")),
+            6,
+        ));
+    }
+    if let Some(url) = &service.url {
+        text.push_str(&format!("      at {url}\n"));
+    }
+    text
+}

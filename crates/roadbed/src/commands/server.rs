@@ -1,0 +1,52 @@
+//! `roadbed server`: the server itself.
+
+use std::process::ExitCode;
+
+use control::{Settings, StartError};
+
+use crate::arguments::Server;
+use crate::commands::logging;
+use crate::context::Context;
+use crate::failure::Failure;
+
+pub(crate) fn run(server: &Server, context: &Context) -> Result<ExitCode, Failure> {
+    if server.background {
+        // A terminal that closes must not take the server with it. It fails only in a process
+        // that leads a group, and then there is nothing to leave.
+        let _ = rustix::process::setsid();
+    }
+    let program = std::env::current_exe()
+        .map_err(|error| Failure::new(format!("cannot find this program: {error}")))?;
+    let settings = Settings {
+        home: context.home.clone(),
+        socket: context.socket.clone(),
+        edge: server.edge,
+        program,
+    };
+    // Before the log, which is in the home: a home of somebody else's is left as it is.
+    let lock = settings
+        .home
+        .take()
+        .map_err(|error| start_failure(error.into()))?;
+    logging::start(server.background.then(|| context.home.server_logs()))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(format!("cannot start: {error}")))?;
+    match runtime.block_on(control::run(settings, lock)) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) => {
+            tracing::error!(%error, "the server cannot go on");
+            Err(start_failure(error))
+        }
+    }
+}
+
+fn start_failure(error: StartError) -> Failure {
+    let failure = Failure::new(error.to_string());
+    match error.hint() {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}

@@ -1,0 +1,205 @@
+//! `roadbed status`: what runs, and why anything waits.
+
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use control::status::{
+    AppIntent, AppStatus, InstanceState, InstanceStatus, RolloutPhase, ServerStatus, ServiceStatus,
+    Status as ServerState,
+};
+
+use crate::arguments::Status;
+use crate::commands::runtime;
+use crate::commands::wrap::{COLUMNS, cut, wrap};
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::follow::{plural, short};
+use crate::terminal::{print_json, print_result, table};
+
+/// The widest that a name is shown.
+const WIDEST_NAME: usize = 30;
+
+pub(crate) fn run(status: &Status, context: &Context) -> Result<ExitCode, Failure> {
+    let all: ServerState =
+        runtime()?.block_on(async { context.client().get("/v1/status").await })?;
+    let Some(name) = &status.app else {
+        return match status.json {
+            true => print_json(&all),
+            false => print_result(&render(&all)),
+        };
+    };
+    let Some(app) = all.apps.iter().find(|app| app.app == *name) else {
+        let names: Vec<&str> = all.apps.iter().map(|app| app.app.as_str()).collect();
+        let failure = Failure::new(format!("no app {name:?} runs on this server"));
+        return Err(match names.is_empty() {
+            true => failure.hint("nothing runs; `roadbed up FOLDER` starts an app"),
+            false => failure.hint(format!("there are: {}", names.join(", "))),
+        });
+    };
+    match status.json {
+        true => print_json(app),
+        false => print_result(&render_app(app, now())),
+    }
+}
+
+fn now() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn render(status: &ServerState) -> String {
+    let mut text = render_server(&status.server);
+    if status.apps.is_empty() {
+        text.push_str("\nno app runs; `roadbed up FOLDER` starts one\n");
+    }
+    for app in &status.apps {
+        text.push('\n');
+        text.push_str(&render_app(app, now()));
+    }
+    text
+}
+
+fn render_server(server: &ServerStatus) -> String {
+    let behind = server
+        .proxies
+        .iter()
+        .filter(|p| p.generation != Some(server.generation))
+        .count();
+    let proxies = match (server.proxies.len(), behind) {
+        (0, _) => "no proxy is connected".to_owned(),
+        (count, 0) => format!(
+            "{count} {} up to date",
+            plural(count, "proxy").replace("proxys", "proxies")
+        ),
+        (count, behind) => format!("{behind} of {count} proxies not up to date"),
+    };
+    let mut text = wrap(
+        &format!(
+            "server {} (pid {}) in {}; edge {}; {proxies}, generation {}",
+            server.version, server.pid, server.home, server.edge, server.generation
+        ),
+        0,
+    );
+    if let Some(trouble) = &server.trouble {
+        text.push_str(&wrap(&format!("trouble: {trouble}"), 0));
+    }
+    text
+}
+
+fn render_app(app: &AppStatus, now: u64) -> String {
+    let mut text = wrap(&format!("{}: {}", app.app, headline(app)), 0);
+    if let Some(failure) = &app.rollout.failure {
+        for line in &failure.last_lines {
+            text.push_str(&cut(&format!("  | {line}"), COLUMNS));
+            text.push('\n');
+        }
+    }
+    let mut rows = Vec::new();
+    for service in &app.services {
+        rows.push(service_row(service));
+        rows.extend(
+            service
+                .instances
+                .iter()
+                .map(|instance| instance_row(instance, &app.app, now)),
+        );
+    }
+    for line in table(&rows).lines() {
+        text.push_str(&cut(&format!("  {line}"), COLUMNS));
+        text.push('\n');
+    }
+    for wait in &app.waits {
+        let subject = wait
+            .instance
+            .as_deref()
+            .or(wait.service.as_deref())
+            .unwrap_or(&app.app);
+        text.push_str(&wrap(
+            &format!("waits: {}: {}", short(subject, &app.app), wait.reason),
+            2,
+        ));
+    }
+    text
+}
+
+/// What an app does, in a sentence.
+fn headline(app: &AppStatus) -> String {
+    let (release, rollout) = (app.release, &app.rollout);
+    match (app.intent, rollout.state) {
+        (AppIntent::Down, _) => format!("release {release} is going down"),
+        (_, RolloutPhase::Progressing) => {
+            format!("release {} is being rolled out", rollout.release)
+        }
+        (_, RolloutPhase::Complete) => format!("release {release} is up"),
+        (intent, RolloutPhase::Failed) => {
+            let why = rollout
+                .failure
+                .as_ref()
+                .map_or("", |failure| &failure.message);
+            let subject = rollout
+                .failure
+                .as_ref()
+                .and_then(|failure| failure.instance.as_deref());
+            let subject = subject
+                .map(|id| format!("{} ", short(id, &app.app)))
+                .unwrap_or_default();
+            let now = match intent {
+                AppIntent::Halted => "nothing runs".to_owned(),
+                _ => format!("release {release} is up"),
+            };
+            format!("{now}; release {} failed: {subject}{why}", rollout.release)
+        }
+    }
+}
+
+fn service_row(service: &ServiceStatus) -> Vec<String> {
+    let ready = format!("{}/{} ready", service.ready, service.replicas);
+    let address = service
+        .url
+        .clone()
+        .unwrap_or_else(|| service.protocol.clone());
+    vec![cut(&service.service, WIDEST_NAME), ready, address]
+}
+
+fn instance_row(instance: &InstanceStatus, app: &str, now: u64) -> Vec<String> {
+    let name = format!("  {}", cut(short(&instance.instance, app), WIDEST_NAME - 2));
+    let mut facts = vec![instance.address.clone()];
+    if let Some(pid) = instance.pid {
+        facts.push(format!("pid {pid}"));
+    }
+    if instance.restarts > 0 {
+        let count = instance.restarts as usize;
+        facts.push(format!("{count} {}", plural(count, "restart")));
+    }
+    vec![name, state(instance, now), facts.join(", ")]
+}
+
+fn state(instance: &InstanceStatus, now: u64) -> String {
+    let since = seconds(now.saturating_sub(instance.state_time));
+    match instance.state {
+        InstanceState::Starting => format!("starting {since}"),
+        InstanceState::Ready => format!("ready {since}"),
+        InstanceState::Failing => format!("failing {since}"),
+        InstanceState::Restarting if instance.crash_loop => "crash loop".to_owned(),
+        InstanceState::Restarting => "restarting".to_owned(),
+        InstanceState::Draining => format!("draining {since}"),
+        InstanceState::Stopping => format!("stopping {since}"),
+    }
+}
+
+/// A time in its largest whole unit.
+fn seconds(millis: u64) -> String {
+    let seconds = millis / 1000;
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m", seconds / 60),
+        3600..86_400 => format!("{}h", seconds / 3600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+mod tests;

@@ -1,0 +1,258 @@
+//! `roadbed up`: from an app's folder to a running app, and back when told to.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use control::DEFAULT_EDGE;
+use control::status::Status;
+use runner::logs::{Merged, Selection, Timestamp};
+use spec::Loaded;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::api_client::ApiClient;
+use crate::arguments::Up;
+use crate::commands::log_lines::Form;
+use crate::commands::{build, deploy, down, request, runtime};
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::follow::{self, AppWatch, plural};
+use crate::server_process;
+use crate::terminal::{Reader, print, progress};
+
+/// How often the thread that prints logs looks whether it should end.
+const LOOK: Duration = Duration::from_millis(100);
+
+pub(crate) fn run(up: &Up, context: &Context) -> Result<ExitCode, Failure> {
+    let app = spec::load(&up.app.path)?;
+    let count = app.app.services.len();
+    progress(&format!(
+        "{}: {count} {} from {}",
+        app.app.name,
+        plural(count, "service"),
+        app.folder.display()
+    ));
+    runtime()?.block_on(async {
+        let mut interrupts = Interrupts::listen()?;
+        let mut session = Session {
+            client: context.client(),
+            context,
+            name: app.app.name.to_string(),
+            owns_app: false,
+            owns_server: false,
+            logs: None,
+        };
+        let outcome = tokio::select! {
+            outcome = session.bring_up(up, &app) => outcome,
+            () = interrupts.next() => Err(Failure::new("interrupted before the app was up")),
+        };
+        if let (Ok(()), true) = (&outcome, up.detach) {
+            return Ok(());
+        }
+        let outcome = match outcome {
+            Ok(()) => session.stay_up(&mut interrupts).await,
+            Err(failure) => Err(failure),
+        };
+        let stopped = tokio::select! {
+            stopped = session.stop() => stopped,
+            () = interrupts.next() => {
+                Err(Failure::new("interrupted again; what is left stops without being watched")
+                    .hint("`roadbed status` shows what is left"))
+            }
+        };
+        outcome.and(stopped)
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What this command has started, and so has to stop.
+struct Session<'a> {
+    client: ApiClient,
+    context: &'a Context,
+    name: String,
+    owns_app: bool,
+    owns_server: bool,
+    /// Prints until all that was started here has stopped.
+    logs: Option<LogPrinter>,
+}
+
+impl Session<'_> {
+    async fn bring_up(&mut self, up: &Up, app: &Loaded) -> Result<(), Failure> {
+        let exposes = app
+            .app
+            .services
+            .values()
+            .any(|service| service.expose.is_some());
+        let edge = up.edge.unwrap_or(DEFAULT_EDGE);
+        let running = self.client.is_up().await;
+        if running {
+            self.check_edge_of_running(up).await?;
+            request::refuse_early(&self.client, app, true).await?;
+        } else {
+            let home = &self.context.home;
+            home.check_format()
+                .map_err(|error| Failure::new(error.to_string()))?;
+            if exposes {
+                server_process::check_edge(self.context, edge)?;
+            }
+        }
+        build::run(app).await?;
+        if !running {
+            self.owns_server = server_process::start(self.context, edge).await?;
+        }
+        let begun = Timestamp::now();
+        let answer = request::deploy(&self.client, app, true).await?;
+        self.owns_app = true;
+        self.logs = (!up.detach).then(|| LogPrinter::start(self.context, &app.app.name, begun));
+        let following =
+            follow::rollout(&self.client, &self.context.home, &self.name, answer.release);
+        let status = following.await?;
+        print(&deploy::summary(&status)).map(drop)
+    }
+
+    /// An address that was asked for and cannot be given is no detail to pass over.
+    async fn check_edge_of_running(&self, up: &Up) -> Result<(), Failure> {
+        let Some(wanted) = up.edge else { return Ok(()) };
+        let status: Status = self.client.get("/v1/status").await?;
+        if status.server.edge == wanted.to_string() {
+            return Ok(());
+        }
+        let message = format!(
+            "a server runs already, with its edge on {}",
+            status.server.edge
+        );
+        Err(Failure::new(message).hint("leave --edge out, or stop it with `roadbed down --all`"))
+    }
+
+    /// Waits for the word to stop, or for somebody else to stop the app.
+    async fn stay_up(&mut self, interrupts: &mut Interrupts) -> Result<(), Failure> {
+        progress("Ctrl-C stops it");
+        let mut watch = AppWatch::new(self.client.clone(), &self.name);
+        let taken_down = async {
+            loop {
+                match watch.next().await {
+                    Ok(Some(_)) => {}
+                    Ok(None) => return Ok(()),
+                    Err(failure) => return Err(failure),
+                }
+            }
+        };
+        tokio::select! {
+            () = interrupts.next() => Ok(()),
+            ended = taken_down => {
+                self.owns_app = false;
+                ended?;
+                progress(&format!("{} was taken down by someone else", self.name));
+                Ok(())
+            }
+        }
+    }
+
+    /// Stops what was started here: the app, and the server unless it has other apps by now.
+    async fn stop(&self) -> Result<(), Failure> {
+        if self.owns_app {
+            down::stop_app(&self.client, &self.name).await?;
+        }
+        if self.owns_server {
+            let status: Status = self.client.get("/v1/status").await?;
+            if status.apps.is_empty() {
+                down::stop_server(&self.client).await?;
+            } else {
+                progress("the server runs on: it has other apps");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The user's words to stop: Ctrl-C, or SIGTERM.
+struct Interrupts {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Interrupts {
+    fn listen() -> Result<Self, Failure> {
+        let on = |kind| {
+            signal(kind).map_err(|error| Failure::new(format!("cannot await signals: {error}")))
+        };
+        Ok(Self {
+            interrupt: on(SignalKind::interrupt())?,
+            terminate: on(SignalKind::terminate())?,
+            hangup: on(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.hangup.recv() => {}
+        }
+    }
+}
+
+/// Prints an app's logs on a thread of its own, since reading them waits for the disk. It ends
+/// when dropped, after it has printed what was there by then.
+struct LogPrinter {
+    ended: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl LogPrinter {
+    fn start(context: &Context, app: &model::AppName, since: Timestamp) -> Self {
+        let ended = Arc::new(AtomicBool::new(false));
+        let (root, app, told) = (context.home.logs(), app.clone(), Arc::clone(&ended));
+        let thread = std::thread::spawn(move || {
+            if let Err(error) = print_logs(&root, &app, since, &told) {
+                progress(&format!("the logs cannot be shown any more: {error}"));
+            }
+        });
+        Self {
+            ended,
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for LogPrinter {
+    fn drop(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            self.ended.store(true, Ordering::Relaxed);
+            // It ends by itself; a panic in it was printed.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn print_logs(
+    root: &std::path::Path,
+    app: &model::AppName,
+    since: Timestamp,
+    ended: &AtomicBool,
+) -> Result<(), String> {
+    let selection = Selection {
+        tail: None,
+        since: Some(since),
+        follow: true,
+    };
+    let form = Form::new(false, false);
+    let mut merged = Merged::open(root, app, None, selection).map_err(|error| error.to_string())?;
+    loop {
+        let was_ended = ended.load(Ordering::Relaxed);
+        match merged.next(Some(LOOK)).map_err(|error| error.to_string())? {
+            Some(record) => {
+                let line = form.line(&record, app.as_str());
+                match print(&line) {
+                    Ok(Reader::Reads) => {}
+                    Ok(Reader::Gone) | Err(_) => return Ok(()),
+                }
+            }
+            None if was_ended => return Ok(()),
+            None => {}
+        }
+    }
+}

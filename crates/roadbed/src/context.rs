@@ -1,0 +1,59 @@
+//! What every command needs to know: where the server's folder and socket are.
+
+use std::path::PathBuf;
+
+use control::Home;
+
+use crate::api_client::ApiClient;
+use crate::failure::Failure;
+
+/// Where things are, resolved from options and environment.
+#[derive(Debug, Clone)]
+pub(crate) struct Context {
+    pub(crate) home: Home,
+    /// The socket of the server's API.
+    pub(crate) socket: PathBuf,
+}
+
+impl Context {
+    /// Resolves the folder: the option `--home`, else `ROADBED_HOME`, else what is usual for the
+    /// user. `ROADBED_SOCKET` names another socket.
+    pub(crate) fn resolve(home: Option<PathBuf>) -> Result<Self, Failure> {
+        let path = match home.or_else(|| variable("ROADBED_HOME")) {
+            Some(path) => path,
+            None => usual_home()?,
+        };
+        // Everything in it is passed on to processes that work elsewhere.
+        let path = std::path::absolute(&path)
+            .map_err(|error| Failure::new(format!("cannot use {}: {error}", path.display())))?;
+        let home = Home::new(path);
+        let socket = variable("ROADBED_SOCKET").unwrap_or_else(|| home.api_socket());
+        Ok(Self { home, socket })
+    }
+
+    /// A client of the server's API.
+    pub(crate) fn client(&self) -> ApiClient {
+        ApiClient::new(self.socket.clone(), self.home.path().to_owned())
+    }
+}
+
+/// An environment variable that is set and not empty.
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name)
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
+}
+
+fn usual_home() -> Result<PathBuf, Failure> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(PathBuf::from("/var/lib/roadbed"));
+    }
+    let data = variable("XDG_DATA_HOME").filter(|path| path.is_absolute());
+    let data = data.or_else(|| variable("HOME").map(|home| home.join(".local/share")));
+    data.map(|data| data.join("roadbed")).ok_or_else(|| {
+        Failure::new(
+            "there is no folder for the server's state: neither HOME nor XDG_DATA_HOME is set",
+        )
+        .hint("name one with --home FOLDER or ROADBED_HOME")
+    })
+}

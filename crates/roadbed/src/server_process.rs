@@ -1,0 +1,109 @@
+//! Starting a server in the background, where none runs.
+
+use std::net::{SocketAddr, TcpListener};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep};
+
+use crate::context::Context;
+use crate::failure::Failure;
+
+/// How long a server may take from its start to its first answer. It reads its store first.
+const LONGEST_START: Duration = Duration::from_secs(20);
+/// The pause between two looks. Short, because a user waits.
+const PAUSE: Duration = Duration::from_millis(3);
+/// How much of what a failed server printed is shown.
+const MOST_PRINTED: u64 = 16 * 1024;
+
+/// Starts a server and waits until it answers. Says whether the one that answers is this one: at
+/// the same moment another user may have started one too.
+pub(crate) async fn start(context: &Context, edge: SocketAddr) -> Result<bool, Failure> {
+    let mut child = spawn(context, edge)?;
+    let client = context.client();
+    let started = Instant::now();
+    let mut ended = None;
+    while started.elapsed() < LONGEST_START {
+        if client.is_up().await {
+            return Ok(ended.is_none());
+        }
+        if ended.is_none() {
+            ended = child
+                .try_wait()
+                .map_err(|error| Failure::new(format!("cannot await the server: {error}")))?;
+        }
+        // One that ended because another server holds the folder is as good: that one answers soon.
+        if ended.is_some() && !context.home.is_taken() {
+            return Err(did_not_start(&mut child).await);
+        }
+        sleep(PAUSE).await;
+    }
+    Err(Failure::new(format!(
+        "the server in {} does not answer",
+        context.home.path().display()
+    ))
+    .hint("`roadbed doctor` looks for the reason"))
+}
+
+fn spawn(context: &Context, edge: SocketAddr) -> Result<Child, Failure> {
+    let problem = |error: std::io::Error| Failure::new(format!("cannot start a server: {error}"));
+    let program = std::env::current_exe().map_err(problem)?;
+    Command::new(program)
+        .arg("server")
+        .arg("--background")
+        .arg("--home")
+        .arg(context.home.path())
+        .args(["--edge", &edge.to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .current_dir("/")
+        .spawn()
+        .map_err(problem)
+}
+
+/// The reason that a server gave before it ended.
+async fn did_not_start(child: &mut Child) -> Failure {
+    let mut printed = String::new();
+    if let Some(pipe) = child.stderr.take() {
+        // What cannot be read of it is not shown.
+        let _ = pipe.take(MOST_PRINTED).read_to_string(&mut printed).await;
+    }
+    let mut lines = printed.lines();
+    let first = lines.next().unwrap_or("it ended without a word");
+    let first = first.strip_prefix("error: ").unwrap_or(first);
+    let failure = Failure::new(format!("no server could be started: {first}"));
+    let (hints, evidence): (Vec<&str>, Vec<&str>) =
+        lines.partition(|line| line.starts_with("hint: "));
+    let failure = failure.evidence(evidence.into_iter().map(str::to_owned));
+    match hints.first().and_then(|hint| hint.strip_prefix("hint: ")) {
+        Some(hint) => failure.hint(hint),
+        None => failure.hint("`roadbed doctor` looks for the reason"),
+    }
+}
+
+/// Looks, before anything is started, whether the edge's address can be had. One that this home's
+/// own proxy holds is fine: it outlives servers.
+pub(crate) fn check_edge(context: &Context, edge: SocketAddr) -> Result<(), Failure> {
+    match TcpListener::bind(edge) {
+        Ok(_) => Ok(()),
+        Err(_) if proxy::is_running(context.home.path()) => Ok(()),
+        Err(error) => Err(edge_taken(edge, &error)),
+    }
+}
+
+fn edge_taken(edge: SocketAddr, error: &std::io::Error) -> Failure {
+    let failure = Failure::new(format!("the edge cannot listen on {edge}: {error}"));
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => failure.hint(format!(
+            "`ss -ltnp 'sport = :{}'` shows what holds it; another address can be given with --edge",
+            edge.port()
+        )),
+        std::io::ErrorKind::PermissionDenied => {
+            failure.hint("ports below 1024 are for root; give another with --edge 127.0.0.1:8080")
+        }
+        _ => failure.hint("give an address of this machine with --edge"),
+    }
+}
