@@ -68,6 +68,12 @@ pub const RECONNECT_WAIT: (Duration, Duration) =
 /// Time between two attempts to bind an address that could not be bound.
 pub const REBIND_INTERVAL: Duration = Duration::from_millis(250);
 
+/// How often, and how far apart, the lock of the state folder is tried before another proxy must
+/// be what holds it.
+pub const LOCK_ATTEMPTS: u32 = 5;
+/// See [`LOCK_ATTEMPTS`].
+pub const LOCK_INTERVAL: Duration = Duration::from_millis(10);
+
 /// A message to the server must be taken within this time, or the link is given up.
 pub const LINK_WRITE: Duration = Duration::from_secs(5);
 
@@ -92,6 +98,9 @@ pub struct Limits {
     pub connect: Duration,
     /// How long a connection to an endpoint is kept for the next request.
     pub pool_idle: Duration,
+    /// How long a connection whose listener is gone may still begin its first request: its client
+    /// connected while we listened and may be about to send.
+    pub first_request: Duration,
     /// How long what a client still sends is read and dropped after an answer that closes.
     pub linger: Duration,
     /// How much of it, in bytes.
@@ -108,6 +117,7 @@ impl Default for Limits {
             body_idle: Duration::from_secs(60),
             connect: Duration::from_secs(1),
             pool_idle: Duration::from_secs(30),
+            first_request: Duration::from_secs(1),
             linger: Duration::from_secs(2),
             linger_bytes: 1024 * 1024,
             drain: Duration::from_secs(10),

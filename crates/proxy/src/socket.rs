@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use rustix::net::{Shutdown, sockopt};
+use rustix::net::{RecvFlags, Shutdown, sockopt};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
@@ -110,10 +110,18 @@ impl Socket {
         Ok(())
     }
 
-    /// Whether an idle connection has been closed, has failed, or has sent what nobody asked for.
+    /// Whether an idle connection is known to have been closed, to have failed, or to have sent
+    /// what nobody asked for. What arrived since the runtime last looked is not known yet.
     pub(crate) fn is_spent(&self) -> bool {
         let mut byte = [0; 1];
         !matches!(self.0.try_read(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// As [`Self::is_spent`], but asks the kernel, which knows of everything that has arrived.
+    pub(crate) fn is_spent_now(&self) -> bool {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        let arrived = rustix::net::recv(&self.0, &mut [0; 1], flags);
+        !matches!(arrived, Err(rustix::io::Errno::WOULDBLOCK))
     }
 
     /// Returns when the other side reset the connection. Its orderly end is no reset: it may
@@ -159,4 +167,34 @@ pub(crate) async fn unless<T>(
         second.as_mut().poll(cx).map(|()| None)
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn the_kernel_is_asked_what_the_runtime_has_not_seen_yet() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            for (last, is_spent) in [(None, true), (Some(&b"x"[..]), true), (Some(b""), false)] {
+                let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+                let address = listener.local_addr().unwrap();
+                let socket = Socket::connect(address, Duration::from_secs(5)).await;
+                let (socket, (mut peer, _)) = (socket.unwrap(), listener.accept().unwrap());
+                peer.write_all(b"answer").unwrap();
+                socket.read(&mut Buffer::new(16)).await.unwrap();
+                // From here on the runtime has no chance to look.
+                let _open = last.map(|last| {
+                    peer.write_all(last).unwrap();
+                    peer
+                });
+                assert_eq!(socket.is_spent_now(), is_spent, "{last:?}");
+            }
+        });
+    }
 }

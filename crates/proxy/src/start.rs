@@ -10,7 +10,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::control::{self, Control};
-use crate::limits::RESERVED_DESCRIPTORS;
+use crate::limits::{LOCK_ATTEMPTS, LOCK_INTERVAL, RESERVED_DESCRIPTORS};
 use crate::persist::SnapshotFiles;
 use crate::settings::Settings;
 use crate::worker::{self, Command, Event, Reporter};
@@ -81,8 +81,7 @@ pub fn run(settings: Settings) -> Result<(), StartError> {
 pub fn is_running(home: &Path) -> bool {
     let lock = Settings::new(home).state_folder().join("lock");
     // Where there is no such file no proxy has ever run.
-    File::open(lock)
-        .is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockShared).is_err())
+    File::open(lock).is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockShared).is_err())
 }
 
 /// Makes sure that no other proxy uses the folder for as long as the file is held.
@@ -94,12 +93,22 @@ fn lock(folder: &Path, home: &Path) -> Result<File, StartError> {
     let mut options = OpenOptions::new();
     let options = options.create(true).truncate(false).write(true).mode(0o600);
     let file = options.open(folder.join("lock")).map_err(in_folder)?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(StartError::AlreadyRunning {
-            home: home.to_owned(),
-        }),
-        Err(error) => Err(in_folder(error.into())),
+    let mut attempts = LOCK_ATTEMPTS;
+    loop {
+        attempts -= 1;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            // [`is_running`] has it for an instant whenever somebody asks.
+            Err(rustix::io::Errno::WOULDBLOCK) if attempts > 0 => {
+                std::thread::sleep(LOCK_INTERVAL);
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(StartError::AlreadyRunning {
+                    home: home.to_owned(),
+                });
+            }
+            Err(error) => return Err(in_folder(error.into())),
+        }
     }
 }
 

@@ -33,12 +33,12 @@ impl Busy {
     /// instance has nothing anywhere and the server waits for that, it is returned.
     pub(crate) fn idle(&mut self, worker: usize, endpoint: &RetiredEndpoint) -> Option<InstanceId> {
         self.by_worker[worker].remove(endpoint);
-        let instance = &endpoint.0;
+        let instance = &endpoint.instance;
         let elsewhere = self
             .by_worker
             .iter()
             .flat_map(BTreeMap::keys)
-            .any(|e| e.0 == *instance);
+            .any(|e| e.instance == *instance);
         if elsewhere {
             None
         } else {
@@ -53,8 +53,8 @@ impl Busy {
         snapshot: &Snapshot,
     ) -> (BTreeMap<InstanceId, u32>, Vec<InstanceId>) {
         let mut busy = BTreeMap::new();
-        for ((instance, _), count) in self.by_worker.iter().flatten() {
-            *busy.entry(instance.clone()).or_insert(0) += count;
+        for (endpoint, count) in self.by_worker.iter().flatten() {
+            *busy.entry(endpoint.instance.clone()).or_insert(0) += count;
         }
         let reported = std::mem::replace(&mut self.reported, busy.keys().cloned().collect());
         let is_back = |instance: &InstanceId| {
@@ -76,7 +76,25 @@ mod tests {
     use super::*;
 
     fn endpoint(port: u16) -> RetiredEndpoint {
-        ("a.b.1.1".parse().unwrap(), ([127, 0, 0, 1], port).into())
+        endpoint_in("a/b", port)
+    }
+
+    fn endpoint_in(upstream: &str, port: u16) -> RetiredEndpoint {
+        RetiredEndpoint {
+            instance: "a.b.1.1".parse().unwrap(),
+            upstream: upstream.to_owned().try_into().unwrap(),
+            address: ([127, 0, 0, 1], port).into(),
+        }
+    }
+
+    #[test]
+    fn an_instance_in_two_upstreams_has_drained_when_it_has_in_both() {
+        let mut busy = Busy::new(1);
+        let both = [(endpoint_in("a/b", 1), 1), (endpoint_in("a/c", 1), 1)];
+        busy.applied(0, both.into());
+        busy.report(&Snapshot::default());
+        assert_eq!(busy.idle(0, &endpoint_in("a/c", 1)), None);
+        assert!(busy.idle(0, &endpoint_in("a/b", 1)).is_some());
     }
 
     #[test]
@@ -89,7 +107,7 @@ mod tests {
         assert!(drained.is_empty());
         assert_eq!(busy.idle(0, &endpoint(1)), None);
         assert_eq!(busy.idle(1, &endpoint(1)), None);
-        assert_eq!(busy.idle(0, &endpoint(2)), Some(endpoint(2).0));
+        assert_eq!(busy.idle(0, &endpoint(2)), Some(endpoint(2).instance));
         assert_eq!(busy.idle(0, &endpoint(2)), None, "once is enough");
     }
 
@@ -107,6 +125,6 @@ mod tests {
         busy.applied(0, [(endpoint(1), 1)].into());
         busy.report(&Snapshot::default());
         busy.applied(0, BTreeMap::new());
-        assert_eq!(busy.report(&Snapshot::default()).1, [endpoint(1).0]);
+        assert_eq!(busy.report(&Snapshot::default()).1, [endpoint(1).instance]);
     }
 }

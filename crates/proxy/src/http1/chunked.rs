@@ -6,7 +6,7 @@
 use std::io::Write;
 use std::ops::Range;
 
-use super::fields::malformed;
+use super::fields::{is_claim, malformed};
 use super::refusal::Refusal;
 use crate::limits::{CHUNK_LINE_BYTES, HEAD_FIELDS, TRAILER_BYTES};
 use crate::worker::buffers::Buffer;
@@ -124,14 +124,18 @@ fn chunk_size(line: &[u8]) -> Result<u64, Refusal> {
 
 /// Fields that a trailer cannot carry, since they would come too late for whoever needs them and
 /// a reader that merges them into the head would be misled.
-const FORBIDDEN: [&str; 12] = [
+const FORBIDDEN: [&str; 16] = [
     "authorization",
     "connection",
     "content-encoding",
     "content-length",
+    "content-range",
     "content-type",
     "cookie",
+    "expect",
     "host",
+    "keep-alive",
+    "proxy-connection",
     "set-cookie",
     "te",
     "trailer",
@@ -169,6 +173,7 @@ fn check_trailers(section: &[u8]) -> Result<(), Refusal> {
         FORBIDDEN
             .iter()
             .any(|name| h.name.eq_ignore_ascii_case(name))
+            || is_claim(h.name)
     }) {
         Some(_) => Err(Refusal::Chunk("a trailer may not carry this field")),
         None => Ok(()),
@@ -200,42 +205,21 @@ pub(crate) fn encode_end(out: &mut Buffer, trailers: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::whole::{Decoded, decode};
     use super::*;
     use proptest::prelude::*;
 
-    /// Decodes `bytes` that arrive in the given pieces: content, trailers and what is left over.
-    fn decode(bytes: &[u8], cuts: &[usize]) -> Result<Option<(Vec<u8>, Vec<u8>, usize)>, Refusal> {
-        let (mut decoder, mut content, mut used) = (Decoder::new(), Vec::new(), 0);
-        for &arrived in cuts.iter().chain([&bytes.len()]) {
-            while used <= arrived {
-                match decoder.step(&bytes[used..arrived])? {
-                    Step::Incomplete => break,
-                    Step::Framing(count) => used += count,
-                    Step::Data(count) => {
-                        content.extend_from_slice(&bytes[used..used + count]);
-                        used += count;
-                    }
-                    Step::End(count, trailers) => {
-                        let trailers = bytes[used..][trailers].to_vec();
-                        return Ok(Some((content, trailers, used + count)));
-                    }
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    fn whole(text: &str) -> Result<Option<(Vec<u8>, Vec<u8>, usize)>, Refusal> {
+    fn whole(text: &str) -> Result<Option<Decoded>, Refusal> {
         decode(text.as_bytes(), &[])
     }
 
     #[test]
     fn content_and_trailers_come_out_and_extensions_do_not() {
         let text = "4;a=b\r\nWiki\r\n00A\r\n0123456789\r\n0\r\nX-Sum: 1\r\n\r\nnext";
-        let (content, trailers, used) = whole(text).unwrap().unwrap();
-        assert_eq!(content, b"Wiki0123456789");
-        assert_eq!(trailers, b"X-Sum: 1\r\n");
-        assert_eq!(&text[used..], "next");
+        let decoded = whole(text).unwrap().unwrap();
+        assert_eq!(decoded.content, b"Wiki0123456789");
+        assert_eq!(decoded.trailers, b"X-Sum: 1\r\n");
+        assert_eq!(&text[decoded.used..], "next");
     }
 
     #[test]
@@ -259,6 +243,7 @@ mod tests {
             "0\r\nA : b\r\n\r\n",
             "0\r\n A: b\r\n\r\n",
             "0\r\nContent-Length: 1\r\n\r\n",
+            "0\r\nx-forwarded_proto: 1\r\n\r\n",
             "0\r\nA: b\n\r\n",
             "0\r\n\n",
             "0\r\nGET / HTTP/1.1\r\n\r\n",
@@ -283,10 +268,10 @@ mod tests {
             let bytes = out.bytes();
             cuts.retain(|&cut| cut < bytes.len());
             cuts.sort_unstable();
-            let (content, trailers, used) = decode(bytes, &cuts).unwrap().unwrap();
-            prop_assert_eq!(content, chunks.concat());
-            prop_assert_eq!(trailers, b"a: b\r\n");
-            prop_assert_eq!(used, bytes.len());
+            let decoded = decode(bytes, &cuts).unwrap().unwrap();
+            prop_assert_eq!(decoded.content, chunks.concat());
+            prop_assert_eq!(decoded.trailers, b"a: b\r\n");
+            prop_assert_eq!(decoded.used, bytes.len());
         }
 
         #[test]

@@ -33,14 +33,16 @@ pub(crate) enum Next {
 pub(crate) async fn serve(worker: &Rc<Worker>, client: Socket, listener: &Listener, peer: IpAddr) {
     // Held only while there are bytes in it or a request is being served.
     let mut input: Option<Pooled> = None;
+    let mut is_new = true;
     let next = loop {
         let mut buffer = match input.take() {
             Some(pipelined) if !pipelined.is_empty() => pipelined,
-            _ => match first_bytes(worker, &client, listener).await {
+            _ => match first_bytes(worker, &client, listener, is_new).await {
                 Some(buffer) => buffer,
                 None => break Next::Close,
             },
         };
+        is_new = false;
         let head = match read_head(worker, &client, &mut buffer).await {
             Ok(head) => head,
             Err(HeadEnd::Closed) => break Next::Close,
@@ -65,9 +67,21 @@ pub(crate) async fn serve(worker: &Rc<Worker>, client: Socket, listener: &Listen
 }
 
 /// Waits for the first bytes of a request, without a buffer; none when the connection is to be
-/// closed.
-async fn first_bytes(worker: &Rc<Worker>, client: &Socket, listener: &Listener) -> Option<Pooled> {
-    let reading = unless(listener.gone(), client.read_first(&worker.buffers));
+/// closed. With its listener's end it is, but a new one is given time for the one request that
+/// its client has connected for: it would be told of a failure, not of an idle connection's end.
+async fn first_bytes(
+    worker: &Rc<Worker>,
+    client: &Socket,
+    listener: &Listener,
+    is_new: bool,
+) -> Option<Pooled> {
+    let closing = async {
+        listener.gone().await;
+        if is_new {
+            tokio::time::sleep(worker.limits.first_request).await;
+        }
+    };
+    let reading = unless(closing, client.read_first(&worker.buffers));
     match tokio::time::timeout(worker.limits.keep_alive, reading).await {
         Ok(Some(Ok(buffer))) => buffer,
         _ => None,

@@ -2,12 +2,11 @@
 //! new one, then another endpoint if that fails.
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use super::gateway_error::GatewayError;
-use crate::limits::CONNECT_RETRIES;
+use crate::limits::{CONNECT_RETRIES, FRESH_ENOUGH};
 use crate::socket::Socket;
-use crate::worker::{InFlight, Upstream, Worker};
+use crate::worker::{Endpoint, InFlight, Upstream, Worker};
 
 /// A connection to a backend, and the count of what is in flight there.
 #[derive(Debug)]
@@ -30,17 +29,37 @@ impl Backend {
     }
 }
 
-/// Connects to an endpoint of `upstream`. Connections that have been idle for at most
-/// `idle_limit` are reused; none are where that is none.
+/// Which idle connections may serve a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reuse {
+    /// Any: should the backend just have closed it, the request is sent again.
+    Any,
+    /// Only what the backend hardly closes at this very moment: the request is sent once.
+    Safe,
+    /// None.
+    Never,
+}
+
+impl Reuse {
+    fn take(self, worker: &Worker, endpoint: &Endpoint) -> Option<Socket> {
+        match self {
+            Self::Any => endpoint.take_idle(worker.limits.pool_idle, Socket::is_spent),
+            Self::Safe => endpoint.take_idle(FRESH_ENOUGH, Socket::is_spent_now),
+            Self::Never => None,
+        }
+    }
+}
+
+/// Gets a connection to an endpoint of `upstream`.
 pub(crate) async fn dial(
     worker: &Rc<Worker>,
     upstream: &Upstream,
-    idle_limit: Option<Duration>,
+    reuse: Reuse,
 ) -> Result<Backend, GatewayError> {
     let mut failed = Vec::new();
     while let Some(in_flight) = upstream.pick(&failed) {
         let endpoint = in_flight.endpoint();
-        if let Some(socket) = idle_limit.and_then(|limit| endpoint.take_idle(limit)) {
+        if let Some(socket) = reuse.take(worker, endpoint) {
             return Ok(Backend {
                 socket,
                 in_flight,

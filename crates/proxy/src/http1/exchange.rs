@@ -10,12 +10,11 @@ use tokio::time::Instant;
 use super::answer::{self, NoAnswer};
 use super::body::{BodyError, Coding, Relay};
 use super::connection::{self, Next};
-use super::dial::{Backend, dial};
+use super::dial::{Backend, Reuse, dial};
 use super::gateway_error::{GatewayError, Reply};
 use super::request::{Body, RequestFacts};
 use super::response::ResponseHead;
 use super::rewrite::Framing;
-use crate::limits::FRESH_ENOUGH;
 use crate::socket::Socket;
 use crate::tunnel;
 use crate::worker::buffers::Pooled;
@@ -67,21 +66,19 @@ pub(crate) async fn exchange(
     }
     // A request without body can be sent once more if doing it twice is harmless.
     let repeatable = facts.idempotent && facts.body == Body::None && !facts.upgrade;
-    let idle_limit = if repeatable {
-        worker.limits.pool_idle
-    } else {
-        FRESH_ENOUGH
+    let mut reuse = match repeatable {
+        true => Reuse::Any,
+        false => Reuse::Safe,
     };
-    let mut idle_limit = Some(idle_limit);
     let error = loop {
-        let backend = match dial(worker, exchange.upstream, idle_limit).await {
+        let backend = match dial(worker, exchange.upstream, reuse).await {
             Ok(backend) => backend,
             Err(error) => break error,
         };
         match attempt(exchange, backend, input, &mut out).await {
             Attempt::Over(next) => return next,
             Attempt::Failed(error) => break error,
-            Attempt::Stale if repeatable => idle_limit = None,
+            Attempt::Stale if repeatable => reuse = Reuse::Never,
             Attempt::Stale => break GatewayError::BackendClosed,
         }
     };

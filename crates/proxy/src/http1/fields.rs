@@ -159,6 +159,27 @@ pub(crate) fn drop_named(
     Ok(())
 }
 
+/// Whether a field of this name claims where a request came from or how. Frameworks that name
+/// fields as CGI does take "_" for "-", so a claim must not slip through in that spelling.
+pub(crate) fn is_claim(name: &str) -> bool {
+    const FAMILY: &[u8] = b"x-forwarded-";
+    let same = |part: &[u8], claim: &[u8]| {
+        let pairs = part.iter().zip(claim);
+        part.len() == claim.len()
+            && pairs
+                .map(|(&b, &c)| (if b == b'_' { b'-' } else { b }, c))
+                .all(|(b, c)| b.eq_ignore_ascii_case(&c))
+    };
+    match name.as_bytes() {
+        [b'x' | b'X', ..] => {
+            let start = name.as_bytes().get(..FAMILY.len());
+            start.is_some_and(|start| same(start, FAMILY)) || same(name.as_bytes(), b"x-real-ip")
+        }
+        [b'f' | b'F', ..] => name.eq_ignore_ascii_case("forwarded"),
+        _ => false,
+    }
+}
+
 /// The elements of a comma-separated list, without empty ones.
 pub(crate) fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value

@@ -19,6 +19,7 @@ pub mod request;
 mod response;
 mod rewrite;
 mod target;
+pub mod whole;
 
 pub(crate) use connection::serve;
 pub use refusal::Refusal;

@@ -3,7 +3,9 @@
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::fields::{Connection, Fields, content_length, drop_named, head_end, malformed};
+use super::fields::{
+    Connection, Fields, content_length, drop_named, head_end, is_claim, malformed,
+};
 use super::refusal::Refusal;
 use super::target;
 use crate::limits::{HEAD_FIELDS, METHOD_BYTES};
@@ -129,6 +131,8 @@ struct Reading<'a> {
     continues: bool,
     expect: Option<usize>,
     upgrade: Option<usize>,
+    /// How many `Upgrade` fields there are.
+    upgrades: usize,
     prefers_json: bool,
 }
 
@@ -145,6 +149,7 @@ impl<'a> Reading<'a> {
             continues: false,
             expect: None,
             upgrade: None,
+            upgrades: 0,
             prefers_json: false,
         }
     }
@@ -169,21 +174,14 @@ impl<'a> Reading<'a> {
                     return Err(Refusal::Expectation);
                 }
                 self.continues = true;
-                self.expect = Some(index);
+                self.fields.drop(index);
+                self.expect.get_or_insert(index);
             }
             7 if is("upgrade") => {
                 self.fields.drop(index);
-                // Two Upgrade fields are legal but nobody sends them; they are not passed on.
-                self.upgrade = if self.upgrade.is_none() {
-                    Some(index)
-                } else {
-                    None
-                };
+                self.upgrade = Some(index);
+                self.upgrades += 1;
             }
-            9 if is("forwarded") => self.fields.claim(index),
-            15 if is("x-forwarded-for") => self.fields.claim(index),
-            16 if is("x-forwarded-host") => self.fields.claim(index),
-            17 if is("x-forwarded-proto") => self.fields.claim(index),
             10 if is("connection") => {
                 self.connection.add(value);
                 self.fields.drop(index);
@@ -205,6 +203,7 @@ impl<'a> Reading<'a> {
                 }
                 self.chunked = true;
             }
+            _ if is_claim(header.name) => self.fields.claim(index),
             _ => {}
         }
         Ok(())
@@ -235,16 +234,17 @@ impl<'a> Reading<'a> {
             (false, Some(length)) => Body::Length(length),
         };
         // HTTP/1.0 knows neither 100 nor 101; a body would have to be read before switching.
+        // Several Upgrade fields are legal but nobody sends them; none is passed on.
         let upgrade = self.connection.upgrade
-            && self.upgrade.is_some()
+            && self.upgrades == 1
             && !self.old_version
             && body == Body::None;
         if let (true, Some(index)) = (upgrade, self.upgrade) {
             self.fields.keep(index);
         }
         let expects_continue = self.continues && !self.old_version && body != Body::None;
-        if let (false, Some(index)) = (expects_continue, self.expect) {
-            self.fields.drop(index);
+        if let (true, Some(index)) = (expects_continue, self.expect) {
+            self.fields.keep(index);
         }
         let keep_alive =
             !self.connection.close && (!self.old_version || self.connection.keep_alive);
@@ -261,5 +261,47 @@ impl<'a> Reading<'a> {
             upgrade,
             prefers_json: self.prefers_json,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::whole::forward_request;
+
+    fn forwarded(fields: &str, client: Option<&str>) -> String {
+        let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+        let client = client.map(|client| client.parse().unwrap());
+        let (_, forwarded) = forward_request(head.as_bytes(), client).unwrap().unwrap();
+        String::from_utf8(forwarded).unwrap()
+    }
+
+    #[test]
+    fn claims_are_left_out_at_the_edge_in_whatever_spelling() {
+        let claims = "X-Forwarded-For: 1\r\nx_forwarded_for: 1\r\nX-FORWARDED-Port: 1\r\n\
+                      Forwarded: for=1\r\nX-Real-Ip: 1\r\nX_Forwarded-Host: 1\r\n";
+        let others = "X-Forwarded: 1\r\nX-Forward-For: 1\r\nForwarded-To: 1\r\nX: 1\r\n";
+        assert_eq!(
+            forwarded(&format!("{claims}{others}"), Some("192.0.2.1")),
+            format!(
+                "GET / HTTP/1.1\r\nHost: a\r\n{others}x-forwarded-for: 192.0.2.1\r\n\
+                 x-forwarded-proto: http\r\n\r\n"
+            )
+        );
+        // Between services they are what the caller says.
+        assert!(forwarded(claims, None).contains(claims));
+    }
+
+    #[test]
+    fn expectations_without_a_body_and_repeated_upgrades_are_not_passed_on() {
+        let nothing = forwarded("", None);
+        let expect = "Expect: 100-continue\r\n".repeat(2);
+        assert_eq!(forwarded(&expect, None), nothing);
+        for count in [2, 3] {
+            let upgrades = "Upgrade: x\r\n".repeat(count);
+            let fields = format!("Connection: upgrade\r\n{upgrades}");
+            assert_eq!(forwarded(&fields, None), nothing, "{count} upgrades");
+        }
+        let with_body = format!("Content-Length: 1\r\n{expect}");
+        assert_eq!(forwarded(&with_body, None).matches("Expect").count(), 1);
     }
 }

@@ -34,6 +34,11 @@ impl ResponseHead {
 /// Parses `bytes`, which are one head up to and with its empty line, as the answer to a request
 /// whose method was HEAD or not.
 pub(crate) fn parse_complete(bytes: &[u8], to_head: bool) -> Result<ResponseHead, Refusal> {
+    // The parser passes over empty lines in front. Only clients are forgiven those (RFC 9112
+    // section 2.2): in front of an answer they are what is left of the body of another.
+    if !bytes.starts_with(b"HTTP/") {
+        return Err(Refusal::Malformed("it has no status line"));
+    }
     let mut headers = [const { MaybeUninit::uninit() }; HEAD_FIELDS];
     let mut response = httparse::Response::new(&mut []);
     let parsed = httparse::ParserConfig::default().parse_response_with_uninit_headers(
@@ -136,7 +141,11 @@ impl Reading {
         if let (true, Some(index)) = (upgrade, self.upgrade) {
             self.fields.keep(index);
         }
+        // Content that is announced where none may be is likely to come all the same, and would
+        // be taken for the beginning of the next answer.
+        let excess = self.without_content && (self.chunked || self.length.is_some_and(|l| l > 0));
         let keep_alive = body != Body::UntilClose
+            && !excess
             && !self.connection.close
             && (!old_version || self.connection.keep_alive);
         Ok(ResponseHead {
@@ -194,6 +203,11 @@ mod tests {
             "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n"
         ));
         assert!(!kept("HTTP/1.1 200 OK\r\n"));
+        assert!(kept("HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n"));
+        assert!(!kept("HTTP/1.1 204 No Content\r\nContent-Length: 1\r\n"));
+        assert!(!kept(
+            "HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n"
+        ));
         assert!(!kept("HTTP/1.0 200 OK\r\nContent-Length: 1\r\n"));
         assert!(kept(
             "HTTP/1.0 200 OK\r\nContent-Length: 1\r\nConnection: keep-alive\r\n"
@@ -208,6 +222,7 @@ mod tests {
             "HTTP/2 200 OK\r\n",
             "HTTP/1.1 20 OK\r\n",
             "ICY 200 OK\r\n",
+            "\r\nHTTP/1.1 200 OK\r\n",
             "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n",
             "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n",
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n",

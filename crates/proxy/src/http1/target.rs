@@ -52,7 +52,8 @@ fn absolute(target: &str) -> Result<Target<'_>, Refusal> {
     let (authority, path_and_query) = rest.split_at(end);
     check_host(authority.as_bytes())?;
     let path_and_query = match path_and_query {
-        "" => "/",
+        // What is returned is part of the target, whose position is asked for later.
+        "" => &target[scheme.len() + 2..scheme.len() + 3],
         path if path.starts_with('/') => path,
         _ => return Err(Refusal::Target("an absolute URL has a query but no path")),
     };
@@ -139,6 +140,9 @@ mod tests {
             (Some("Shop.test:80"), "/a?b")
         );
         assert_eq!(parse("GET", "http://a").unwrap().path_and_query, "/");
+        let bare = "https://a.test";
+        let path = parse("GET", bare).unwrap().path_and_query;
+        assert!(bare.as_bytes().as_ptr_range().contains(&path.as_ptr()));
         assert_eq!(parse("OPTIONS", "*").unwrap().path_and_query, "*");
     }
 

@@ -52,6 +52,31 @@ pub(crate) struct Open(Rc<Connections>);
 impl Drop for Open {
     fn drop(&mut self) {
         self.0.open.set(self.0.open.get() - 1);
-        self.0.closed.notify_one();
+        // All who wait look again: who is woken alone may have nobody to accept, while another
+        // listener has.
+        self.0.closed.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    #[test]
+    fn everyone_who_waits_learns_that_there_is_room() {
+        let connections = Connections::new(1);
+        let open = connections.open();
+        let context = &mut Context::from_waker(Waker::noop());
+        let (mut one, mut two) = (pin!(connections.room()), pin!(connections.room()));
+        let mut none = pin!(connections.none());
+        assert_eq!(one.as_mut().poll(context), Poll::Pending);
+        assert_eq!(two.as_mut().poll(context), Poll::Pending);
+        assert_eq!(none.as_mut().poll(context), Poll::Pending);
+        drop(open);
+        assert_eq!(two.as_mut().poll(context), Poll::Ready(()));
+        assert_eq!(one.as_mut().poll(context), Poll::Ready(()));
+        assert_eq!(none.as_mut().poll(context), Poll::Ready(()));
     }
 }

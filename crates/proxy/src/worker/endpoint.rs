@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::{Event, Reporter};
+use super::{Event, Reporter, RetiredEndpoint};
 use crate::limits::IDLE_PER_ENDPOINT;
 use crate::socket::Socket;
 use model::{InstanceId, UpstreamId};
@@ -53,6 +53,15 @@ impl Endpoint {
         })
     }
 
+    /// What it is called towards the control thread.
+    pub(crate) fn name(&self) -> RetiredEndpoint {
+        RetiredEndpoint {
+            instance: self.instance.clone(),
+            upstream: self.upstream.clone(),
+            address: self.address,
+        }
+    }
+
     /// How many requests and streams are in flight.
     pub(crate) fn in_flight(&self) -> u32 {
         self.in_flight.get()
@@ -69,9 +78,13 @@ impl Endpoint {
         self.retired.set(false);
     }
 
-    /// An idle connection that is still open, the freshest first since backends close the ones
+    /// An idle connection that is not spent, the freshest first since backends close the ones
     /// that have waited longest; none that has been idle for longer than `limit`.
-    pub(crate) fn take_idle(&self, limit: Duration) -> Option<Socket> {
+    pub(crate) fn take_idle(
+        &self,
+        limit: Duration,
+        is_spent: impl Fn(&Socket) -> bool,
+    ) -> Option<Socket> {
         let mut idle = self.idle.borrow_mut();
         while let Some(connection) = idle.pop() {
             if connection.since.elapsed() > limit {
@@ -79,7 +92,7 @@ impl Endpoint {
                 idle.push(connection);
                 return None;
             }
-            if !connection.socket.is_spent() {
+            if !is_spent(&connection.socket) {
                 return Some(connection.socket);
             }
         }
@@ -127,7 +140,7 @@ impl Drop for InFlight {
         let left = self.0.in_flight.get() - 1;
         self.0.in_flight.set(left);
         if left == 0 && self.0.retired.get() {
-            let endpoint = (self.0.instance.clone(), self.0.address);
+            let endpoint = self.0.name();
             self.0.reporter.report(Event::Idle { endpoint });
         }
     }

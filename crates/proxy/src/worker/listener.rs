@@ -93,8 +93,13 @@ impl Accepting {
         self.task.abort();
         // Ends with the task's own hold on the socket; that it was cancelled is no news.
         let _ = self.task.await;
-        while let Ok(stream) = accept_queued(&self.socket) {
-            begin(worker, &self.listener, stream);
+        loop {
+            match accept_queued(&self.socket) {
+                Ok(accepted) => begin(worker, &self.listener, accepted),
+                // Others wait behind the one that is gone.
+                Err(error) if is_about_one_connection(&error) => {}
+                Err(_) => break,
+            }
         }
         self.listener.closing.notify_waiters();
     }

@@ -16,12 +16,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{InstanceId, ListenerId, SnapshotDelta};
+use model::{InstanceId, ListenerId, SnapshotDelta, UpstreamId};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use self::buffers::Buffers;
 use self::connections::Connections;
-pub(crate) use self::endpoint::InFlight;
+pub(crate) use self::endpoint::{Endpoint, InFlight};
 pub(crate) use self::listener::Listener;
 pub(crate) use self::upstream::Upstream;
 use self::view::View;
@@ -41,8 +41,13 @@ pub(crate) enum Command {
 }
 
 /// An endpoint that is not in the snapshot any more. An instance that moved to another address
-/// and then left has two.
-pub(crate) type RetiredEndpoint = (InstanceId, SocketAddr);
+/// and then left has two, as has one that was in two upstreams.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct RetiredEndpoint {
+    pub(crate) instance: InstanceId,
+    pub(crate) upstream: UpstreamId,
+    pub(crate) address: SocketAddr,
+}
 
 /// What a worker tells the control thread.
 #[derive(Debug, Clone, PartialEq, Eq)]

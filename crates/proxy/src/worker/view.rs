@@ -96,14 +96,14 @@ impl View {
         self.retired.retain(|endpoint| endpoint.in_flight() > 0);
         let mut busy = BTreeMap::new();
         for endpoint in &self.retired {
-            // An instance that has only moved to another address is still in the snapshot.
+            // An instance that has only moved to another address or left one of several upstreams
+            // is still in the snapshot.
             let mut present = false;
-            if let Some(upstream) = self.upstreams.get(&endpoint.upstream) {
+            self.each_upstream(|upstream| {
                 upstream.each_endpoint(|e| present |= e.instance == endpoint.instance);
-            }
+            });
             if !present {
-                let key = (endpoint.instance.clone(), endpoint.address);
-                *busy.entry(key).or_insert(0) += endpoint.in_flight();
+                *busy.entry(endpoint.name()).or_insert(0) += endpoint.in_flight();
             }
         }
         busy

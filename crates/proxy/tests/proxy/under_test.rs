@@ -21,6 +21,7 @@ fn main() {
             "keep-alive" => &mut limits.keep_alive,
             "body-idle" => &mut limits.body_idle,
             "pool-idle" => &mut limits.pool_idle,
+            "first-request" => &mut limits.first_request,
             "linger" => &mut limits.linger,
             "drain" => &mut limits.drain,
             _ => panic!("no limit is called {name}"),
