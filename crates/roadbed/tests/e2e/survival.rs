@@ -1,0 +1,195 @@
+//! Steady load through the edge and one hop of the mesh while things happen to the programs; the
+//! client counts what becomes of each request.
+
+use std::time::{Duration, Instant};
+
+use bench::{Load, Report, Running};
+
+use crate::support::apps::{HOST, VIA};
+use crate::support::processes::{is_living, kill};
+use crate::support::{AppFolder, LONG, Machine, soak, until};
+
+/// Requests per second. An unoptimised proxy and two cores that run everything have time for it.
+const RATE: f64 = 200.0;
+
+/// A load that is under way and has had answers.
+fn load(machine: &Machine) -> Running {
+    let mut load = Load::new(format!("http://{}{VIA}", machine.edge), RATE);
+    load.host = Some(HOST.into());
+    let running = load.start().unwrap();
+    assert!(
+        running.wait(LONG, |counts| counts.succeeded >= 20),
+        "{:?}",
+        running.counts()
+    );
+    running
+}
+
+/// Waits for so many more answers.
+fn more_answers(load: &Running, count: u64) {
+    let before = load.counts().succeeded;
+    assert!(
+        load.wait(LONG, |counts| counts.succeeded >= before + count),
+        "{:?}",
+        load.counts()
+    );
+}
+
+fn none_failed(report: &Report) {
+    assert_eq!(report.failed, 0, "{report}");
+}
+
+/// The processes of the instances of an app, all ready.
+fn pids(machine: &Machine, app: &str) -> Vec<u32> {
+    let instances = machine.instances(app);
+    assert!(
+        instances
+            .iter()
+            .all(|instance| instance["state"] == "ready"),
+        "{instances:?}"
+    );
+    instances
+        .iter()
+        .map(|instance| instance["pid"].as_u64().unwrap() as u32)
+        .collect()
+}
+
+#[test]
+fn a_server_that_is_killed_loses_no_request_no_instance_and_no_log_line() {
+    let machine = Machine::new();
+    let server = machine.start_server();
+    machine.up(&AppFolder::pair());
+    let (before, proxy) = (pids(&machine, "pair"), machine.proxy_pid());
+    let load = load(&machine);
+    for _ in 0..if soak() { 10 } else { 2 } {
+        kill(machine.server_pid());
+        more_answers(&load, 100);
+        assert_eq!(machine.run(&["status"]).code, Some(1));
+        // Another in the background, as `up` would start it.
+        let started = Instant::now();
+        let restarted = machine.start_server();
+        until("the instances are adopted", || {
+            let instances = machine.instances("pair");
+            instances.iter().all(|instance| instance["pid"].is_u64())
+        });
+        println!("adopted {:?} after the start", started.elapsed());
+        until("the proxy is back", || machine.proxy_pid() == proxy);
+        more_answers(&load, 50);
+        assert_eq!(pids(&machine, "pair"), before);
+        std::mem::forget(restarted);
+    }
+    let report = load.stop();
+    none_failed(&report);
+    drop(server);
+    let logs = machine.ok(&["logs", "pair"]);
+    assert_eq!(logs.matches("started on port").count(), 4, "{logs}");
+}
+
+#[test]
+fn twenty_deploys_in_a_row_fail_no_request() {
+    let machine = Machine::new();
+    let app = AppFolder::pair();
+    machine.up(&app);
+    let mut before = pids(&machine, "pair");
+    let load = load(&machine);
+    for release in 2..=if soak() { 101 } else { 21 } {
+        let said = machine.ok(&["deploy", app.path()]);
+        assert!(
+            said.starts_with(&format!("pair is up at release {release}\n")),
+            "{said}"
+        );
+        let after = pids(&machine, "pair");
+        assert!(
+            after.iter().all(|pid| !before.contains(pid)),
+            "every instance is replaced"
+        );
+        assert!(
+            before.iter().all(|pid| !is_living(*pid)),
+            "and none is left"
+        );
+        before = after;
+    }
+    more_answers(&load, 20);
+    none_failed(&load.stop());
+}
+
+#[test]
+fn an_instance_that_is_killed_fails_only_what_was_in_flight_on_it_and_comes_back() {
+    let machine = Machine::new();
+    machine.up(&AppFolder::pair());
+    let load = load(&machine);
+    for round in 1..=if soak() { 20 } else { 3 } {
+        let victim = machine
+            .instances("pair")
+            .into_iter()
+            .find(|i| i["instance"] == "pair.back.1.1");
+        let in_flight = load.counts().in_flight();
+        kill(victim.unwrap()["pid"].as_u64().unwrap() as u32);
+        until("it is back", || {
+            let instances = machine.instances("pair");
+            let back = instances
+                .iter()
+                .find(|i| i["instance"] == "pair.back.1.1")
+                .unwrap();
+            back["state"] == "ready" && back["restarts"] == round
+        });
+        println!("round {round}: at most {in_flight} in flight");
+        more_answers(&load, 50);
+    }
+    let report = load.stop();
+    // Each request is on one of two instances and takes well under a millisecond, so hardly one is
+    // in flight at the instant of a kill; connections can never be refused to a client.
+    let rounds = if soak() { 20 } else { 3 };
+    assert!(report.failed <= rounds, "{report}");
+    assert!(
+        report
+            .failures
+            .iter()
+            .all(|f| f.kind.to_string() == "status 502"),
+        "{report}"
+    );
+}
+
+#[test]
+fn a_proxy_that_is_killed_serves_again_from_its_snapshot_with_and_without_a_server() {
+    let machine = Machine::new();
+    machine.up(&AppFolder::pair());
+    for server_lives in [true, false] {
+        let proxy = machine.proxy_pid().unwrap();
+        if !server_lives {
+            kill(machine.server_pid());
+        }
+        let started = Instant::now();
+        kill(proxy);
+        until("it serves again", || machine.get(HOST, VIA).status == 200);
+        println!(
+            "served again after {:?}, server: {server_lives}",
+            started.elapsed()
+        );
+        assert!(!is_living(proxy));
+        if server_lives {
+            until("the new proxy is connected", || {
+                machine.proxy_pid().is_some_and(|pid| pid != proxy)
+            });
+        }
+    }
+    // The next server finds it all as it was.
+    let _server = machine.start_server();
+    until("the proxy is back", || machine.proxy_pid().is_some());
+    assert_eq!(pids(&machine, "pair").len(), 4);
+}
+
+#[test]
+fn a_long_request_is_finished_before_its_instance_is_replaced() {
+    let machine = Machine::new();
+    let app = AppFolder::pair();
+    machine.up(&app);
+    let edge = machine.edge;
+    let slow =
+        std::thread::spawn(move || crate::support::http::get(edge, HOST, "/via/back/slow?ms=3000"));
+    // It is in flight when it is counted as such: the deploy has to wait for it.
+    std::thread::sleep(Duration::from_millis(300));
+    machine.ok(&["deploy", app.path()]);
+    let answer = slow.join().unwrap();
+    assert_eq!(answer.status, 200, "{answer:?}");
+}
