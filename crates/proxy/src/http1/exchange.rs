@@ -192,6 +192,8 @@ async fn await_head(
             biased;
             result = &mut sending => *sent = sent_after(result)?,
             head = &mut reading => return head,
+            // Sending may itself be waiting, for a backend that does not read.
+            () = exchange.client.was_reset() => return Err(NoAnswer::ClientGone),
         }
     }
     let deadline = Instant::now() + exchange.upstream.timeout();
@@ -232,6 +234,7 @@ async fn await_end(
                 Err(BodyError::Sink) => Sent::Rejected,
                 Err(error) => return Err(error),
             },
+            () = exchange.client.was_reset() => return Err(BodyError::Sink),
         }
     }
     tokio::select! {

@@ -1,8 +1,13 @@
 //! The real proxy, as its own process, between clients, backends and a server's end of the link.
 
+mod aborts;
+mod answers;
+mod bodies;
+mod flood;
 mod http;
 mod memory;
 mod snapshots;
+mod stopping;
 mod strict;
 mod support;
 mod tcp;

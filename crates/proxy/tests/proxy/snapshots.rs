@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::time::{Duration, Instant};
 
 use model::Generation;
 use proxy::protocol::{FromProxy, ToProxy};
@@ -172,17 +171,11 @@ fn a_proxy_serves_from_disk_before_it_has_reached_a_server() {
     let mut setup = Setup::serving(&first.0, &[]);
     let second = first.next().route("a.test", "/", "web");
     setup.change(&first.0, &second.0);
-    let start = Instant::now();
     setup.crash_and_restart();
     eventually("it accepts", || std::net::TcpStream::connect(edge).is_ok());
     assert_eq!(
         Client::connect(edge).get("a.test", "/cold").text(),
         "web /cold "
-    );
-    let elapsed = start.elapsed();
-    assert!(
-        elapsed < Duration::from_millis(300),
-        "served {elapsed:?} after the start"
     );
     setup.accept();
     assert!(matches!(
@@ -224,6 +217,15 @@ fn a_torn_journal_is_cut_and_a_damaged_base_waits_for_the_server() {
             ..
         }
     ));
+    assert_eq!(Client::connect(mesh).get("x", "/").text(), "web / ");
+    // What was cut off is made up for, and then damaged within.
+    setup.change(&first.0, &second.0);
+    let mut journal = std::fs::read(folder.join("journal")).unwrap();
+    let middle = journal.len() / 2;
+    journal[middle] ^= 1;
+    std::fs::write(folder.join("journal"), journal).unwrap();
+    setup.crash_and_restart();
+    setup.accept();
     assert_eq!(Client::connect(mesh).get("x", "/").text(), "web / ");
     std::fs::write(folder.join("base"), "not a snapshot").unwrap();
     setup.crash_and_restart();

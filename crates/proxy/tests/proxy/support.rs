@@ -16,6 +16,8 @@ use model::{
 };
 use proxy::protocol::{FromProxy, ToProxy};
 
+use self::backend::{Backend, Connection};
+
 /// How long anything may take before a test gives up on it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -49,6 +51,12 @@ impl Proxy {
     pub(crate) fn terminate(&self) {
         let pid = rustix::process::Pid::from_child(&self.0);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    }
+
+    /// How many descriptors it has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        let folder = format!("/proc/{}/fd", self.0.id());
+        std::fs::read_dir(folder).unwrap().count()
     }
 
     /// Resident memory in KiB.
@@ -266,6 +274,30 @@ impl Builder {
         upstream.endpoints.remove(&instance).unwrap();
         self
     }
+}
+
+/// A proxy with an edge that leads requests for `a.test` to one backend.
+pub(crate) fn edge_to(backend: &Backend, limits: &[&str]) -> (Setup, SocketAddr) {
+    let address = free_address();
+    let builder = edge_builder(address, backend);
+    (Setup::serving(&builder.0, limits), address)
+}
+
+/// The snapshot of [`edge_to`].
+pub(crate) fn edge_builder(edge: SocketAddr, backend: &Backend) -> Builder {
+    Builder::generation(1)
+        .edge(edge)
+        .http("web", &[backend.address])
+        .route("a.test", "/", "web")
+}
+
+/// The same with a backend that does as told.
+pub(crate) fn edge_with(
+    serve: impl Fn(&mut Connection) + Send + Sync + 'static,
+) -> (Setup, SocketAddr, Backend) {
+    let backend = Backend::start(serve);
+    let (setup, address) = edge_to(&backend, &[]);
+    (setup, address, backend)
 }
 
 /// Waits until `condition` holds.

@@ -132,11 +132,34 @@ impl Connection {
         let _ = self.stream.write_all(bytes.as_ref());
     }
 
+    /// Whether `bytes` could be sent.
+    pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.stream.write_all(bytes.as_ref()).is_ok()
+    }
+
     pub(crate) fn answer(&mut self, body: &str) {
         self.send(format!(
             "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         ));
+    }
+
+    /// Makes the end of this connection a reset.
+    pub(crate) fn reset_on_close(&self) {
+        let none = Some(std::time::Duration::ZERO);
+        rustix::net::sockopt::set_socket_linger(&self.stream, none).unwrap();
+    }
+
+    /// Waits for the connection's end; whether it was a reset.
+    pub(crate) fn ends_in_reset(&mut self) -> bool {
+        let mut bytes = [0; 65536];
+        loop {
+            match self.stream.read(&mut bytes) {
+                Ok(0) => return false,
+                Ok(_) => {}
+                Err(error) => return error.kind() == std::io::ErrorKind::ConnectionReset,
+            }
+        }
     }
 
     /// Waits for the connection's end.

@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
 
 use super::PATIENCE;
 
@@ -55,6 +56,35 @@ impl Client {
         self.stream.write_all(bytes.as_ref()).unwrap();
     }
 
+    /// Sends up to `most` bytes until no more are taken for a while; returns how many were.
+    pub(crate) fn send_until_it_stalls(&mut self, most: usize) -> usize {
+        let stall = Some(Duration::from_millis(300));
+        self.stream.set_write_timeout(stall).unwrap();
+        let (piece, mut taken) = (vec![0; 1 << 20], 0);
+        while taken < most {
+            match self.stream.write(&piece[..piece.len().min(most - taken)]) {
+                Ok(count) => taken += count,
+                Err(_) => break,
+            }
+        }
+        self.stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        taken
+    }
+
+    /// Sends what the other side may not want any more.
+    pub(crate) fn offer(&mut self, bytes: impl AsRef<[u8]>) {
+        let _ = self.stream.write_all(bytes.as_ref());
+    }
+
+    /// Whether anything arrives, the end included, within `wait`.
+    pub(crate) fn hears_within(&mut self, wait: Duration) -> bool {
+        self.stream.set_read_timeout(Some(wait)).unwrap();
+        let heard = self.fill();
+        self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let nothing = [ErrorKind::WouldBlock, ErrorKind::TimedOut];
+        !heard.is_err_and(|error| nothing.contains(&error.kind()))
+    }
+
     pub(crate) fn get(&mut self, host: &str, path: &str) -> Answer {
         self.send(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
         self.answer()
@@ -88,6 +118,14 @@ impl Client {
             assert!(self.fill().unwrap(), "the connection ended early");
         }
         self.pending.drain(..count).collect()
+    }
+
+    /// Reads and forgets `count` bytes or more.
+    pub(crate) fn skip_at_least(&mut self, count: usize) {
+        while self.pending.len() < count {
+            assert!(self.fill().unwrap(), "the connection ended early");
+        }
+        self.pending.clear();
     }
 
     /// Reads and forgets `count` bytes.
@@ -157,7 +195,7 @@ impl Client {
 
     /// Closes the connection with a reset.
     pub(crate) fn reset(self) {
-        let none = Some(std::time::Duration::ZERO);
+        let none = Some(Duration::ZERO);
         rustix::net::sockopt::set_socket_linger(&self.stream, none).unwrap();
     }
 }
