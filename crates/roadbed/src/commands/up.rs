@@ -243,6 +243,11 @@ fn print_logs(
     let mut merged = Merged::open(root, app, None, selection).map_err(|error| error.to_string())?;
     loop {
         let was_ended = ended.load(Ordering::Relaxed);
+        if was_ended {
+            merged
+                .look_everywhere()
+                .map_err(|error| error.to_string())?;
+        }
         match merged.next(Some(LOOK)).map_err(|error| error.to_string())? {
             Some(record) => {
                 let line = form.line(&record, app.as_str());

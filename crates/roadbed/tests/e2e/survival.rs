@@ -58,7 +58,8 @@ fn pids(machine: &Machine, app: &str) -> Vec<u32> {
 fn a_server_that_is_killed_loses_no_request_no_instance_and_no_log_line() {
     let machine = Machine::new();
     let server = machine.start_server();
-    machine.up(&AppFolder::pair());
+    let app = AppFolder::pair();
+    machine.up(&app);
     let (before, proxy) = (pids(&machine, "pair"), machine.proxy_pid());
     let load = load(&machine);
     for _ in 0..if soak() { 10 } else { 2 } {
@@ -116,7 +117,8 @@ fn twenty_deploys_in_a_row_fail_no_request() {
 #[test]
 fn an_instance_that_is_killed_fails_only_what_was_in_flight_on_it_and_comes_back() {
     let machine = Machine::new();
-    machine.up(&AppFolder::pair());
+    let app = AppFolder::pair();
+    machine.up(&app);
     let load = load(&machine);
     for round in 1..=if soak() { 20 } else { 3 } {
         let victim = machine
@@ -153,7 +155,8 @@ fn an_instance_that_is_killed_fails_only_what_was_in_flight_on_it_and_comes_back
 #[test]
 fn a_proxy_that_is_killed_serves_again_from_its_snapshot_with_and_without_a_server() {
     let machine = Machine::new();
-    machine.up(&AppFolder::pair());
+    let app = AppFolder::pair();
+    machine.up(&app);
     for server_lives in [true, false] {
         let proxy = machine.proxy_pid().unwrap();
         if !server_lives {

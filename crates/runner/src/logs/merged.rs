@@ -182,8 +182,35 @@ impl Merged {
         Ok(())
     }
 
+    /// Looks at everything, whether or not it is known to have changed: for a follower that is
+    /// about to end and wants nothing to be missing.
+    ///
+    /// # Errors
+    /// A folder or segment cannot be read.
+    pub fn look_everywhere(&mut self) -> io::Result<()> {
+        self.discover()?;
+        self.stale = (0..self.sources.len()).collect();
+        self.refill()
+    }
+
+    /// As long as the root is not there, watches the folder in which it or one above it will
+    /// appear.
+    fn await_root(&mut self) {
+        let Some(watch) = &mut self.watch else { return };
+        while !self.root.is_dir() {
+            let nearest = self.root.ancestors().skip(1).find(|folder| folder.is_dir());
+            match nearest {
+                Some(folder) if self.known.insert(folder.to_owned()) => {
+                    watch.add(folder, Holds::Folders);
+                }
+                _ => return,
+            }
+        }
+    }
+
     /// Finds folders of instances that are not known yet.
     fn discover(&mut self) -> io::Result<()> {
+        self.await_root();
         let mut folders = vec![(self.root.clone(), self.depth)];
         while let Some((folder, depth)) = folders.pop() {
             if depth == 0 {

@@ -36,7 +36,12 @@ impl Home {
         self.command(name, &["/bin/sh", "-c", "$SCRIPT"], &[("SCRIPT", script)])
     }
 
-    pub(crate) fn command(&self, name: &str, words: &[&str], environment: &[(&str, &str)]) -> Launch {
+    pub(crate) fn command(
+        &self,
+        name: &str,
+        words: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Launch {
         let words = words.iter().map(|word| word.to_string()).collect();
         let own = [
             ("PATH", "/usr/bin:/bin"),
