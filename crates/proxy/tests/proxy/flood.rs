@@ -1,7 +1,7 @@
 //! Thousands of connections that end badly, in every way that either side knows: the proxy is
 //! still there, with as many descriptors and as much memory as before.
 
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 
 use crate::support::backend::Backend;
 use crate::support::client::Client;
@@ -71,7 +71,8 @@ fn round(edge: SocketAddr) {
             match departure {
                 0 => drop(client),
                 1 => client.reset(),
-                2 => client.finish(),
+                // The proxy may have ended it already.
+                2 => drop(client.stream.shutdown(Shutdown::Write)),
                 _ => {
                     // Leaves with the answer before it, if there is to be one.
                     let whole = beginning.ends_with("\r\n\r\n");
