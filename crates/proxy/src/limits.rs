@@ -39,6 +39,10 @@ pub const LARGE_BUFFER_BYTES: usize = 64 * 1024;
 /// Free buffers that a worker keeps of each size; what is returned beyond is freed.
 pub const SPARE_BUFFERS: usize = 128;
 
+/// How much of a body is relayed before the worker's other connections have their turn, where
+/// neither side ever makes it wait.
+pub const TURN_BYTES: usize = 1024 * 1024;
+
 /// Idle connections that a worker keeps to one endpoint.
 pub const IDLE_PER_ENDPOINT: usize = 64;
 

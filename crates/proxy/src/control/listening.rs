@@ -11,15 +11,28 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 use crate::limits::BACKLOG;
 
+/// Listeners with a new socket, of which there is a duplicate for each worker.
+pub(crate) type Opened = BTreeMap<ListenerId, Vec<TcpListener>>;
+
 /// What the proxy listens on.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Listening {
+    workers: usize,
     held: BTreeMap<ListenerId, (SocketAddr, TcpListener)>,
     /// Listeners whose address could not be bound, and why.
     failed: BTreeMap<ListenerId, (SocketAddr, String)>,
 }
 
 impl Listening {
+    /// Nothing, for so many workers.
+    pub(crate) fn new(workers: usize) -> Self {
+        Self {
+            workers,
+            held: BTreeMap::new(),
+            failed: BTreeMap::new(),
+        }
+    }
+
     /// The listeners that could not be bound, with the error.
     pub(crate) fn failures(&self) -> BTreeMap<ListenerId, String> {
         self.failed
@@ -35,7 +48,7 @@ impl Listening {
 
     /// Follows `delta`. The listeners returned have a new socket. Those in `delta` that lost
     /// theirs and got no other are marked as removed there, so that workers give it up.
-    pub(crate) fn follow(&mut self, delta: &mut SnapshotDelta) -> Vec<ListenerId> {
+    pub(crate) fn follow(&mut self, delta: &mut SnapshotDelta) -> Opened {
         let mut released = HashMap::new();
         for id in &delta.listeners.removed {
             self.failed.remove(id);
@@ -52,20 +65,17 @@ impl Listening {
                 moved.push(id.clone());
             }
         }
-        let mut opened = Vec::new();
+        let mut opened = Opened::new();
         for (id, listener) in &delta.listeners.set {
             if self.held.contains_key(id) {
                 continue;
             }
             // A socket whose listener only changed its name is handed on, queue and all.
-            match released.remove(&listener.address) {
-                Some(socket) => {
-                    self.failed.remove(id);
-                    self.held.insert(id.clone(), (listener.address, socket));
-                    opened.push(id.clone());
-                }
-                None => opened.extend(self.bind(id, listener.address).then(|| id.clone())),
-            }
+            let socket = match released.remove(&listener.address) {
+                Some(socket) => Ok(socket),
+                None => listen(listener.address),
+            };
+            opened.extend(self.open(id, listener.address, socket));
         }
         moved.retain(|id| !self.held.contains_key(id));
         delta.listeners.removed.extend(moved);
@@ -73,7 +83,7 @@ impl Listening {
     }
 
     /// Tries again what could not be bound; the listeners returned have a socket now.
-    pub(crate) fn retry(&mut self) -> Vec<ListenerId> {
+    pub(crate) fn retry(&mut self) -> Opened {
         let failed: Vec<_> = self
             .failed
             .iter()
@@ -81,18 +91,7 @@ impl Listening {
             .collect();
         failed
             .into_iter()
-            .filter(|(id, a)| self.bind(id, *a))
-            .map(|(id, _)| id)
-            .collect()
-    }
-
-    /// Duplicates of the sockets of `ids`, for one worker.
-    pub(crate) fn duplicates(
-        &self,
-        ids: &[ListenerId],
-    ) -> io::Result<BTreeMap<ListenerId, TcpListener>> {
-        let held = ids.iter().filter_map(|id| Some((id, self.held.get(id)?)));
-        held.map(|(id, (_, socket))| Ok((id.clone(), socket.try_clone()?)))
+            .filter_map(|(id, a)| self.open(&id, a, listen(a)))
             .collect()
     }
 
@@ -102,22 +101,34 @@ impl Listening {
         self.failed.clear();
     }
 
-    fn bind(&mut self, id: &ListenerId, address: SocketAddr) -> bool {
-        match listen(address) {
-            Ok(socket) => {
+    /// Takes the socket of a listener, or what was wrong with getting it. It counts only with all
+    /// its duplicates: the descriptors for some may be missing.
+    fn open(
+        &mut self,
+        id: &ListenerId,
+        address: SocketAddr,
+        socket: io::Result<TcpListener>,
+    ) -> Option<(ListenerId, Vec<TcpListener>)> {
+        let with_duplicates = socket.and_then(|socket| {
+            let duplicates = (0..self.workers).map(|_| socket.try_clone());
+            let duplicates = duplicates.collect::<io::Result<Vec<_>>>()?;
+            Ok((socket, duplicates))
+        });
+        match with_duplicates {
+            Ok((socket, duplicates)) => {
                 if self.failed.remove(id).is_some() {
                     tracing::info!(listener = %id, %address, "listening at last");
                 }
                 self.held.insert(id.clone(), (address, socket));
-                true
+                Some((id.clone(), duplicates))
             }
             Err(error) => {
                 let error = format!("cannot listen on {address}: {error}");
                 let before = self.failed.insert(id.clone(), (address, error.clone()));
                 if before.is_none_or(|(_, before)| before != error) {
-                    tracing::error!(listener = %id, %error, "trying again until it is free");
+                    tracing::error!(listener = %id, %error, "trying again");
                 }
-                false
+                None
             }
         }
     }
@@ -170,14 +181,14 @@ mod tests {
     fn a_taken_port_is_reported_and_bound_once_it_is_free() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let (address, other) = (taken.local_addr().unwrap(), free_address());
-        let mut listening = Listening::default();
+        let mut listening = Listening::new(1);
         let wanted = snapshot(1, &[("a", address), ("b", other)]);
         let mut delta = Snapshot::default().delta_to(&wanted);
-        assert_eq!(listening.follow(&mut delta), ["b"]);
+        assert!(listening.follow(&mut delta).keys().eq(["b"]));
         assert!(listening.failures()["a"].contains("Address already in use"));
         assert!(listening.retry().is_empty());
         drop(taken);
-        assert_eq!(listening.retry(), ["a"]);
+        assert!(listening.retry().keys().eq(["a"]));
         assert!(!listening.has_failures());
     }
 
@@ -188,12 +199,11 @@ mod tests {
             snapshot(1, &[("a", address)]),
             snapshot(2, &[("b", address)]),
         );
-        let mut listening = Listening::default();
+        let mut listening = Listening::new(1);
         listening.follow(&mut Snapshot::default().delta_to(&old));
         let queued = std::net::TcpStream::connect(address).unwrap();
-        assert_eq!(listening.follow(&mut old.delta_to(&new)), ["b"]);
-        let duplicates = listening.duplicates(&["b".into()]).unwrap();
-        let (_, peer) = duplicates["b"].accept().unwrap();
+        let opened = listening.follow(&mut old.delta_to(&new));
+        let (_, peer) = opened["b"][0].accept().unwrap();
         assert_eq!(peer, queued.local_addr().unwrap());
     }
 
@@ -202,7 +212,7 @@ mod tests {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let old = snapshot(1, &[("a", free_address())]);
         let new = snapshot(2, &[("a", taken.local_addr().unwrap())]);
-        let mut listening = Listening::default();
+        let mut listening = Listening::new(1);
         listening.follow(&mut Snapshot::default().delta_to(&old));
         let mut delta = old.delta_to(&new);
         assert!(listening.follow(&mut delta).is_empty());

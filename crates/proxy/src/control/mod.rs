@@ -17,7 +17,7 @@ use tokio::time::MissedTickBehavior;
 
 use self::busy::Busy;
 use self::link::{LinkEvent, Writer};
-use self::listening::Listening;
+use self::listening::{Listening, Opened};
 use crate::limits::REBIND_INTERVAL;
 use crate::persist::SnapshotFiles;
 use crate::protocol::{FromProxy, PROTOCOL, ToProxy};
@@ -52,7 +52,7 @@ impl Control {
             snapshot: Snapshot::default(),
             has_snapshot: false,
             unsaved: false,
-            listening: Listening::default(),
+            listening: Listening::new(workers.len()),
             busy: Busy::new(workers.len()),
             workers,
             events,
@@ -184,20 +184,18 @@ impl Control {
     /// Has every worker follow `delta`, and returns when all do.
     async fn distribute(&mut self, mut delta: SnapshotDelta) -> Result<(), StartError> {
         let opened = self.listening.follow(&mut delta);
-        self.command(delta, &opened).await
+        self.command(delta, opened).await
     }
 
-    async fn command(
-        &mut self,
-        delta: SnapshotDelta,
-        opened: &[ListenerId],
-    ) -> Result<(), StartError> {
+    async fn command(&mut self, delta: SnapshotDelta, opened: Opened) -> Result<(), StartError> {
+        let mut shares: Vec<_> = self.workers.iter().map(|_| BTreeMap::new()).collect();
+        for (id, duplicates) in opened {
+            for (share, duplicate) in shares.iter_mut().zip(duplicates) {
+                share.insert(id.clone(), duplicate);
+            }
+        }
         let delta = Arc::new(delta);
-        for worker in &self.workers {
-            let sockets = self
-                .listening
-                .duplicates(opened)
-                .map_err(StartError::Runtime)?;
+        for (worker, sockets) in self.workers.iter().zip(shares) {
             let command = Command::Apply {
                 delta: delta.clone(),
                 sockets,
@@ -239,15 +237,16 @@ impl Control {
             self.save_whole();
         }
         let opened = self.listening.retry();
-        if !opened.is_empty() {
+        let any_opened = !opened.is_empty();
+        if any_opened {
             let listeners = &self.snapshot.listeners;
-            let set = opened.iter().filter_map(|id| listeners.get_key_value(id));
+            let set = opened.keys().filter_map(|id| listeners.get_key_value(id));
             let set = set
                 .map(|(id, listener)| (id.clone(), listener.clone()))
                 .collect();
-            self.command(self.unchanged(set), &opened).await?;
+            self.command(self.unchanged(set), opened).await?;
         }
-        if was_unsaved || !opened.is_empty() {
+        if was_unsaved || any_opened {
             self.acknowledge().await;
         }
         Ok(())
@@ -255,7 +254,8 @@ impl Control {
 
     /// Acknowledges the snapshot once more, with what is busy now.
     async fn acknowledge_again(&mut self) -> Result<(), StartError> {
-        self.command(self.unchanged(BTreeMap::new()), &[]).await?;
+        self.command(self.unchanged(BTreeMap::new()), Opened::new())
+            .await?;
         self.acknowledge().await;
         Ok(())
     }

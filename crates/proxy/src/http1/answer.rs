@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use super::body::{BodyError, Coding, Relay};
+use super::body::{BodyError, Coding, Relay, Turn};
 use super::exchange::Exchange;
 use super::fields::head_end;
 use super::gateway_error::GatewayError;
@@ -114,6 +114,7 @@ pub(crate) async fn relay(
         to: exchange.client,
         out: &mut out,
         idle: exchange.worker.limits.body_idle,
+        turn: Turn::default(),
     };
     let coding = match framing.old_version {
         true => Coding::Plain,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::chunked::{CHUNK_OVERHEAD, Decoder, Step, encode, encode_end};
 use super::refusal::Refusal;
 use super::request::Body;
-use crate::limits::BUFFER_BYTES;
+use crate::limits::{BUFFER_BYTES, TURN_BYTES};
 use crate::socket::Socket;
 use crate::worker::buffers::Pooled;
 
@@ -41,6 +41,23 @@ pub(crate) struct Relay<'a> {
     pub(crate) out: &'a mut Pooled,
     /// Longest silence of either side.
     pub(crate) idle: Duration,
+    pub(crate) turn: Turn,
+}
+
+/// Keeps a body whose sender and receiver are always ready from keeping the worker to itself:
+/// reading and writing wait only for them, and the runtime interrupts nobody.
+#[derive(Debug, Default)]
+pub(crate) struct Turn(usize);
+
+impl Turn {
+    /// Notes that so many bytes were moved; others have their turn when it is enough.
+    async fn moved(&mut self, count: usize) {
+        self.0 += count;
+        if self.0 >= TURN_BYTES {
+            self.0 = 0;
+            tokio::task::yield_now().await;
+        }
+    }
 }
 
 impl Relay<'_> {
@@ -158,7 +175,10 @@ impl Relay<'_> {
 
     async fn read(&mut self) -> Result<usize, BodyError> {
         match tokio::time::timeout(self.idle, self.from.read(self.input)).await {
-            Ok(Ok(count)) => Ok(count),
+            Ok(Ok(count)) => {
+                self.turn.moved(count).await;
+                Ok(count)
+            }
             Ok(Err(_)) | Err(_) => Err(BodyError::Source),
         }
     }
@@ -167,4 +187,21 @@ impl Relay<'_> {
 /// Which error it was does not matter: the receiver will not get the rest.
 fn sink(_: io::Error) -> BodyError {
     BodyError::Sink
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    #[test]
+    fn others_have_their_turn_after_so_many_bytes() {
+        let context = &mut Context::from_waker(Waker::noop());
+        let mut turn = Turn::default();
+        for _ in 0..3 {
+            assert!(pin!(turn.moved(TURN_BYTES - 1)).poll(context).is_ready());
+            assert!(pin!(turn.moved(1)).poll(context).is_pending());
+        }
+    }
 }

@@ -43,6 +43,8 @@ pub(crate) async fn serve(worker: &Rc<Worker>, client: Socket, listener: &Listen
             },
         };
         is_new = false;
+        // A client that sends far ahead must not keep the worker to itself.
+        tokio::task::coop::consume_budget().await;
         let head = match read_head(worker, &client, &mut buffer).await {
             Ok(head) => head,
             Err(HeadEnd::Closed) => break Next::Close,

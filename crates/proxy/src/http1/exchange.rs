@@ -8,7 +8,7 @@ use std::rc::Rc;
 use tokio::time::Instant;
 
 use super::answer::{self, NoAnswer};
-use super::body::{BodyError, Coding, Relay};
+use super::body::{BodyError, Coding, Relay, Turn};
 use super::connection::{self, Next};
 use super::dial::{Backend, Reuse, dial};
 use super::gateway_error::{GatewayError, Reply};
@@ -172,6 +172,7 @@ async fn send(
                 to: backend,
                 out,
                 idle,
+                turn: Turn::default(),
             };
             relay.run(body, Coding::Chunked).await
         }

@@ -202,6 +202,8 @@ impl<'a> Reading<'a> {
                     return Err(Refusal::Coding);
                 }
                 self.chunked = true;
+                // The codec says anew how it frames, in the one spelling that everybody reads.
+                self.fields.drop(index);
             }
             _ if is_claim(header.name) => self.fields.claim(index),
             _ => {}

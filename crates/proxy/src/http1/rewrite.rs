@@ -44,6 +44,9 @@ pub(crate) fn request(
         append_display(out, client);
         out.append(b"\r\nx-forwarded-proto: http\r\n");
     }
+    if head.facts.body == Body::Chunked {
+        out.append(b"transfer-encoding: chunked\r\n");
+    }
     if head.facts.upgrade {
         out.append(b"connection: upgrade\r\n");
     }

@@ -78,7 +78,36 @@ fn check_path_and_query(text: &str) -> Result<(), Refusal> {
             _ => return Err(Refusal::Target("it has a byte that is not printable ASCII")),
         }
     }
+    if climbs(text) {
+        return Err(Refusal::Target("its path has a \"..\" segment"));
+    }
     Ok(())
+}
+
+/// Whether a segment of the path is ".." in any spelling that some server resolves: escaped, with
+/// escaped slashes around it, or with parameters. A route exposes what is below its prefix, and
+/// such a path would lead out of it. Clients resolve these segments before they send.
+fn climbs(path_and_query: &str) -> bool {
+    // How many dots the segment consists of so far; none when it has other bytes.
+    let mut dots = Some(0);
+    let mut rest = path_and_query.as_bytes();
+    while let [byte, after @ ..] = rest {
+        let (byte, after) = match rest {
+            [b'%', b'2', b'e' | b'E', after @ ..] => (b'.', after),
+            [b'%', b'2', b'f' | b'F', after @ ..] => (b'/', after),
+            [b'%', b'5', b'c' | b'C', after @ ..] => (b'/', after),
+            _ => (*byte, after),
+        };
+        match byte {
+            b'/' | b';' | b'?' if dots == Some(2) => return true,
+            b'?' => return false,
+            b'/' => dots = Some(0),
+            b'.' => dots = dots.map(|count| count + 1),
+            _ => dots = None,
+        }
+        rest = after;
+    }
+    dots == Some(2)
 }
 
 /// Checks `host [":" port]`: a name of letters, digits and `-._~%`, or an IP literal.
@@ -172,6 +201,40 @@ mod tests {
         assert_eq!(parse("CONNECT", "a:443"), Err(Refusal::Connect));
         let long = format!("/{}", "a".repeat(TARGET_BYTES));
         assert_eq!(parse("GET", &long), Err(Refusal::TargetTooLong));
+    }
+
+    #[test]
+    fn a_path_that_climbs_is_refused_in_any_spelling() {
+        for bad in [
+            "/..",
+            "/../a",
+            "/a/..",
+            "/a/..?b",
+            "/a/%2e./b",
+            "/a/.%2E/b",
+            "/a/%2e%2e",
+            "/a/..;x=1/b",
+            "/a/..%2fb",
+            "/a%2F..%5Cb",
+            "http://a/..",
+        ] {
+            assert!(parse("GET", bad).is_err(), "{bad}");
+        }
+        let dots = ".".repeat(1000);
+        for good in [
+            "/...",
+            "/a..",
+            "/..a",
+            "/.",
+            "/a/./b",
+            "/.well-known",
+            "/a?/../b",
+            "/%252e%252e",
+            "/;..",
+            &format!("/{dots}"),
+        ] {
+            assert!(parse("GET", good).is_ok(), "{good}");
+        }
     }
 
     #[test]

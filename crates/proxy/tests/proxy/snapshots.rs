@@ -313,6 +313,44 @@ fn a_taken_port_is_reported_hinders_no_other_and_is_served_once_free() {
 }
 
 #[test]
+fn a_listener_for_which_descriptors_are_short_is_reported_and_served_later() {
+    let backend = Backend::echo("web");
+    let (mesh, other) = (free_address(), free_address());
+    let with_one = Builder::generation(1)
+        .mesh(mesh, "web")
+        .http("web", &[backend.address]);
+    let mut setup = Setup::serving(&with_one.0, &[]);
+    let mut client = Client::connect(mesh);
+    assert_eq!(client.get("x", "/").text(), "web / ");
+    // Enough for a socket and the duplicate of one worker.
+    setup.proxy.limit_descriptors(Some(2));
+    let with_two = with_one.next().mesh(other, "other");
+    let delta = with_one.0.delta_to(&with_two.0);
+    match setup.offer(ToProxy::Delta(delta)) {
+        FromProxy::Acknowledged {
+            generation,
+            listener_failures,
+            ..
+        } => {
+            assert_eq!(generation, Generation(2));
+            let (id, error) = listener_failures.first_key_value().unwrap();
+            assert_eq!(id, "mesh/app/caller/other");
+            assert!(error.contains("Too many open files"), "{error}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(client.get("x", "/").text(), "web / ");
+    setup.proxy.limit_descriptors(None);
+    match setup.receive() {
+        FromProxy::Acknowledged {
+            listener_failures, ..
+        } => assert_eq!(listener_failures, BTreeMap::new()),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(Client::connect(other).get("x", "/").status, 503);
+}
+
+#[test]
 fn a_removed_listener_closes_while_requests_in_flight_finish() {
     let backend = waiting_backend();
     let (mesh, other) = (free_address(), free_address());

@@ -3,7 +3,7 @@
 pub(crate) mod backend;
 pub(crate) mod client;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -57,6 +57,23 @@ impl Proxy {
     pub(crate) fn descriptors(&self) -> usize {
         let folder = format!("/proc/{}/fd", self.0.id());
         std::fs::read_dir(folder).unwrap().count()
+    }
+
+    /// Lets the proxy open as many descriptors as it has and `more`; all that it may, with none.
+    pub(crate) fn limit_descriptors(&self, more: Option<usize>) {
+        use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        // The limit is one of their numbers, among which there may be gaps.
+        let current = more.map(|more| {
+            let folder = std::fs::read_dir(format!("/proc/{}/fd", self.0.id())).unwrap();
+            let numbers = folder.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            let taken: BTreeSet<u64> = numbers.map(|number| number.parse().unwrap()).collect();
+            let mut free = (0..).filter(|number| !taken.contains(number));
+            free.nth(more).unwrap()
+        });
+        let current = current.or(maximum);
+        let pid = Pid::from_child(&self.0);
+        prlimit(Some(pid), Resource::Nofile, Rlimit { current, maximum }).unwrap();
     }
 
     /// Resident memory in KiB.

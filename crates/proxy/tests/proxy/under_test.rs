@@ -5,6 +5,12 @@ use std::time::Duration;
 use proxy::Settings;
 
 fn main() {
+    // A panic ends a task and no more; here it must not go unnoticed.
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        std::process::abort();
+    }));
     let mut arguments = std::env::args().skip(1);
     let home = arguments.next().expect("HOME");
     let mut settings = Settings::new(home);
@@ -29,6 +35,7 @@ fn main() {
         *limit = Duration::from_millis(milliseconds.parse().expect("a number"));
     }
     if let Err(error) = proxy::run(settings) {
-        panic!("{error}");
+        eprintln!("{error}");
+        std::process::exit(1);
     }
 }
