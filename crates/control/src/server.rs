@@ -41,6 +41,9 @@ pub enum StartError {
         /// The operating system's answer.
         source: io::Error,
     },
+    /// The task that does the work ended, which it never should; its panic is in the log.
+    #[error("the server can do no more work; its log has the reason")]
+    ReconcilerLost,
     /// The operating system refused something that every server needs.
     #[error("cannot {doing}: {source}")]
     System {
@@ -63,6 +66,9 @@ impl StartError {
                 Some("apps run on without it; keep a copy of the home before you try to mend it")
             }
             Self::Socket { .. } => Some("look at the folder's permissions and free space"),
+            Self::ReconcilerLost => {
+                Some("start it again with `roadbed server`; apps run on meanwhile")
+            }
             Self::System { .. } => None,
         }
     }
@@ -120,6 +126,8 @@ pub async fn run(settings: Settings, lock: HomeLock) -> Result<(), StartError> {
         desired_changed: watch_desired(Arc::clone(&store), Arc::clone(&wake)).await?,
         wake,
         status,
+        listeners_failing: Default::default(),
+        without_proxy_since: None,
         waits: Default::default(),
         trouble: None,
     };
@@ -132,7 +140,7 @@ pub async fn run(settings: Settings, lock: HomeLock) -> Result<(), StartError> {
     })?;
 
     let (shutdown, mut ended) = mpsc::channel(1);
-    let reconciling = tokio::spawn(reconciler.run());
+    let mut reconciling = tokio::spawn(reconciler.run());
     let mut first_status = status_seen.clone();
     // The API answers with a status, so there has to be one.
     let _ = tokio::time::timeout(Duration::from_secs(5), first_status.changed()).await;
@@ -144,7 +152,12 @@ pub async fn run(settings: Settings, lock: HomeLock) -> Result<(), StartError> {
         shutdown,
     };
     serve_api(&settings, context)?;
-    let request = until_told(&mut ended).await?;
+    let request = tokio::select! {
+        request = until_told(&mut ended) => request?,
+        // It runs for ever: it panicked, and the log has why. Whoever started this server starts
+        // another, which finds everything as it is.
+        _ = &mut reconciling => return Err(StartError::ReconcilerLost),
+    };
     reconciling.abort();
     if request.with_proxy {
         local_proxy.stop().await;

@@ -90,6 +90,7 @@ pub(crate) struct State {
     pub(crate) ports: BTreeMap<ListenerId, u16>,
     pub(crate) generation: Generation,
     changes: Changes,
+    is_stale: bool,
 }
 
 /// What has been changed in the mirror and not been committed yet.
@@ -111,32 +112,50 @@ impl State {
             ports: BTreeMap::new(),
             generation: Generation(0),
             changes: Changes::default(),
+            is_stale: true,
         }
     }
 
-    /// Reads every record, dropping changes that were not committed.
+    /// Reads every record, dropping changes that were not committed. Where that fails the mirror is
+    /// as it was, and is known to be stale.
     pub(crate) async fn load(&mut self) -> Result<(), StateError> {
         self.changes = Changes::default();
-        self.load_desired().await?;
-        self.instances.clear();
+        self.is_stale = true;
+        let mut instances = BTreeMap::new();
         for entry in self.store.list(keys::INSTANCES).await?.entries {
             let record: InstanceRecord = decode(&entry.key, &entry.value)?;
-            self.instances.insert(record.id.clone(), record);
+            instances.insert(record.id.clone(), record);
         }
-        self.ports.clear();
+        let mut ports = BTreeMap::new();
         for entry in self.store.list(keys::PORTS).await?.entries {
             let listener = entry.key[keys::PORTS.len()..].to_owned();
-            self.ports
-                .insert(listener, decode(&entry.key, &entry.value)?);
+            ports.insert(listener, decode(&entry.key, &entry.value)?);
         }
-        if let Some(entry) = self.store.get(keys::GENERATION).await? {
-            self.generation = decode(&entry.key, &entry.value)?;
-        }
+        let generation = match self.store.get(keys::GENERATION).await? {
+            Some(entry) => decode(&entry.key, &entry.value)?,
+            None => Generation(0),
+        };
+        self.load_desired().await?;
+        (self.instances, self.ports, self.generation) = (instances, ports, generation);
+        self.is_stale = false;
         Ok(())
+    }
+
+    /// Whether the mirror may differ from the store, so that nothing may be decided by it.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.is_stale
     }
 
     /// Reads again what the API writes: what is desired, and the releases.
     pub(crate) async fn load_desired(&mut self) -> Result<(), StateError> {
+        // First the releases: one that is deployed meanwhile is then desired and not known, which
+        // the next reading mends. The other way round it would be known and not desired, and go.
+        let mut releases: BTreeMap<AppName, BTreeMap<u64, Arc<Release>>> = BTreeMap::new();
+        for entry in self.store.list(keys::RELEASES).await?.entries {
+            let release: Release = decode(&entry.key, &entry.value)?;
+            let of_app = releases.entry(release.app.name.clone()).or_default();
+            of_app.insert(release.number, Arc::new(release));
+        }
         let mut desired = BTreeMap::new();
         for entry in self.store.list(keys::DESIRED).await?.entries {
             let value: Desired = decode(&entry.key, &entry.value)?;
@@ -149,12 +168,6 @@ impl State {
                     modified: entry.modified,
                 },
             );
-        }
-        let mut releases: BTreeMap<AppName, BTreeMap<u64, Arc<Release>>> = BTreeMap::new();
-        for entry in self.store.list(keys::RELEASES).await?.entries {
-            let release: Release = decode(&entry.key, &entry.value)?;
-            let of_app = releases.entry(release.app.name.clone()).or_default();
-            of_app.insert(release.number, Arc::new(release));
         }
         (self.desired, self.releases) = (desired, releases);
         Ok(())
@@ -226,30 +239,43 @@ impl State {
 
     /// Makes all changes since the last commit durable.
     ///
-    /// What the API may have changed meanwhile goes first and all together. The rest goes in as
-    /// many transactions as the store's limit asks for: each of its records stands for itself,
-    /// and a record whose effect was never carried out is taken up again by the next pass.
+    /// What the API may have changed meanwhile goes first. All goes in as many transactions as the
+    /// store's limits ask for: each record stands for itself, and a record whose effect was never
+    /// carried out is taken up again by the next pass. After a failure the mirror is stale.
     pub(crate) async fn commit(&mut self) -> Result<(), StateError> {
         let Changes {
             conditions,
             operations,
             desired,
         } = std::mem::take(&mut self.changes);
+        self.is_stale = true;
         let (first, rest): (Vec<_>, Vec<_>) = operations
             .into_values()
             .partition(|operation| operation.key().starts_with(keys::DESIRED));
-        if !first.is_empty() {
-            let revision = self.transact(conditions, first).await?;
+        for chunk in chunks(first) {
+            let concerned = |condition: &&Condition| {
+                chunk
+                    .iter()
+                    .any(|operation| operation.key() == condition.key)
+            };
+            let conditions = conditions.iter().filter(concerned).cloned().collect();
+            let apps = chunk.iter().map(|operation| operation.key().to_owned());
+            let apps: BTreeSet<String> = apps.collect();
+            let revision = self.transact(conditions, chunk).await?;
             // The watch says so too, but perhaps only after the next pass has begun.
-            for app in desired {
-                if let Some(held) = self.desired.get_mut(&app) {
+            for app in desired
+                .iter()
+                .filter(|app| apps.contains(&keys::desired(app)))
+            {
+                if let Some(held) = self.desired.get_mut(app) {
                     held.modified = revision;
                 }
             }
         }
-        for chunk in rest.chunks(store::limits::OPERATIONS) {
-            self.transact(Vec::new(), chunk.to_vec()).await?;
+        for chunk in chunks(rest) {
+            self.transact(Vec::new(), chunk).await?;
         }
+        self.is_stale = false;
         Ok(())
     }
 
@@ -270,6 +296,33 @@ impl State {
     }
 }
 
+/// Operations in as many parts as the store's limits for one transaction ask for.
+fn chunks(operations: Vec<Operation>) -> Vec<Vec<Operation>> {
+    let mut chunks: Vec<Vec<Operation>> = Vec::new();
+    let mut bytes = 0;
+    for operation in operations {
+        let size = operation.key().len()
+            + match &operation {
+                Operation::Put { value, .. } => value.len(),
+                Operation::Delete { .. } => 0,
+            };
+        match chunks.last_mut() {
+            Some(chunk)
+                if chunk.len() < store::limits::OPERATIONS
+                    && bytes + size <= store::limits::TRANSACTION_BYTES =>
+            {
+                bytes += size;
+                chunk.push(operation);
+            }
+            _ => {
+                bytes = size;
+                chunks.push(vec![operation]);
+            }
+        }
+    }
+    chunks
+}
+
 impl Changes {
     fn put(&mut self, key: String, value: Vec<u8>) {
         self.operations
@@ -279,5 +332,27 @@ impl Changes {
     fn delete(&mut self, key: String) {
         self.operations
             .insert(key.clone(), Operation::Delete { key });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_are_parted_by_number_and_by_size() {
+        let put = |number: usize, size: usize| Operation::Put {
+            key: format!("instances/{number}"),
+            value: vec![0; size],
+        };
+        let sizes =
+            |operations| -> Vec<usize> { chunks(operations).iter().map(Vec::len).collect() };
+        assert_eq!(
+            sizes((0..300).map(|n| put(n, 10)).collect()),
+            [128, 128, 44]
+        );
+        // As when many instances end at once, each with 20 long lines.
+        assert_eq!(sizes((0..100).map(|n| put(n, 25_000)).collect()), [52, 48]);
+        assert_eq!(sizes(Vec::new()), [0; 0]);
     }
 }

@@ -18,7 +18,8 @@ pub use desired::{Desired, Failure, Intent, Release, Rollout, RolloutState};
 pub use instance::{Exit, ExitCause, InstanceId};
 pub use names::{AppName, NameError, ServiceName, VolumeName};
 pub use observed::{
-    Hold, InstanceRecord, ObservedApp, ObservedInstance, Phase, ProbeState, ProcessState,
+    Asked, Hold, InstanceRecord, ListenerFailure, ObservedApp, ObservedInstance, Phase, ProbeState,
+    ProcessState,
 };
 pub use plan::{Plan, Step, Wait};
 pub use snapshot::{

@@ -72,6 +72,22 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// The phase as it can be at `now`, where nothing that lies ahead is further than `most`: a
+    /// clock that was set back between two servers must not make an instance wait for hours.
+    pub fn bounded(self, now: Timestamp, most: Duration) -> Self {
+        let past = |since: Timestamp| since.min(now);
+        match self {
+            Self::Starting { since } => Self::Starting { since: past(since) },
+            Self::Ready { since } => Self::Ready { since: past(since) },
+            Self::Failing { since } => Self::Failing { since: past(since) },
+            Self::Leaving { since } => Self::Leaving { since: past(since) },
+            Self::Stopping { since } => Self::Stopping { since: past(since) },
+            Self::Waiting { until } => Self::Waiting {
+                until: until.min(now.after(most)),
+            },
+        }
+    }
+
     /// Whether the instance is on its way out and no longer counts as a copy of its service.
     pub fn is_going(self) -> bool {
         matches!(self, Self::Leaving { .. } | Self::Stopping { .. })
@@ -136,8 +152,29 @@ pub struct ObservedInstance {
     pub probe: ProbeState,
     /// What holds it back from being stopped.
     pub hold: Option<Hold>,
-    /// Whether this server has asked its process to stop already.
-    pub asked_to_stop: bool,
+    /// What this server has asked of its process already.
+    pub asked: Asked,
+}
+
+/// What has been asked of a process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Asked {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// To stop, and to be killed at its limit.
+    Stop,
+    /// To be killed at once.
+    Kill,
+}
+
+/// A listener that a proxy cannot open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenerFailure {
+    /// The operating system's answer, with what was tried.
+    pub error: String,
+    /// Since when that is so.
+    pub since: Timestamp,
 }
 
 /// All that the planner needs to know of one app.
@@ -149,11 +186,15 @@ pub struct ObservedApp {
     pub releases: BTreeMap<u64, Arc<Release>>,
     /// Every instance of the app.
     pub instances: BTreeMap<InstanceId, ObservedInstance>,
-    /// Why a service's callers could not reach the addresses that are injected into them: by
-    /// service, the listeners that no proxy serves yet.
+    /// Why a service could not reach the addresses that would be injected into it: by service, the
+    /// listeners that no proxy serves yet.
     pub unserved: BTreeMap<ServiceName, String>,
-    /// Why the edge does not listen, when it should and does not.
-    pub edge_failure: Option<String>,
-    /// What proxies have yet to acknowledge before all of the above is what they serve.
+    /// Listeners of a service's own that cannot be opened.
+    pub listener_failures: BTreeMap<ServiceName, ListenerFailure>,
+    /// Why the edge does not listen, when it should and cannot.
+    pub edge_failure: Option<ListenerFailure>,
+    /// What proxies have yet to acknowledge before the published snapshot is what they serve.
     pub unacknowledged: Option<String>,
+    /// Since when no proxy has been connected, where none is.
+    pub without_proxy_since: Option<Timestamp>,
 }

@@ -10,7 +10,7 @@ use model::{
 
 use crate::instance;
 use crate::order;
-use crate::settings::{LISTENER_LIMIT, MOST_STARTING, START_ORDER_LIMIT, SURGE};
+use crate::settings::{LISTENER_LIMIT, MOST_STARTING, PROXY_LIMIT, START_ORDER_LIMIT, SURGE};
 
 /// The steps that bring `seen` closer to what is desired, and why everything else waits.
 pub fn plan(seen: &ObservedApp, now: Timestamp) -> Plan {
@@ -51,9 +51,18 @@ fn run(plan: &mut Plan, seen: &ObservedApp, target: &Release, now: Timestamp) {
         }
     }
     launch(plan, seen, target, now);
-    if progressing && is_complete(seen, target) {
+    if !progressing || !is_full(seen, target) {
+        return;
+    }
+    if is_complete(seen, target) {
         plan.steps.push(Step::Confirm {
             release: target.number,
+        });
+    } else if let Some(reason) = &seen.unacknowledged {
+        plan.waits.push(Wait {
+            service: None,
+            instance: None,
+            reason: reason.clone(),
         });
     }
 }
@@ -72,25 +81,44 @@ fn failure(
             .then(|| instance::rollout_failure(observed, service, now))
             .flatten()
     });
-    let of_listener = || {
-        let (service, message) = match (&seen.edge_failure, seen.unserved.iter().next()) {
-            (Some(error), _) => (None, error.clone()),
-            (None, Some((service, error))) => (Some(service.clone()), error.clone()),
-            (None, None) => return None,
-        };
-        let limit = seen.desired.rollout.started.after(LISTENER_LIMIT);
-        if now < limit {
-            instance::wake_at(plan, limit);
-            return None;
+    of_instance
+        .or_else(|| listener_failure(plan, seen, now))
+        .or_else(|| proxy_failure(plan, seen, now))
+}
+
+/// A listener that has been one that cannot be opened for too long.
+fn listener_failure(plan: &mut Plan, seen: &ObservedApp, now: Timestamp) -> Option<Failure> {
+    let of_edge = seen.edge_failure.iter().map(|failure| (None, failure));
+    let of_services = seen.listener_failures.iter();
+    let of_services = of_services.map(|(service, failure)| (Some(service.clone()), failure));
+    for (service, failure) in of_edge.chain(of_services) {
+        let limit = failure.since.after(LISTENER_LIMIT);
+        if now >= limit {
+            return Some(Failure {
+                service,
+                instance: None,
+                message: failure.error.clone(),
+                exit: None,
+            });
         }
-        Some(Failure {
-            service,
-            instance: None,
-            message,
-            exit: None,
-        })
-    };
-    of_instance.or_else(of_listener)
+        instance::wake_at(plan, limit);
+    }
+    None
+}
+
+/// No proxy for too long: nothing that is rolled out could be reached.
+fn proxy_failure(plan: &mut Plan, seen: &ObservedApp, now: Timestamp) -> Option<Failure> {
+    let limit = seen.without_proxy_since?.after(PROXY_LIMIT);
+    if now < limit {
+        instance::wake_at(plan, limit);
+        return None;
+    }
+    Some(Failure {
+        service: None,
+        instance: None,
+        message: format!("no proxy has been connected for {PROXY_LIMIT:?}"),
+        exit: None,
+    })
 }
 
 /// The instances that are not going yet and should be.
@@ -122,12 +150,13 @@ fn retired(seen: &ObservedApp, target: &Release) -> BTreeSet<InstanceId> {
                 .map(|observed| observed.record.id.clone()),
         );
     }
-    // What a release no longer declares may still be called by its predecessor's instances.
+    // What a release no longer declares may still be called by its predecessor's instances, and
+    // the edge still sends it what goes elsewhere only when all is ready there.
     let old_callers = seen
         .instances
         .keys()
         .any(|id| id.release != target.number && target.app.services.contains_key(&id.service));
-    if !old_callers {
+    if !old_callers && is_full(seen, target) {
         let undeclared = |id: &&InstanceId| !target.app.services.contains_key(&id.service);
         retired.extend(seen.instances.keys().filter(undeclared).cloned());
     }
@@ -230,7 +259,16 @@ fn free_ordinals(
         .filter(|id| !seen.instances.contains_key(id))
 }
 
+/// Whether the release runs in full, nothing else does, and every proxy serves it.
 fn is_complete(seen: &ObservedApp, target: &Release) -> bool {
+    is_full(seen, target)
+        && seen.edge_failure.is_none()
+        && seen.unacknowledged.is_none()
+        && seen.instances.keys().all(|id| id.release == target.number)
+}
+
+/// Whether all instances of the release are ready.
+pub(crate) fn is_full(seen: &ObservedApp, target: &Release) -> bool {
     let full = |(name, service): (&ServiceName, &model::Service)| {
         let (fresh, _) = split(seen, name, target.number);
         let ready = fresh
@@ -239,9 +277,7 @@ fn is_complete(seen: &ObservedApp, target: &Release) -> bool {
             .count();
         ready >= usize::from(service.replicas)
     };
-    seen.edge_failure.is_none()
-        && target.app.services.iter().all(full)
-        && seen.instances.keys().all(|id| id.release == target.number)
+    target.app.services.iter().all(full)
 }
 
 /// Stops everything, callers before what they call, and then forgets the app if its user said so.
@@ -271,5 +307,8 @@ fn down(plan: &mut Plan, seen: &ObservedApp, now: Timestamp) {
 }
 
 #[cfg(test)]
+#[path = "app_properties.rs"]
+mod properties;
+#[cfg(test)]
 #[path = "app_tests.rs"]
-pub(crate) mod tests;
+mod tests;

@@ -1,275 +1,11 @@
-//! The planner against a small world in which its steps are carried out, faults included.
+//! The planner against a small world: what becomes of apps, case by case.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use model::*;
-use proptest::prelude::*;
 
-use super::plan;
-
-pub(crate) fn service(name: &str) -> ServiceName {
-    ServiceName::new(name).unwrap()
-}
-
-pub(crate) fn app(services: &[(&str, &[&str])]) -> App {
-    let declare = |(name, uses): &(&str, &[&str])| {
-        let declared = Service {
-            run: Command::new(vec!["./run".into()]).unwrap(),
-            build: None,
-            replicas: 2,
-            uses: uses.iter().map(|used| service(used)).collect(),
-            expose: None,
-            env: BTreeMap::new(),
-            health: Health {
-                probe: Probe::Tcp,
-                interval: Duration::from_secs(5),
-                timeout: Duration::from_secs(2),
-                failures: 3,
-                deadline: Duration::from_secs(30),
-            },
-            protocol: Protocol::Http,
-            timeout: Duration::from_secs(30),
-            drain: Duration::from_secs(30),
-            volumes: Default::default(),
-        };
-        (service(name), declared)
-    };
-    App {
-        name: AppName::new("shop").unwrap(),
-        services: services.iter().map(declare).collect(),
-    }
-}
-
-fn failed_exit(cause: ExitCause) -> Exit {
-    Exit {
-        cause,
-        at: 0,
-        last_lines: vec!["panic: no config".into()],
-    }
-}
-
-/// What a release's processes do when they are started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Behaviour {
-    Works,
-    Crashes,
-    NeverReady,
-    Missing,
-}
-
-/// A world with one app, in which steps take effect at once and processes do as told.
-pub(crate) struct World {
-    now: Timestamp,
-    desired: Desired,
-    releases: BTreeMap<u64, Arc<Release>>,
-    instances: BTreeMap<InstanceId, ObservedInstance>,
-    behaviour: BTreeMap<u64, Behaviour>,
-    gone: bool,
-    failure: Option<Failure>,
-    launches: Vec<InstanceId>,
-}
-
-impl World {
-    pub(crate) fn new(app: App) -> Self {
-        let started = Timestamp(1_000_000);
-        let rollout = Rollout {
-            release: 0,
-            started,
-            state: RolloutState::Progressing,
-        };
-        let desired = Desired {
-            intent: Intent::Run,
-            target: 0,
-            confirmed: None,
-            rollout,
-        };
-        let mut world = Self {
-            now: started,
-            desired,
-            releases: BTreeMap::new(),
-            instances: BTreeMap::new(),
-            behaviour: BTreeMap::new(),
-            gone: false,
-            failure: None,
-            launches: Vec::new(),
-        };
-        world.deploy(app);
-        world
-    }
-
-    pub(crate) fn deploy(&mut self, app: App) -> u64 {
-        let number = self.desired.target + 1;
-        let release = Release {
-            number,
-            app,
-            folder: PathBuf::from("/app"),
-            created: self.now,
-        };
-        self.releases.insert(number, Arc::new(release));
-        self.desired.target = number;
-        self.desired.intent = Intent::Run;
-        self.desired.rollout = Rollout {
-            release: number,
-            started: self.now,
-            state: RolloutState::Progressing,
-        };
-        number
-    }
-
-    pub(crate) fn seen(&self) -> ObservedApp {
-        ObservedApp {
-            desired: self.desired.clone(),
-            releases: self.releases.clone(),
-            instances: self.instances.clone(),
-            unserved: BTreeMap::new(),
-            edge_failure: None,
-            unacknowledged: None,
-        }
-    }
-
-    /// Plans once and carries the steps out.
-    pub(crate) fn step(&mut self) -> Plan {
-        let plan = plan(&self.seen(), self.now);
-        for step in &plan.steps {
-            self.apply(step);
-        }
-        plan
-    }
-
-    fn start(&mut self, id: &InstanceId, attempt: u32) {
-        let behaviour = self
-            .behaviour
-            .get(&id.release)
-            .copied()
-            .unwrap_or(Behaviour::Works);
-        let seen = self.instances.get_mut(id).unwrap();
-        seen.record.attempt = attempt;
-        seen.record.phase = Phase::Starting { since: self.now };
-        seen.process = match behaviour {
-            Behaviour::Works | Behaviour::NeverReady => ProcessState::Running,
-            Behaviour::Crashes => ProcessState::Ended(failed_exit(ExitCause::Code(1))),
-            Behaviour::Missing => {
-                let error = "no such file: ./run".to_owned();
-                ProcessState::Ended(failed_exit(ExitCause::NotStarted {
-                    error,
-                    permanent: true,
-                }))
-            }
-        };
-        seen.probe.passing = (behaviour == Behaviour::Works).then_some(true);
-    }
-
-    fn apply(&mut self, step: &Step) {
-        match step {
-            Step::Launch { instance } => {
-                let record = InstanceRecord {
-                    id: instance.clone(),
-                    attempt: 1,
-                    port: 20_000 + instance.ordinal as u16,
-                    phase: Phase::Starting { since: self.now },
-                    created: self.now,
-                    restarts: 0,
-                    streak: 0,
-                    last_exit: None,
-                    drain: Duration::from_secs(30),
-                };
-                let seen = ObservedInstance {
-                    record,
-                    process: ProcessState::Unknown,
-                    probe: ProbeState::default(),
-                    hold: None,
-                    asked_to_stop: false,
-                };
-                assert!(self.instances.insert(instance.clone(), seen).is_none());
-                self.launches.push(instance.clone());
-                self.start(instance, 1);
-            }
-            Step::Relaunch { instance } => {
-                let attempt = self.instances[instance].record.attempt + 1;
-                self.start(instance, attempt);
-            }
-            Step::RecordExit {
-                instance,
-                exit,
-                streak,
-                until,
-            } => {
-                let record = &mut self.instances.get_mut(instance).unwrap().record;
-                record.last_exit = Some(exit.clone());
-                record.streak = *streak;
-                record.restarts += 1;
-                record.phase = Phase::Waiting { until: *until };
-            }
-            Step::Enter { instance, phase } => {
-                self.instances.get_mut(instance).unwrap().record.phase = *phase;
-            }
-            Step::Terminate { instance } | Step::Kill { instance } => {
-                let seen = self.instances.get_mut(instance).unwrap();
-                seen.asked_to_stop = true;
-                seen.process = ProcessState::Ended(failed_exit(ExitCause::Signal(15)));
-            }
-            Step::Forget { instance } => {
-                self.instances.remove(instance).unwrap();
-            }
-            Step::Confirm { release } => {
-                self.desired.confirmed = Some(*release);
-                self.desired.rollout.state = RolloutState::Complete { at: self.now };
-            }
-            Step::Abandon { failure, .. } => {
-                self.failure = Some(failure.clone());
-                self.desired.rollout.state = RolloutState::Failed {
-                    at: self.now,
-                    failure: failure.clone(),
-                    reverted_to: self.desired.confirmed,
-                };
-                match self.desired.confirmed {
-                    Some(confirmed) => self.desired.target = confirmed,
-                    None => self.desired.intent = Intent::Halted,
-                }
-            }
-            Step::ForgetApp => self.gone = true,
-        }
-    }
-
-    /// Plans until nothing is left to do, moving time on where the plan waits for it.
-    fn settle(&mut self) {
-        for _ in 0..10_000 {
-            let plan = self.step();
-            if self.gone {
-                return;
-            }
-            if plan.steps.is_empty() {
-                match plan.wake {
-                    Some(wake) => {
-                        assert!(wake > self.now, "a wake in the past would spin");
-                        self.now = wake;
-                    }
-                    None => return,
-                }
-            }
-        }
-        panic!("the plan never settles: {:?}", self.step());
-    }
-
-    pub(crate) fn run_until_complete(&mut self) {
-        self.settle();
-        assert!(matches!(
-            self.desired.rollout.state,
-            RolloutState::Complete { .. }
-        ));
-    }
-
-    fn ready(&self, name: &str) -> Vec<String> {
-        self.instances
-            .values()
-            .filter(|seen| seen.record.phase.is_ready() && seen.record.id.service.as_str() == name)
-            .map(|seen| seen.record.id.to_string())
-            .collect()
-    }
-}
+use crate::plan;
+use crate::world::{Behaviour, World, app, failed_exit, service};
 
 #[test]
 fn a_first_deploy_starts_what_is_used_before_its_users() {
@@ -510,78 +246,81 @@ fn a_restart_after_a_stable_time_begins_a_new_count() {
     assert_eq!(world.ready("web").len(), 2);
 }
 
-fn any_behaviour() -> impl Strategy<Value = Behaviour> {
-    prop_oneof![
-        4 => Just(Behaviour::Works),
-        1 => Just(Behaviour::Crashes),
-        1 => Just(Behaviour::NeverReady),
-        1 => Just(Behaviour::Missing),
-    ]
-}
-
-fn any_app() -> impl Strategy<Value = App> {
-    let graph = proptest::collection::vec((0..5usize, 0..5usize), 0..8);
-    (1..5usize, graph, proptest::collection::vec(1..4u16, 5)).prop_map(|(count, uses, replicas)| {
-        let names = ["a", "b", "c", "d", "e"];
-        let mut app = app(&names[..count]
-            .iter()
-            .map(|n| (*n, &[][..]))
-            .collect::<Vec<_>>());
-        for (from, to) in uses {
-            if from < count && to < count {
-                let caller = app.services.get_mut(&service(names[from])).unwrap();
-                caller.uses.insert(service(names[to]));
-            }
-        }
-        for (declared, replicas) in app.services.values_mut().zip(replicas) {
-            declared.replicas = replicas;
-        }
-        app
+/// What a plan gives a rollout up for.
+fn abandoned(plan: &Plan) -> Option<&Failure> {
+    plan.steps.iter().find_map(|step| match step {
+        Step::Abandon { failure, .. } => Some(failure),
+        _ => None,
     })
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+#[test]
+fn proxies_that_are_away_or_behind_delay_a_rollout_and_do_not_end_it() {
+    let world = World::new(app(&[("web", &["api"]), ("api", &[])]));
+    let mut seen = world.seen();
+    // As after a restart of the server in the middle of a long rollout.
+    let now = seen.desired.rollout.started.after(Duration::from_secs(600));
+    let reason = "waiting for the proxy to connect".to_owned();
+    seen.unserved.insert(service("web"), reason.clone());
+    seen.unacknowledged = Some(reason);
+    seen.without_proxy_since = Some(now);
+    assert_eq!(abandoned(&plan(&seen, now)), None);
+    let later = now.after(Duration::from_secs(30));
+    let plan = plan(&seen, later);
+    let failure = abandoned(&plan).unwrap();
+    assert_eq!(failure.message, "no proxy has been connected for 30s");
+}
 
-    /// Whatever is deployed and however it behaves, the world ends in one release, ready in full
-    /// (or halted, if none ever worked), and a confirmed release never loses ready capacity
-    /// below what both releases declare.
-    #[test]
-    fn every_history_of_deploys_ends_in_exactly_one_release(
-        history in proptest::collection::vec((any_app(), any_behaviour()), 1..5)
-    ) {
-        let mut world = World::new(history[0].0.clone());
-        world.behaviour.insert(1, history[0].1);
-        world.settle();
-        for (app, behaviour) in &history[1..] {
-            let halted = world.desired.intent == Intent::Halted;
-            let before = world.releases[&world.desired.target].app.clone();
-            let number = world.deploy(app.clone());
-            world.behaviour.insert(number, *behaviour);
-            for _ in 0..10_000 {
-                let plan = world.step();
-                for (name, old) in before.services.iter().filter(|_| !halted) {
-                    if let Some(new) = app.services.get(name) {
-                        let least = usize::from(old.replicas.min(new.replicas));
-                        prop_assert!(world.ready(name.as_str()).len() >= least);
-                    }
-                }
-                match (plan.steps.is_empty(), plan.wake) {
-                    (true, Some(wake)) => world.now = wake,
-                    (true, None) => break,
-                    _ => {}
-                }
-            }
-        }
-        if world.desired.intent == Intent::Halted {
-            prop_assert!(world.instances.is_empty());
-            return Ok(());
-        }
-        let target = &world.releases[&world.desired.target];
-        prop_assert_eq!(world.desired.confirmed, Some(target.number));
-        for (name, declared) in &target.app.services {
-            prop_assert_eq!(world.ready(name.as_str()).len(), usize::from(declared.replicas));
-        }
-        prop_assert!(world.instances.keys().all(|id| id.release == target.number));
+#[test]
+fn a_listener_that_cannot_be_opened_ends_a_rollout_when_it_has_been_so_for_a_while() {
+    let world = World::new(app(&[("web", &[])]));
+    let mut seen = world.seen();
+    let now = seen.desired.rollout.started.after(Duration::from_secs(600));
+    seen.edge_failure = Some(ListenerFailure {
+        error: "address in use".into(),
+        since: now,
+    });
+    let first = plan(&seen, now);
+    assert_eq!(abandoned(&first), None);
+    assert_eq!(first.wake, Some(now.after(Duration::from_secs(3))));
+    let second = plan(&seen, first.wake.unwrap());
+    assert_eq!(abandoned(&second).unwrap().message, "address in use");
+}
+
+#[test]
+fn a_rollout_is_complete_only_when_every_proxy_serves_it() {
+    let mut world = World::new(app(&[("web", &[])]));
+    while world.ready("web").len() < 2 {
+        world.step();
     }
+    let mut seen = world.seen();
+    seen.unacknowledged = Some("waiting for 1 of 1 proxies".into());
+    let held = plan(&seen, world.now);
+    assert_eq!(held.steps, []);
+    assert_eq!(held.waits[0].reason, "waiting for 1 of 1 proxies");
+    seen.unacknowledged = None;
+    let release = 1;
+    assert_eq!(plan(&seen, world.now).steps, [Step::Confirm { release }]);
+}
+
+#[test]
+fn a_process_that_is_being_killed_is_not_killed_again_and_again() {
+    let mut world = World::new(app(&[("web", &[])]));
+    world.run_until_complete();
+    let id: InstanceId = "shop.web.1.1".parse().unwrap();
+    let failing = world.instances.get_mut(&id).unwrap();
+    failing.record.phase = Phase::Failing { since: world.now };
+    failing.probe.passing = Some(false);
+    let mut seen = world.seen();
+    let late = world.now.after(Duration::from_secs(30));
+    let kills = |seen: &ObservedApp| {
+        let plan = plan(seen, late);
+        plan.steps
+            .iter()
+            .filter(|step| matches!(step, Step::Kill { .. }))
+            .count()
+    };
+    assert_eq!(kills(&seen), 1);
+    seen.instances.get_mut(&id).unwrap().asked = Asked::Kill;
+    assert_eq!(kills(&seen), 0);
 }

@@ -10,6 +10,8 @@ use crate::settings::CRASH_LOOP_STREAK;
 const FIRST: Duration = Duration::from_millis(100);
 /// No delay is longer, jitter aside.
 const LONGEST: Duration = Duration::from_secs(30);
+/// No delay before an attempt is longer.
+pub const LONGEST_RESTART_DELAY: Duration = Duration::from_secs(36);
 
 /// The delay before the next attempt: 100 ms, doubled for each further end in a row, at most
 /// 30 s, and up to a fifth more. The surplus is drawn from the instance's name and attempt, so
@@ -18,7 +20,8 @@ const LONGEST: Duration = Duration::from_secs(30);
 pub(crate) fn restart_delay(instance: &InstanceId, attempt: u32, streak: u32) -> Duration {
     let doublings = streak.saturating_sub(1).min(16);
     let delay = (FIRST * 2u32.pow(doublings)).min(LONGEST);
-    delay + delay.mul_f64(fraction(&format!("{instance}#{attempt}")) / 5.0)
+    let delay = delay + delay.mul_f64(fraction(&format!("{instance}#{attempt}")) / 5.0);
+    delay.min(LONGEST_RESTART_DELAY)
 }
 
 /// Whether so many ends in a row are a crash loop.

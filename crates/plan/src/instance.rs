@@ -1,8 +1,8 @@
 //! The life of one instance: what its process and probes say, turned into phases.
 
 use model::{
-    Exit, ExitCause, Failure, Hold, ObservedInstance, Phase, Plan, ProcessState, Service, Step,
-    Timestamp, Wait,
+    Asked, Exit, ExitCause, Failure, Hold, ObservedInstance, Phase, Plan, ProcessState, Service,
+    Step, Timestamp, Wait,
 };
 
 use crate::backoff::{is_crash_loop, restart_delay};
@@ -30,9 +30,11 @@ fn running(plan: &mut Plan, seen: &ObservedInstance, service: &Service, now: Tim
         Phase::Starting { since } | Phase::Failing { since } => {
             let limit = since.after(service.health.deadline);
             if now >= limit {
-                plan.steps.push(Step::Kill {
-                    instance: seen.record.id.clone(),
-                });
+                if seen.asked < Asked::Kill {
+                    plan.steps.push(Step::Kill {
+                        instance: seen.record.id.clone(),
+                    });
+                }
                 wait(plan, seen, "being killed: it was not ready in time".into());
             } else {
                 wake_at(plan, limit);
@@ -61,12 +63,7 @@ fn ended(plan: &mut Plan, seen: &ObservedInstance, exit: &Exit, now: Timestamp) 
         }
         return;
     }
-    let stable = matches!(record.phase, Phase::Ready { since } if now.since(since) >= STABLE);
-    let streak = if stable {
-        1
-    } else {
-        record.streak.saturating_add(1)
-    };
+    let streak = next_streak(seen, now);
     let until = now.after(restart_delay(&record.id, record.attempt, streak));
     let (instance, exit) = (record.id.clone(), exit.clone());
     plan.steps.push(Step::RecordExit {
@@ -76,6 +73,14 @@ fn ended(plan: &mut Plan, seen: &ObservedInstance, exit: &Exit, now: Timestamp) 
         until,
     });
     wake_at(plan, until);
+}
+
+/// How many ends in a row there are with the one that is seen now and not in the record yet.
+fn next_streak(seen: &ObservedInstance, now: Timestamp) -> u32 {
+    match seen.record.phase {
+        Phase::Ready { since } if now.since(since) >= STABLE => 1,
+        _ => seen.record.streak.saturating_add(1),
+    }
 }
 
 /// What becomes of an instance that is not wanted any more: it leaves the routes, finishes what
@@ -102,7 +107,7 @@ pub(crate) fn remove(plan: &mut Plan, seen: &ObservedInstance, now: Timestamp) {
             }
         }
         Phase::Stopping { .. } => {
-            if seen.process == ProcessState::Running && !seen.asked_to_stop {
+            if seen.process == ProcessState::Running && seen.asked < Asked::Stop {
                 plan.steps.push(Step::Terminate { instance });
             }
             wait(
@@ -140,12 +145,9 @@ pub(crate) fn rollout_failure(
         exit,
     };
     if let ProcessState::Ended(exit) = &seen.process {
-        // The end that is seen now is in the record only after this plan is applied.
-        let counted = matches!(record.phase, Phase::Waiting { .. });
-        let streak = if counted {
-            record.streak
-        } else {
-            record.streak + 1
+        let streak = match record.phase {
+            Phase::Waiting { .. } => record.streak,
+            _ => next_streak(seen, now),
         };
         return match &exit.cause {
             ExitCause::NotStarted {

@@ -9,6 +9,8 @@ mod order;
 pub mod preview;
 pub mod routes;
 mod settings;
+#[cfg(test)]
+mod world;
 
 pub use app::plan;
-pub use backoff::is_crash_loop;
+pub use backoff::{LONGEST_RESTART_DELAY, is_crash_loop};

@@ -53,7 +53,7 @@ fn reaches(app: &App, from: &ServiceName, to: &ServiceName) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::tests::{app, service};
+    use crate::world::{app, service};
 
     fn names(list: Vec<&ServiceName>) -> Vec<&str> {
         list.into_iter().map(ServiceName::as_str).collect()

@@ -136,7 +136,7 @@ fn changed_keys(before: &Service, after: &Service) -> Vec<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::tests::app;
+    use crate::world::app;
 
     #[test]
     fn says_what_happens_to_each_service_and_why() {

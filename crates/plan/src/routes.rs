@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use crate::app::is_full;
 use model::{
     Endpoint, Generation, InstanceRecord, Intent, Listener, ListenerId, ListenerRole, ObservedApp,
-    Release, Route, ServiceName, Snapshot, Upstream, UpstreamId,
+    Protocol, Release, Route, ServiceName, Snapshot, Upstream, UpstreamId,
 };
 
 /// The key of the edge's listener in a snapshot.
@@ -89,7 +90,6 @@ fn add_app(snapshot: &mut Snapshot, app: &ObservedApp, ports: &BTreeMap<Listener
     }
     for release in served_releases(app) {
         for (name, service) in &release.app.services {
-            // The target comes last, so its settings win over those of older releases.
             let upstream = Upstream {
                 protocol: service.protocol,
                 timeout: service.timeout,
@@ -97,7 +97,9 @@ fn add_app(snapshot: &mut Snapshot, app: &ObservedApp, ports: &BTreeMap<Listener
             };
             snapshot
                 .upstreams
-                .insert(upstream_id(release, name), upstream);
+                .entry(upstream_id(release, name))
+                .and_modify(|older| *older = for_both(older, &upstream))
+                .or_insert(upstream);
         }
     }
     for (id, seen) in &app.instances {
@@ -116,23 +118,58 @@ fn add_app(snapshot: &mut Snapshot, app: &ObservedApp, ports: &BTreeMap<Listener
     if app.desired.intent == Intent::Run
         && let Some(target) = app.releases.get(&app.desired.target)
     {
-        add_routes(snapshot, target);
+        add_routes(snapshot, app, target);
     }
 }
 
-fn add_routes(snapshot: &mut Snapshot, release: &Release) {
-    for (name, service) in &release.app.services {
-        if let Some(exposure) = &service.expose {
-            let route = Route {
-                host: exposure.host.clone(),
-                path: exposure.path.clone(),
-                upstream: upstream_id(release, name),
-            };
-            snapshot
-                .routes
-                .insert(format!("{}{}", exposure.host, exposure.path), route);
+/// Settings under which instances of two releases can be reached while both run: bytes that are
+/// passed on as they are suit either, and so does the longer wait.
+fn for_both(older: &Upstream, newer: &Upstream) -> Upstream {
+    Upstream {
+        protocol: match (older.protocol, newer.protocol) {
+            (Protocol::Http, Protocol::Http) => Protocol::Http,
+            _ => Protocol::Tcp,
+        },
+        timeout: older.timeout.max(newer.timeout),
+        endpoints: BTreeMap::new(),
+    }
+}
+
+/// The routes of the target. As long as it is being rolled out, those of the release before it
+/// stay, and each gives way only when what takes its place has an endpoint.
+fn add_routes(snapshot: &mut Snapshot, app: &ObservedApp, target: &Release) {
+    let before = app
+        .desired
+        .confirmed
+        .filter(|number| *number != target.number && !is_full(app, target))
+        .and_then(|number| app.releases.get(&number));
+    let is_served = |route: &Route| {
+        let upstream = snapshot.upstreams.get(&route.upstream);
+        upstream.is_some_and(|upstream| !upstream.endpoints.is_empty())
+    };
+    let mut routes: BTreeMap<String, Route> = before
+        .into_iter()
+        .flat_map(|release| routes_of(release))
+        .filter(|(_, route)| is_served(route))
+        .collect();
+    for (key, route) in routes_of(target) {
+        if is_served(&route) || !routes.contains_key(&key) {
+            routes.insert(key, route);
         }
     }
+    snapshot.routes.extend(routes);
+}
+
+fn routes_of(release: &Release) -> impl Iterator<Item = (String, Route)> {
+    release.app.services.iter().filter_map(|(name, service)| {
+        let exposure = service.expose.as_ref()?;
+        let route = Route {
+            host: exposure.host.clone(),
+            path: exposure.path.clone(),
+            upstream: upstream_id(release, name),
+        };
+        Some((format!("{}{}", exposure.host, exposure.path), route))
+    })
 }
 
 /// The releases whose instances exist or may be launched, the target last.
@@ -166,7 +203,7 @@ fn endpoint(record: &InstanceRecord) -> Endpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::tests::{World, app};
+    use crate::world::{World, app};
 
     #[test]
     fn a_snapshot_of_two_releases_in_mid_rollout() {

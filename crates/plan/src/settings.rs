@@ -22,6 +22,10 @@ pub(crate) const CRASH_LOOP_STREAK: u32 = 5;
 /// How long an instance must have been ready for its next end not to count as one in a row.
 pub(crate) const STABLE: Duration = Duration::from_secs(30);
 
-/// How long a rollout waits for a listener that cannot be opened before it is given up. Long
+/// How long a rollout waits for a proxy to connect before it is given up. The server starts its own
+/// again and again, so after so long something is broken for good.
+pub(crate) const PROXY_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long a listener of a rollout may be one that cannot be opened before it is given up. Long
 /// enough for a process that is just leaving to free the port.
 pub(crate) const LISTENER_LIMIT: Duration = Duration::from_secs(3);

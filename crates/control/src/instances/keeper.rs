@@ -1,11 +1,12 @@
 //! The keeper of one attempt of one instance.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use model::{Exit, ExitCause, Health, ProcessState};
+use model::{Asked, Exit, ExitCause, Health, ProcessState};
 use runner::probe::{self, Target};
 use runner::{AdoptError, Adopted, Launch, Process, Processes};
 use tokio::sync::{Notify, watch};
@@ -18,22 +19,19 @@ use crate::home::make_private_folder;
 /// half as long again, up to [`SLOWEST_FIRST`]. Short, because users wait for it.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const SLOWEST_FIRST: Duration = Duration::from_millis(250);
+/// The pause before an order that the system refused is given again.
+const REFUSED_PAUSE: Duration = Duration::from_secs(1);
+/// The pause before another look for a process of which nothing could be said.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How soon an instance that failed a probe is probed again, at the latest.
 const DOUBT_PAUSE: Duration = Duration::from_secs(1);
-
-/// What a keeper is to do with its process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Order {
-    Run,
-    Stop,
-    Kill,
-}
 
 pub(super) struct Keeper {
     pub(super) processes: Arc<Processes>,
     pub(super) facts: Arc<Mutex<Facts>>,
     pub(super) wake: Arc<Notify>,
-    pub(super) orders: watch::Receiver<Order>,
+    /// What it is to do with its process.
+    pub(super) orders: watch::Receiver<Asked>,
     /// Folders to make before the process is started.
     pub(super) volumes: Vec<PathBuf>,
 }
@@ -57,7 +55,7 @@ impl Keeper {
                     address,
                     host: address.to_string(),
                     folder: launch.folder,
-                    environment: launch.environment,
+                    environment: probe_environment(&self.processes, launch.environment),
                 };
                 self.stay(&process, &health, &target).await
             }
@@ -82,11 +80,18 @@ impl Keeper {
     }
 
     async fn adopt(&self, launch: &Launch, or_launch: bool) -> Result<Process, Exit> {
-        match self.processes.adopt(&launch.unit, launch.attempt).await {
-            Ok(Adopted::Running(process)) => Ok(process),
-            Ok(Adopted::Ended(exit) | Adopted::Lost(exit)) => Err(exit),
-            Err(AdoptError::Unknown(_)) if or_launch => self.launch(launch).await,
-            Err(error) => Err(not_started(error.to_string())),
+        loop {
+            match self.processes.adopt(&launch.unit, launch.attempt).await {
+                Ok(Adopted::Running(process)) => return Ok(process),
+                Ok(Adopted::Ended(exit) | Adopted::Lost(exit)) => return Err(exit),
+                Err(AdoptError::Unknown(_)) if or_launch => return self.launch(launch).await,
+                Err(error @ AdoptError::Unknown(_)) => return Err(not_started(error.to_string())),
+                // It may run all the same, and must not be started twice.
+                Err(error) => {
+                    tracing::error!(%error, "an instance cannot be found again; trying on");
+                    sleep(LOOK_AGAIN).await;
+                }
+            }
         }
     }
 
@@ -105,12 +110,15 @@ impl Keeper {
                     ordered = changed.is_ok();
                     let order = *self.orders.borrow_and_update();
                     let obeyed = match order {
-                        Order::Run => Ok(()),
-                        Order::Stop => process.stop(),
-                        Order::Kill => process.kill(),
+                        Asked::Nothing => Ok(()),
+                        Asked::Stop => process.stop(),
+                        Asked::Kill => process.kill(),
                     };
                     if let Err(error) = obeyed {
                         tracing::error!(unit = %process.unit(), ?order, %error, "cannot be done");
+                        // As if it had not been asked yet: it will be again, though not at once.
+                        sleep(REFUSED_PAUSE).await;
+                        self.see(|facts| facts.asked = Asked::Nothing);
                     }
                 }
             }
@@ -121,6 +129,17 @@ impl Keeper {
         change(&mut lock(&self.facts));
         self.wake.notify_one();
     }
+}
+
+/// A probe's command has the instance's environment, but is no part of the instance: it goes when
+/// the server does.
+fn probe_environment(
+    processes: &Processes,
+    mut environment: BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let (name, value) = processes.mark();
+    environment.insert(name.to_owned(), value);
+    environment
 }
 
 async fn probe_forever(facts: &Mutex<Facts>, wake: &Notify, health: &Health, target: &Target) {

@@ -7,13 +7,14 @@ mod keeper;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use model::{InstanceId, InstanceRecord, Phase, ProbeState, ProcessState, Release};
+use model::{Asked, InstanceId, InstanceRecord, Phase, ProbeState, ProcessState, Release};
 use runner::logs::prune;
 use runner::{Processes, UnitName};
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
 
 use crate::home::Home;
-use keeper::{Keeper, Order};
+use keeper::Keeper;
 
 pub(crate) use environment::{Addresses, base_environment};
 
@@ -25,7 +26,7 @@ const MOST_ENDED_LOGS: usize = 20;
 pub(crate) struct Facts {
     pub(crate) process: ProcessState,
     pub(crate) probe: ProbeState,
-    pub(crate) asked_to_stop: bool,
+    pub(crate) asked: Asked,
     pub(crate) pid: Option<u32>,
 }
 
@@ -48,11 +49,14 @@ pub(crate) struct Instances {
     base: BTreeMap<String, String>,
     wake: Arc<Notify>,
     kept: BTreeMap<InstanceId, Kept>,
+    /// What is being removed of starts that have ended, by the instance: another start of the same
+    /// name has to wait for it.
+    forgetting: BTreeMap<InstanceId, JoinHandle<()>>,
 }
 
 struct Kept {
     facts: Arc<Mutex<Facts>>,
-    orders: watch::Sender<Order>,
+    orders: watch::Sender<Asked>,
 }
 
 impl Instances {
@@ -64,6 +68,7 @@ impl Instances {
             base: base_environment(),
             wake,
             kept: BTreeMap::new(),
+            forgetting: BTreeMap::new(),
         }
     }
 
@@ -92,7 +97,7 @@ impl Instances {
             };
         }
         let facts = Arc::new(Mutex::new(facts));
-        let (orders, ordered) = watch::channel(Order::Run);
+        let (orders, ordered) = watch::channel(Asked::Nothing);
         let volume = |name| self.home.volume(&record.id.app, &record.id.service, name);
         let keeper = Keeper {
             processes: Arc::clone(&self.processes),
@@ -101,8 +106,16 @@ impl Instances {
             orders: ordered,
             volumes: service.volumes.iter().map(volume).collect(),
         };
+        let after = self.forgetting.remove(&record.id);
         let launch = environment::launch(&self.home, record, release, service, environment);
-        tokio::spawn(keeper.run(launch, service.health.clone(), record.port, start));
+        let (health, port) = (service.health.clone(), record.port);
+        tokio::spawn(async move {
+            if let Some(forgotten) = after {
+                // Were it to panic, the start itself would say what is in its way.
+                let _ = forgotten.await;
+            }
+            keeper.run(launch, health, port, start).await;
+        });
         self.kept.insert(record.id.clone(), Kept { facts, orders });
     }
 
@@ -113,19 +126,17 @@ impl Instances {
 
     /// Asks an instance's process to end, and has it killed at its limit.
     pub(crate) fn stop(&self, id: &InstanceId) {
-        self.order(id, Order::Stop);
+        self.order(id, Asked::Stop);
     }
 
     /// Has an instance's process killed at once.
     pub(crate) fn kill(&self, id: &InstanceId) {
-        self.order(id, Order::Kill);
+        self.order(id, Asked::Kill);
     }
 
-    fn order(&self, id: &InstanceId, order: Order) {
+    fn order(&self, id: &InstanceId, order: Asked) {
         if let Some(kept) = self.kept.get(id) {
-            if order == Order::Stop {
-                lock(&kept.facts).asked_to_stop = true;
-            }
+            lock(&kept.facts).asked = order;
             kept.orders.send_replace(order);
         }
     }
@@ -136,11 +147,18 @@ impl Instances {
         self.kept.remove(id);
         self.prune_logs(id);
         let (processes, unit) = (Arc::clone(&self.processes), UnitName::from(id));
-        tokio::spawn(async move {
+        self.forgetting.retain(|_, task| !task.is_finished());
+        let earlier = self.forgetting.remove(id);
+        let task = tokio::spawn(async move {
+            if let Some(earlier) = earlier {
+                // What it could not do it has said itself.
+                let _ = earlier.await;
+            }
             if let Err(error) = processes.forget(&unit, attempt).await {
                 tracing::warn!(%unit, %error, "its folder is left behind until the next start");
             }
         });
+        self.forgetting.insert(id.clone(), task);
     }
 
     /// Removes the oldest logs of ended instances of the same service.

@@ -3,15 +3,20 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 use std::{fs, io};
 
 use model::Snapshot;
 use proxy::protocol::{self, FromProxy, PROTOCOL, ToProxy};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::{Connected, Registry};
+
+/// How long a proxy may take to say hello.
+const LONGEST_HELLO: Duration = Duration::from_secs(10);
 
 /// How many proxies may be connected at once.
 const MOST_LINKS: usize = 64;
@@ -71,7 +76,8 @@ async fn serve(
     registry: &Registry,
 ) -> io::Result<()> {
     let (mut from, mut to) = stream.into_split();
-    match protocol::read(&mut from).await? {
+    let hello = timeout(LONGEST_HELLO, protocol::read(&mut from)).await??;
+    match hello {
         Some(FromProxy::Hello {
             protocol: PROTOCOL,
             pid,
@@ -80,6 +86,7 @@ async fn serve(
             tracing::info!(pid, ?generation, "a proxy connected");
             let said = Connected {
                 pid,
+                has: generation,
                 ..Connected::default()
             };
             registry.change(|connected| connected.insert(link, said));
@@ -95,8 +102,13 @@ async fn serve(
             ));
         }
     }
+    // What a proxy refused is no ground for a delta.
+    let refused = AtomicBool::new(false);
     let hearing = async {
         while let Some(message) = protocol::read(&mut from).await? {
+            if matches!(message, FromProxy::Refused { .. }) {
+                refused.store(true, Ordering::Relaxed);
+            }
             hear(link, message, registry);
         }
         Ok(())
@@ -106,7 +118,11 @@ async fn serve(
         protocol::write(&mut to, &ToProxy::Snapshot((*sent).clone())).await?;
         while published.changed().await.is_ok() {
             let next = Arc::clone(&published.borrow_and_update());
-            protocol::write(&mut to, &ToProxy::Delta(sent.delta_to(&next))).await?;
+            let message = match refused.swap(false, Ordering::Relaxed) {
+                true => ToProxy::Snapshot((*next).clone()),
+                false => ToProxy::Delta(sent.delta_to(&next)),
+            };
+            protocol::write(&mut to, &message).await?;
             sent = next;
         }
         Ok(())
@@ -137,6 +153,7 @@ fn hear(link: u64, message: FromProxy, registry: &Registry) {
             }
             FromProxy::Refused { offered, current } => {
                 tracing::error!(pid = proxy.pid, %offered, %current, "a proxy refused a snapshot");
+                proxy.has = Some(current);
             }
             FromProxy::Hello { .. } => {
                 tracing::warn!(pid = proxy.pid, "a proxy said hello twice");

@@ -32,6 +32,8 @@ pub(crate) struct Registry {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Connected {
     pub(crate) pid: u32,
+    /// The generation that it said it has, or that it refused another for.
+    pub(crate) has: Option<Generation>,
     pub(crate) acknowledged: Option<Generation>,
     pub(crate) listener_failures: BTreeMap<ListenerId, String>,
     pub(crate) busy: BTreeMap<InstanceId, u32>,
@@ -119,6 +121,15 @@ impl Proxies {
         }
     }
 
+    /// The generation of a proxy that has a newer snapshot than is published, as after the store was
+    /// restored from a backup: what is published has to be newer for it to be taken.
+    pub(crate) fn ahead(&self) -> Option<Generation> {
+        let published = self.published.borrow().generation;
+        let connected = self.registry.connected();
+        let known = connected.iter().filter_map(|proxy| proxy.has);
+        known.max().filter(|generation| *generation > published)
+    }
+
     /// What the proxies say now. `local_runs` tells whether this node's own proxy has a process.
     pub(crate) fn view(&self, local_runs: bool) -> View {
         let connected = self.registry.connected();
@@ -199,6 +210,19 @@ impl View {
             return Some("waiting for the proxy to connect".into());
         }
         self.lag(self.published)
+    }
+
+    /// Whether no proxy is connected.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.connected.is_empty()
+    }
+
+    /// The listeners that could not be opened.
+    pub(crate) fn failed_listeners(&self) -> BTreeSet<ListenerId> {
+        let failures = self.connected.iter().map(|proxy| &proxy.listener_failures);
+        failures
+            .flat_map(|failures| failures.keys().cloned())
+            .collect()
     }
 
     /// Why a listener could not be opened, where that is so.

@@ -10,8 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{AppName, Generation, InstanceId, Phase, Plan, Snapshot, Timestamp, Wait};
-use plan::routes;
+use model::{
+    AppName, Desired, Generation, InstanceId, InstanceRecord, ListenerId, Phase, Plan, Snapshot,
+    Timestamp, Wait,
+};
+use plan::{LONGEST_RESTART_DELAY, routes};
 use tokio::sync::{Notify, watch};
 
 use crate::clock::Clock;
@@ -40,6 +43,10 @@ pub(crate) struct Reconciler {
     /// Changes whenever something that the API writes has changed.
     pub(crate) desired_changed: watch::Receiver<()>,
     pub(crate) status: watch::Sender<Arc<Status>>,
+    /// Since when each listener is one that a proxy could not open.
+    pub(crate) listeners_failing: BTreeMap<ListenerId, Timestamp>,
+    /// Since when no proxy has been connected.
+    pub(crate) without_proxy_since: Option<Timestamp>,
     /// What the last pass found to wait, by app.
     pub(crate) waits: BTreeMap<AppName, Vec<Wait>>,
     /// Why the last pass could not be written down.
@@ -58,6 +65,7 @@ impl Reconciler {
     /// Finds the instances that an earlier server started, and publishes the snapshot that it had
     /// published, under a new number.
     pub(crate) async fn resume(&mut self) -> Result<(), StateError> {
+        self.bound_times();
         self.adopt_unkept();
         let snapshot = self.next_snapshot(true);
         self.state.commit().await?;
@@ -66,6 +74,38 @@ impl Reconciler {
         }
         self.note_leaving();
         Ok(())
+    }
+
+    /// Where the clock was set back since an earlier server wrote them, brings times that lie ahead
+    /// to where they can be.
+    fn bound_times(&mut self) {
+        let now = self.clock.now();
+        let bounded: Vec<InstanceRecord> = self
+            .state
+            .instances
+            .values()
+            .filter_map(|record| {
+                let phase = record.phase.bounded(now, LONGEST_RESTART_DELAY);
+                (phase != record.phase).then(|| InstanceRecord {
+                    phase,
+                    ..record.clone()
+                })
+            })
+            .collect();
+        for record in bounded {
+            self.state.put_instance(record);
+        }
+        let ahead: Vec<(AppName, Desired)> = self
+            .state
+            .desired
+            .iter()
+            .filter(|(_, held)| held.value.rollout.started > now)
+            .map(|(app, held)| (app.clone(), held.value.clone()))
+            .collect();
+        for (app, mut desired) in ahead {
+            desired.rollout.started = now;
+            self.state.put_desired(&app, desired);
+        }
     }
 
     /// Looks for the process of every record that has no keeper: all of them after a start, and
@@ -93,7 +133,7 @@ impl Reconciler {
                     self.trouble = None;
                     pause
                 }
-                Err(error) => self.recover(error).await,
+                Err(error) => self.recover(&error),
             };
             self.publish_status();
             passes = if pause.is_zero() { passes + 1 } else { 0 };
@@ -110,12 +150,16 @@ impl Reconciler {
 
     /// One pass over all apps. Says how long nothing will be due.
     async fn pass(&mut self) -> Result<Duration, StateError> {
+        if self.state.is_stale() {
+            self.state.load().await?;
+        }
         if self.desired_changed.has_changed().unwrap_or(false) {
             self.desired_changed.mark_unchanged();
             self.state.load_desired().await?;
         }
         self.adopt_unkept();
         let now = self.clock.now();
+        self.look_at_proxies(now);
         let plans = self.plans(now);
         let mut effects = Vec::new();
         let mut wake: Option<Timestamp> = None;
@@ -147,6 +191,19 @@ impl Reconciler {
         Ok(due.min(LONGEST_PAUSE))
     }
 
+    /// Notes since when things are with the proxies as they are.
+    fn look_at_proxies(&mut self, now: Timestamp) {
+        let view = self.proxies.view(self.local_proxy.runs());
+        let failing = view.failed_listeners();
+        self.listeners_failing.retain(|id, _| failing.contains(id));
+        for id in failing {
+            self.listeners_failing.entry(id).or_insert(now);
+        }
+        self.without_proxy_since = view
+            .is_empty()
+            .then(|| self.without_proxy_since.unwrap_or(now));
+    }
+
     fn plans(&self, now: Timestamp) -> Vec<(AppName, Plan)> {
         let view = self.proxies.view(self.local_proxy.runs());
         self.state
@@ -168,8 +225,13 @@ impl Reconciler {
             .filter_map(|app| self.observe(app, &view))
             .collect();
         let mut snapshot = routes::snapshot(&apps, &self.state.ports, self.settings.edge);
-        if !anyway && snapshot.same_content(&self.proxies.published()) {
+        let ahead = self.proxies.ahead();
+        if !anyway && ahead.is_none() && snapshot.same_content(&self.proxies.published()) {
             return None;
+        }
+        if let Some(ahead) = ahead {
+            tracing::warn!(%ahead, "a proxy has a snapshot from another life of the store");
+            self.state.put_generation(ahead.max(self.state.generation));
         }
         snapshot.generation = self.next_generation();
         Some(snapshot)
@@ -205,20 +267,17 @@ impl Reconciler {
     }
 
     /// Nothing of a pass whose records were not written takes effect: read them again and say so.
-    async fn recover(&mut self, error: StateError) -> Duration {
+    fn recover(&mut self, error: &StateError) -> Duration {
         let conflict = matches!(error, StateError::Conflict(_));
         if !conflict {
             tracing::error!(%error, "a pass could not be written down; nothing of it took effect");
             self.trouble = Some(error.to_string());
         }
-        match self.state.load().await {
-            Ok(()) if conflict => Duration::ZERO,
-            Ok(()) => TROUBLE_PAUSE,
-            Err(error) => {
-                tracing::error!(%error, "the store cannot be read");
-                self.trouble = Some(error.to_string());
-                TROUBLE_PAUSE
-            }
+        // The next pass begins with reading everything again.
+        if conflict {
+            Duration::ZERO
+        } else {
+            TROUBLE_PAUSE
         }
     }
 

@@ -1,6 +1,6 @@
 //! What is seen of an app, put together for the planner.
 
-use model::{AppName, ListenerId, ObservedApp, ObservedInstance, Phase, ServiceName};
+use model::{AppName, ListenerFailure, ListenerId, ObservedApp, ObservedInstance, Phase};
 use plan::routes;
 
 use super::Reconciler;
@@ -26,7 +26,7 @@ impl Reconciler {
                 record: record.clone(),
                 process: facts.process,
                 probe: facts.probe,
-                asked_to_stop: facts.asked_to_stop,
+                asked: facts.asked,
             };
             (record.id.clone(), seen)
         });
@@ -35,30 +35,38 @@ impl Reconciler {
             releases,
             instances: instances.collect(),
             unserved: Default::default(),
+            listener_failures: Default::default(),
             edge_failure: None,
             unacknowledged: view.unacknowledged(),
+            without_proxy_since: self.without_proxy_since,
         };
-        seen.unserved = routes::mesh_edges(&seen)
-            .into_iter()
-            .filter_map(|mesh| self.unserved(view, &mesh.listener_id(), mesh.caller.service))
-            .collect();
+        for mesh in routes::mesh_edges(&seen) {
+            let (listener, caller) = (mesh.listener_id(), mesh.caller.service);
+            if let Some(failure) = self.listener_failure(view, &listener) {
+                seen.listener_failures.insert(caller.clone(), failure);
+            }
+            if let Some(reason) = self.proxies.unserved(view, &listener) {
+                seen.unserved.insert(caller, reason);
+            }
+        }
         let target = seen.releases.get(&seen.desired.target);
         if target.is_some_and(|target| target.app.services.values().any(|s| s.expose.is_some())) {
-            let error = view.listener_failure(&routes::EDGE.to_owned());
-            seen.edge_failure = error
-                .map(|error| format!("the edge cannot listen on {}: {error}", self.settings.edge));
+            let failure = self.listener_failure(view, &routes::EDGE.to_owned());
+            seen.edge_failure = failure.map(|failure| ListenerFailure {
+                error: format!(
+                    "the edge cannot listen on {}: {}",
+                    self.settings.edge, failure.error
+                ),
+                ..failure
+            });
         }
         Some(seen)
     }
 
-    fn unserved(
-        &self,
-        view: &View,
-        listener: &ListenerId,
-        caller: ServiceName,
-    ) -> Option<(ServiceName, String)> {
-        self.proxies
-            .unserved(view, listener)
-            .map(|reason| (caller, reason))
+    fn listener_failure(&self, view: &View, listener: &ListenerId) -> Option<ListenerFailure> {
+        Some(ListenerFailure {
+            error: view.listener_failure(listener)?.to_owned(),
+            since: *self.listeners_failing.get(listener)?,
+        })
     }
 }

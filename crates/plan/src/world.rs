@@ -1,0 +1,273 @@
+//! A small world in which the planner's steps are carried out, faults included, for its tests.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::*;
+
+use crate::plan;
+
+pub(crate) fn service(name: &str) -> ServiceName {
+    ServiceName::new(name).unwrap()
+}
+
+pub(crate) fn app(services: &[(&str, &[&str])]) -> App {
+    let declare = |(name, uses): &(&str, &[&str])| {
+        let declared = Service {
+            run: Command::new(vec!["./run".into()]).unwrap(),
+            build: None,
+            replicas: 2,
+            uses: uses.iter().map(|used| service(used)).collect(),
+            expose: None,
+            env: BTreeMap::new(),
+            health: Health {
+                probe: Probe::Tcp,
+                interval: Duration::from_secs(5),
+                timeout: Duration::from_secs(2),
+                failures: 3,
+                deadline: Duration::from_secs(30),
+            },
+            protocol: Protocol::Http,
+            timeout: Duration::from_secs(30),
+            drain: Duration::from_secs(30),
+            volumes: Default::default(),
+        };
+        (service(name), declared)
+    };
+    App {
+        name: AppName::new("shop").unwrap(),
+        services: services.iter().map(declare).collect(),
+    }
+}
+
+pub(crate) fn failed_exit(cause: ExitCause) -> Exit {
+    Exit {
+        cause,
+        at: 0,
+        last_lines: vec!["panic: no config".into()],
+    }
+}
+
+/// What a release's processes do when they are started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Behaviour {
+    Works,
+    Crashes,
+    NeverReady,
+    Missing,
+}
+
+/// A world with one app, in which steps take effect at once and processes do as told.
+pub(crate) struct World {
+    pub(crate) now: Timestamp,
+    pub(crate) desired: Desired,
+    pub(crate) releases: BTreeMap<u64, Arc<Release>>,
+    pub(crate) instances: BTreeMap<InstanceId, ObservedInstance>,
+    pub(crate) behaviour: BTreeMap<u64, Behaviour>,
+    pub(crate) gone: bool,
+    pub(crate) failure: Option<Failure>,
+    pub(crate) launches: Vec<InstanceId>,
+}
+
+impl World {
+    pub(crate) fn new(app: App) -> Self {
+        let started = Timestamp(1_000_000);
+        let rollout = Rollout {
+            release: 0,
+            started,
+            state: RolloutState::Progressing,
+        };
+        let desired = Desired {
+            intent: Intent::Run,
+            target: 0,
+            confirmed: None,
+            rollout,
+        };
+        let mut world = Self {
+            now: started,
+            desired,
+            releases: BTreeMap::new(),
+            instances: BTreeMap::new(),
+            behaviour: BTreeMap::new(),
+            gone: false,
+            failure: None,
+            launches: Vec::new(),
+        };
+        world.deploy(app);
+        world
+    }
+
+    pub(crate) fn deploy(&mut self, app: App) -> u64 {
+        let number = self.desired.target + 1;
+        let release = Release {
+            number,
+            app,
+            folder: PathBuf::from("/app"),
+            created: self.now,
+        };
+        self.releases.insert(number, Arc::new(release));
+        self.desired.target = number;
+        self.desired.intent = Intent::Run;
+        self.desired.rollout = Rollout {
+            release: number,
+            started: self.now,
+            state: RolloutState::Progressing,
+        };
+        number
+    }
+
+    pub(crate) fn seen(&self) -> ObservedApp {
+        ObservedApp {
+            desired: self.desired.clone(),
+            releases: self.releases.clone(),
+            instances: self.instances.clone(),
+            unserved: BTreeMap::new(),
+            listener_failures: BTreeMap::new(),
+            edge_failure: None,
+            unacknowledged: None,
+            without_proxy_since: None,
+        }
+    }
+
+    /// Plans once and carries the steps out.
+    pub(crate) fn step(&mut self) -> Plan {
+        let plan = plan(&self.seen(), self.now);
+        for step in &plan.steps {
+            self.apply(step);
+        }
+        plan
+    }
+
+    pub(crate) fn start(&mut self, id: &InstanceId, attempt: u32) {
+        let behaviour = self
+            .behaviour
+            .get(&id.release)
+            .copied()
+            .unwrap_or(Behaviour::Works);
+        let seen = self.instances.get_mut(id).unwrap();
+        seen.record.attempt = attempt;
+        seen.record.phase = Phase::Starting { since: self.now };
+        seen.process = match behaviour {
+            Behaviour::Works | Behaviour::NeverReady => ProcessState::Running,
+            Behaviour::Crashes => ProcessState::Ended(failed_exit(ExitCause::Code(1))),
+            Behaviour::Missing => {
+                let error = "no such file: ./run".to_owned();
+                ProcessState::Ended(failed_exit(ExitCause::NotStarted {
+                    error,
+                    permanent: true,
+                }))
+            }
+        };
+        seen.probe.passing = (behaviour == Behaviour::Works).then_some(true);
+    }
+
+    pub(crate) fn apply(&mut self, step: &Step) {
+        match step {
+            Step::Launch { instance } => {
+                let record = InstanceRecord {
+                    id: instance.clone(),
+                    attempt: 1,
+                    port: 20_000 + instance.ordinal as u16,
+                    phase: Phase::Starting { since: self.now },
+                    created: self.now,
+                    restarts: 0,
+                    streak: 0,
+                    last_exit: None,
+                    drain: Duration::from_secs(30),
+                };
+                let seen = ObservedInstance {
+                    record,
+                    process: ProcessState::Unknown,
+                    probe: ProbeState::default(),
+                    hold: None,
+                    asked: Asked::Nothing,
+                };
+                assert!(self.instances.insert(instance.clone(), seen).is_none());
+                self.launches.push(instance.clone());
+                self.start(instance, 1);
+            }
+            Step::Relaunch { instance } => {
+                let attempt = self.instances[instance].record.attempt + 1;
+                self.start(instance, attempt);
+            }
+            Step::RecordExit {
+                instance,
+                exit,
+                streak,
+                until,
+            } => {
+                let record = &mut self.instances.get_mut(instance).unwrap().record;
+                record.last_exit = Some(exit.clone());
+                record.streak = *streak;
+                record.restarts += 1;
+                record.phase = Phase::Waiting { until: *until };
+            }
+            Step::Enter { instance, phase } => {
+                self.instances.get_mut(instance).unwrap().record.phase = *phase;
+            }
+            Step::Terminate { instance } | Step::Kill { instance } => {
+                let seen = self.instances.get_mut(instance).unwrap();
+                seen.asked = Asked::Stop;
+                seen.process = ProcessState::Ended(failed_exit(ExitCause::Signal(15)));
+            }
+            Step::Forget { instance } => {
+                self.instances.remove(instance).unwrap();
+            }
+            Step::Confirm { release } => {
+                self.desired.confirmed = Some(*release);
+                self.desired.rollout.state = RolloutState::Complete { at: self.now };
+            }
+            Step::Abandon { failure, .. } => {
+                self.failure = Some(failure.clone());
+                self.desired.rollout.state = RolloutState::Failed {
+                    at: self.now,
+                    failure: failure.clone(),
+                    reverted_to: self.desired.confirmed,
+                };
+                match self.desired.confirmed {
+                    Some(confirmed) => self.desired.target = confirmed,
+                    None => self.desired.intent = Intent::Halted,
+                }
+            }
+            Step::ForgetApp => self.gone = true,
+        }
+    }
+
+    /// Plans until nothing is left to do, moving time on where the plan waits for it.
+    pub(crate) fn settle(&mut self) {
+        for _ in 0..10_000 {
+            let plan = self.step();
+            if self.gone {
+                return;
+            }
+            if plan.steps.is_empty() {
+                match plan.wake {
+                    Some(wake) => {
+                        assert!(wake > self.now, "a wake in the past would spin");
+                        self.now = wake;
+                    }
+                    None => return,
+                }
+            }
+        }
+        panic!("the plan never settles: {:?}", self.step());
+    }
+
+    pub(crate) fn run_until_complete(&mut self) {
+        self.settle();
+        assert!(matches!(
+            self.desired.rollout.state,
+            RolloutState::Complete { .. }
+        ));
+    }
+
+    pub(crate) fn ready(&self, name: &str) -> Vec<String> {
+        self.instances
+            .values()
+            .filter(|seen| seen.record.phase.is_ready() && seen.record.id.service.as_str() == name)
+            .map(|seen| seen.record.id.to_string())
+            .collect()
+    }
+}
