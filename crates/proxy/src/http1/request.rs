@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::fields::{
-    Connection, Fields, content_length, drop_named, head_end, is_claim, malformed,
+    Connection, Fields, content_length, drop_named, elements, head_end, is_claim, malformed,
 };
 use super::refusal::Refusal;
 use super::target;
@@ -133,6 +133,8 @@ struct Reading<'a> {
     upgrade: Option<usize>,
     /// How many `Upgrade` fields there are.
     upgrades: usize,
+    /// Whether HTTP/2 is among what they ask for.
+    asks_for_http2: bool,
     prefers_json: bool,
 }
 
@@ -150,6 +152,7 @@ impl<'a> Reading<'a> {
             expect: None,
             upgrade: None,
             upgrades: 0,
+            asks_for_http2: false,
             prefers_json: false,
         }
     }
@@ -181,6 +184,7 @@ impl<'a> Reading<'a> {
                 self.fields.drop(index);
                 self.upgrade = Some(index);
                 self.upgrades += 1;
+                self.asks_for_http2 |= elements(value).any(|p| p.eq_ignore_ascii_case(b"h2c"));
             }
             10 if is("connection") => {
                 self.connection.add(value);
@@ -236,9 +240,11 @@ impl<'a> Reading<'a> {
             (false, Some(length)) => Body::Length(length),
         };
         // HTTP/1.0 knows neither 100 nor 101; a body would have to be read before switching.
-        // Several Upgrade fields are legal but nobody sends them; none is passed on.
+        // Several Upgrade fields are legal but nobody sends them; none is passed on. Nor is one
+        // for HTTP/2: its requests would pass through the tunnel unrouted and unread.
         let upgrade = self.connection.upgrade
             && self.upgrades == 1
+            && !self.asks_for_http2
             && !self.old_version
             && body == Body::None;
         if let (true, Some(index)) = (upgrade, self.upgrade) {
@@ -289,12 +295,17 @@ mod tests {
                  x-forwarded-proto: http\r\n\r\n"
             )
         );
+        let mapped = forwarded("", Some("::ffff:192.0.2.1"));
+        assert!(
+            mapped.contains("x-forwarded-for: 192.0.2.1\r\n"),
+            "{mapped}"
+        );
         // Between services they are what the caller says.
         assert!(forwarded(claims, None).contains(claims));
     }
 
     #[test]
-    fn expectations_without_a_body_and_repeated_upgrades_are_not_passed_on() {
+    fn expectations_without_a_body_and_upgrades_that_are_repeated_or_to_http2_are_not_passed_on() {
         let nothing = forwarded("", None);
         let expect = "Expect: 100-continue\r\n".repeat(2);
         assert_eq!(forwarded(&expect, None), nothing);
@@ -302,6 +313,10 @@ mod tests {
             let upgrades = "Upgrade: x\r\n".repeat(count);
             let fields = format!("Connection: upgrade\r\n{upgrades}");
             assert_eq!(forwarded(&fields, None), nothing, "{count} upgrades");
+        }
+        for protocols in ["h2c", "websocket, H2C"] {
+            let fields = format!("Connection: upgrade\r\nUpgrade: {protocols}\r\n");
+            assert_eq!(forwarded(&fields, None), nothing, "{protocols}");
         }
         let with_body = format!("Content-Length: 1\r\n{expect}");
         assert_eq!(forwarded(&with_body, None).matches("Expect").count(), 1);

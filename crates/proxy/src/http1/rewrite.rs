@@ -41,7 +41,8 @@ pub(crate) fn request(
     }
     if let Some(client) = addition.client {
         out.append(b"x-forwarded-for: ");
-        append_display(out, client);
+        // A socket for both IP versions sees IPv4 in IPv6's clothes.
+        append_display(out, client.to_canonical());
         out.append(b"\r\nx-forwarded-proto: http\r\n");
     }
     if head.facts.body == Body::Chunked {

@@ -6,6 +6,7 @@ mod bodies;
 mod flood;
 mod http;
 mod memory;
+mod rollout;
 mod snapshots;
 mod stopping;
 mod strict;
