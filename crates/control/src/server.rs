@@ -149,6 +149,7 @@ pub async fn run(settings: Settings, lock: HomeLock) -> Result<(), StartError> {
         status: status_seen,
         settings: Arc::new(settings.clone()),
         clock,
+        deploying: Default::default(),
         shutdown,
     };
     serve_api(&settings, context)?;

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use model::{App, AppName, Desired, Intent, Release, Rollout, RolloutState};
+use model::{App, AppName, Desired, Exposure, Intent, Release, Rollout, RolloutState};
 use serde::{Deserialize, Serialize};
 use store::{Expected, Outcome, Revision, Transaction};
 use tokio_stream::StreamExt;
@@ -140,6 +140,7 @@ pub(super) async fn deploy(
     Json(request): Json<DeployRequest>,
 ) -> Result<(StatusCode, Json<DeployAnswer>), ApiError> {
     let app = parse(&request)?;
+    let _deploying = context.deploying.lock().await;
     let current = current(&context, &app.name).await?;
     if let Some(error) = obstacle(current.as_ref(), &app, &request) {
         return Err(error);
@@ -174,9 +175,18 @@ pub(super) async fn deploy(
     let expected = current.map_or(Expected::Absent, |current| {
         Expected::Modified(current.modified)
     });
+    let encoded = encode(&release);
+    if encoded.len() > store::limits::VALUE_BYTES {
+        let message = format!(
+            "{name} is too large: {} KiB once it is read",
+            encoded.len() / 1024
+        );
+        return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, message)
+            .hint("the most is 1 MiB; `env` is often what makes an app so large"));
+    }
     let transaction = Transaction::new()
         .expect(keys::desired(&name), expected)
-        .put(keys::release(&name, number), encode(&release))
+        .put(keys::release(&name, number), encoded)
         .put(keys::last_release(&name), encode(&number))
         .put(keys::desired(&name), encode(&desired));
     match context.store.transact(transaction).await? {
@@ -277,40 +287,37 @@ fn busy(app: &AppName) -> ApiError {
     .hint(format!("look at `roadbed status {app}` and try again"))
 }
 
-/// Which other app's route this app would take, if any.
+/// Which other app's route this app would take, if any: one that it serves, or that it may go back
+/// to.
 async fn taken_route(context: &Context, app: &App) -> Result<Option<ApiError>, ApiError> {
-    let exposures = |app: &App| {
-        app.services
-            .values()
-            .filter_map(|service| service.expose.clone())
-            .collect::<Vec<_>>()
-    };
-    let wanted = exposures(app);
+    let wanted: Vec<&Exposure> = exposures(app).collect();
     for entry in context.store.list(keys::DESIRED).await?.entries {
         let other = &entry.key[keys::DESIRED.len()..];
-        if other == app.name.as_str() {
+        let desired: Desired = decode(&entry.key, &entry.value)?;
+        if other == app.name.as_str() || desired.intent == Intent::Halted {
             continue;
         }
-        let desired: Desired = decode(&entry.key, &entry.value)?;
         let name = AppName::new(other)
             .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
-        if desired.intent == Intent::Halted {
-            continue;
-        }
-        let Some(release) = release(context, &name, desired.target).await? else {
-            continue;
-        };
-        if let Some(both) = exposures(&release.app)
-            .into_iter()
-            .find(|e| wanted.contains(e))
-        {
-            let message = format!("{name} is exposed at {}{} already", both.host, both.path);
-            return Ok(Some(ApiError::new(StatusCode::CONFLICT, message).hint(
-                format!("choose another host or path, or `roadbed down {name}`"),
-            )));
+        for number in desired.confirmed.into_iter().chain([desired.target]) {
+            let Some(release) = release(context, &name, number).await? else {
+                continue;
+            };
+            if let Some(both) = exposures(&release.app).find(|taken| wanted.contains(taken)) {
+                let message = format!("{name} is exposed at {}{} already", both.host, both.path);
+                return Ok(Some(ApiError::new(StatusCode::CONFLICT, message).hint(
+                    format!("choose another host or path, or `roadbed down {name}`"),
+                )));
+            }
         }
     }
     Ok(None)
+}
+
+fn exposures(app: &App) -> impl Iterator<Item = &Exposure> {
+    app.services
+        .values()
+        .filter_map(|service| service.expose.as_ref())
 }
 
 async fn current(context: &Context, app: &AppName) -> Result<Option<Current>, ApiError> {

@@ -13,7 +13,7 @@ use axum::Router;
 use axum::routing::{get, post};
 use model::AppName;
 use store::Store;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio::time::timeout;
 use utoipa::OpenApi;
 
@@ -36,6 +36,8 @@ pub(crate) struct Context {
     pub(crate) status: watch::Receiver<Arc<Status>>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) clock: Clock,
+    /// Held from looking at what other apps claim to writing down what this one does.
+    pub(crate) deploying: Arc<Mutex<()>>,
     /// Ends the server.
     pub(crate) shutdown: mpsc::Sender<ShutdownRequest>,
 }

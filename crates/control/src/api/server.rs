@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{ApiError, Context};
-use crate::status::Status;
+use crate::status::{AppIntent, AppStatus, Status};
 
 /// How a server should end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -32,7 +32,10 @@ pub(super) async fn shutdown(
     State(context): State<Context>,
     Json(request): Json<ShutdownRequest>,
 ) -> Result<StatusCode, ApiError> {
-    let apps = context.status.borrow().apps.len();
+    let runs = |app: &&AppStatus| {
+        app.intent != AppIntent::Halted || app.services.iter().any(|s| !s.instances.is_empty())
+    };
+    let apps = context.status.borrow().apps.iter().filter(runs).count();
     if request.with_proxy && apps > 0 {
         let message = format!("{apps} apps still run behind the proxy");
         return Err(ApiError::new(StatusCode::CONFLICT, message)

@@ -6,7 +6,7 @@ use control::ShutdownRequest;
 use control::status::Status;
 use tokio::time::{Duration, sleep};
 
-use crate::api_client::ApiClient;
+use crate::api_client::{ApiClient, ApiFailure};
 use crate::arguments::Down;
 use crate::commands::runtime;
 use crate::context::Context;
@@ -30,8 +30,11 @@ pub(crate) fn run(down: &Down, context: &Context) -> Result<ExitCode, Failure> {
                 for app in &status.apps {
                     stop_app(&client, &app.app).await?;
                 }
-                stop_server(&client).await?;
-                print_result("everything is down\n")
+                match stop_server(&client).await? {
+                    true => print_result("everything is down\n"),
+                    false => Err(Failure::new("another app was started meanwhile")
+                        .hint("`roadbed status` lists what runs")),
+                }
             }
         }
     })
@@ -52,13 +55,15 @@ pub(super) async fn stop_app(client: &ApiClient, app: &str) -> Result<(), Failur
     follow::gone(client, app).await
 }
 
-/// Has the server and its proxy end, and waits until they have.
-pub(super) async fn stop_server(client: &ApiClient) -> Result<(), Failure> {
-    client
-        .order("/v1/shutdown", &ShutdownRequest { with_proxy: true })
-        .await?;
+/// Has the server and its proxy end, and waits until they have; says no if apps still run.
+pub(super) async fn stop_server(client: &ApiClient) -> Result<bool, Failure> {
+    let request = ShutdownRequest { with_proxy: true };
+    match client.order("/v1/shutdown", &request).await {
+        Err(ApiFailure::Refused(error)) if error.status == 409 => return Ok(false),
+        ordered => ordered?,
+    }
     while client.is_up().await {
         sleep(PAUSE).await;
     }
-    Ok(())
+    Ok(true)
 }

@@ -155,13 +155,8 @@ impl Session<'_> {
         if self.owns_app {
             down::stop_app(&self.client, &self.name).await?;
         }
-        if self.owns_server {
-            let status: Status = self.client.get("/v1/status").await?;
-            if status.apps.is_empty() {
-                down::stop_server(&self.client).await?;
-            } else {
-                progress("the server runs on: it has other apps");
-            }
+        if self.owns_server && !down::stop_server(&self.client).await? {
+            progress("the server runs on: it has other apps");
         }
         Ok(())
     }

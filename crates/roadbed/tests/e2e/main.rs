@@ -3,5 +3,6 @@
 
 mod support;
 
+mod polyglot;
 mod survival;
 mod up;

@@ -34,6 +34,16 @@ pub(crate) fn get(address: SocketAddr, host: &str, path: &str) -> Answer {
     .unwrap_or_default()
 }
 
+/// A POST of a body of this type, likewise.
+pub(crate) fn post(address: SocketAddr, host: &str, path: &str, kind: &str, body: &str) -> Answer {
+    let length = body.len();
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Type: {kind}\r\n\
+         Content-Length: {length}\r\n\r\n{body}"
+    );
+    exchange(address, request.as_bytes()).unwrap_or_default()
+}
+
 fn exchange(address: SocketAddr, request: &[u8]) -> std::io::Result<Answer> {
     let mut stream = TcpStream::connect_timeout(&address, LONG)?;
     stream.set_read_timeout(Some(LONG))?;
