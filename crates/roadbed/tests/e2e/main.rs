@@ -1,8 +1,8 @@
 //! The real program, with real processes and sockets: what users do with it, and what happens to
 //! programs in real life.
 
-mod support;
-
+mod bodies;
 mod polyglot;
+mod support;
 mod survival;
 mod up;
