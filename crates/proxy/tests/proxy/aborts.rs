@@ -265,3 +265,18 @@ fn a_reset_of_a_reused_connection_costs_a_harmless_request_nothing() {
     );
     assert_eq!(backend.received().concat().matches("POST").count(), 1);
 }
+
+#[test]
+fn a_reused_connection_that_ends_in_an_answer_is_not_tried_again() {
+    let (_setup, address, backend) = edge_with(|connection| {
+        connection.request();
+        connection.answer("first");
+        connection.request();
+        connection.send("HTTP/1.1 200 OK\r\nConte");
+    });
+    let mut client = Client::connect(address);
+    assert_eq!(client.get("a.test", "/").text(), "first");
+    let answer = client.get("a.test", "/second");
+    assert_eq!(answer.field("roadbed-reason"), Some("backend-closed"));
+    assert_eq!(backend.received().len(), 1);
+}

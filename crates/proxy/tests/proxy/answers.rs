@@ -131,3 +131,33 @@ fn an_answer_without_length_is_chunked_so_that_its_end_can_be_told() {
     );
     assert_eq!(end, End::Orderly);
 }
+
+#[test]
+fn a_connection_with_half_a_request_or_half_an_answer_on_it_serves_no_other() {
+    let half_an_answer = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndoneHTTP/1.1 200";
+    let half_a_request = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone";
+    for (request, answer) in [
+        ("Content-Length: 0\r\n\r\n", half_an_answer),
+        ("Content-Length: 9\r\n\r\nhalf", half_a_request),
+        (
+            "Transfer-Encoding: chunked\r\n\r\n9\r\nhalf",
+            half_a_request,
+        ),
+    ] {
+        let (_setup, address, backend) = edge_with(move |connection| {
+            while let Some(head) = connection.head() {
+                match head.starts_with("POST") {
+                    true => connection.send(answer),
+                    false => connection.answer("well"),
+                }
+            }
+        });
+        let mut client = Client::connect(address);
+        client.send(format!("POST / HTTP/1.1\r\nHost: a.test\r\n{request}"));
+        assert_eq!(client.answer().text(), "done");
+        let mut other = Client::connect(address);
+        assert_eq!(other.get("a.test", "/other").text(), "well", "{request:?}");
+        let received = backend.received();
+        assert!(received.len() == 2 && !received[0].contains("/other"));
+    }
+}

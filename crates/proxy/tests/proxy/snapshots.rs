@@ -148,6 +148,12 @@ fn an_endpoint_that_comes_back_is_not_busy_and_counts_what_it_had() {
     assert_eq!(setup.change(&with.0, &without.0).len(), 1);
     let back = without.next().http("web", &[backend.address]);
     assert_eq!(setup.change(&without.0, &back.0), BTreeMap::new());
+    // Nothing of its absence is left: its connections are kept again.
+    let (mut other, before) = (Client::connect(mesh), backend.received().len());
+    for _ in 0..3 {
+        assert_eq!(other.get("x", "/").text(), "served");
+    }
+    assert_eq!(backend.received().len(), before + 1);
     let without = back.next().without("web", 1);
     assert_eq!(
         setup

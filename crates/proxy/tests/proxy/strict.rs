@@ -180,7 +180,7 @@ fn one_empty_line_before_a_request_is_forgiven() {
 
 #[test]
 fn a_head_sent_a_byte_at_a_time_is_timed_out_and_silence_is_closed() {
-    let (_setup, edge, backend) = proxy(&["head=300", "keep-alive=600", "linger=50"]);
+    let (_setup, edge, backend) = proxy(&["head=300", "keep-alive=600", "linger=10000"]);
     let mut silent = Client::connect(edge);
     let mut slow = Client::connect(edge);
     let start = Instant::now();
