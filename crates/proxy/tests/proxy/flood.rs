@@ -3,9 +3,11 @@
 
 use std::net::{Shutdown, SocketAddr};
 
+use proxy::protocol::FromProxy;
+
 use crate::support::backend::Backend;
 use crate::support::client::Client;
-use crate::support::{Setup, edge_builder, eventually, free_address};
+use crate::support::{Builder, Setup, edge_builder, eventually, free_address};
 
 /// A backend that ends its connections as the path says.
 fn bad_backend() -> Backend {
@@ -86,6 +88,13 @@ fn round(edge: SocketAddr) {
     assert_eq!(Client::connect(edge).get("a.test", "/").text(), "well");
 }
 
+/// Removes the endpoint and waits for what is still in flight there.
+fn take_away(setup: &mut Setup, with: &Builder, without: &Builder) {
+    if !setup.change(&with.0, &without.0).is_empty() {
+        assert!(matches!(setup.receive(), FromProxy::Drained { .. }));
+    }
+}
+
 #[test]
 fn a_flood_of_bad_connections_leaves_no_descriptor_and_no_memory_behind() {
     let backend = bad_backend();
@@ -97,7 +106,7 @@ fn a_flood_of_bad_connections_leaves_no_descriptor_and_no_memory_behind() {
         round(edge);
     }
     // Without an endpoint no idle connection is kept either.
-    setup.change(&with.0, &without.0);
+    take_away(&mut setup, &with, &without);
     let (mut descriptors, mut settled) = (setup.proxy.descriptors(), 0);
     eventually("what was open is closed", || {
         let now = setup.proxy.descriptors();
@@ -115,7 +124,7 @@ fn a_flood_of_bad_connections_leaves_no_descriptor_and_no_memory_behind() {
         round(edge);
     }
     let gone = again.next().without("web", 1);
-    setup.change(&again.0, &gone.0);
+    take_away(&mut setup, &again, &gone);
     eventually("every descriptor is closed again", || {
         setup.proxy.descriptors() == descriptors
     });

@@ -181,9 +181,9 @@ fn one_empty_line_before_a_request_is_forgiven() {
 #[test]
 fn a_head_sent_a_byte_at_a_time_is_timed_out_and_silence_is_closed() {
     let (_setup, edge, backend) = proxy(&["head=300", "keep-alive=600", "linger=10000"]);
+    let start = Instant::now();
     let mut silent = Client::connect(edge);
     let mut slow = Client::connect(edge);
-    let start = Instant::now();
     let mut head = b"GET / HTTP/1.1\r\nHost: a.test\r\nA: ".iter();
     loop {
         slow.offer([*head.next().unwrap_or(&b'a')]);
