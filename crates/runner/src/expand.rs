@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(one("${PORT}0$PORT/é").unwrap(), "800008000/é");
         assert_eq!(
             one("$A_1-${EMPTY}$").unwrap_err(),
-            stray(12, "$A_1-${EMPTY}$")
+            stray(13, "$A_1-${EMPTY}$")
         );
         assert_eq!(
             one("$A_1").unwrap(),

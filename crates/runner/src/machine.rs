@@ -36,6 +36,13 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
+    /// Whether this very process is there and not dead, though perhaps nobody has taken note of
+    /// its end yet.
+    pub(crate) fn lives(self) -> io::Result<bool> {
+        let now = Status::of(self.pid)?;
+        Ok(now.is_some_and(|now| now.identity == self && !now.zombie))
+    }
+
     /// The identity of the process that has this id now; `None` if there is none.
     pub(crate) fn of(pid: u32) -> io::Result<Option<Self>> {
         Ok(Status::of(pid)?.map(|status| status.identity))

@@ -245,7 +245,7 @@ fn count_of(entry: &Entry) -> u64 {
 }
 
 #[test]
-#[ignore = "run and killed by the other tests"]
+#[ignore = "run by the other tests, which kill it"]
 fn child_that_writes() {
     let path = std::env::var("ROADBED_CRASH_STORE").expect("ROADBED_CRASH_STORE is a path");
     let runtime = tokio::runtime::Builder::new_current_thread()

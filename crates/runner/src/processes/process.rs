@@ -48,14 +48,14 @@ impl Process {
 
     /// The process id of the shim, as long as that lives.
     pub fn shim_pid(&self) -> Option<u32> {
-        (Identity::of(self.shim.pid).ok()? == Some(self.shim)).then_some(self.shim.pid)
+        self.shim.lives().ok()?.then_some(self.shim.pid)
     }
 
     /// The process id of the program itself, as long as that lives. It changes when the shim
     /// starts the program again ([`crate::Restart::Always`]).
     pub fn child_pid(&self) -> Option<u32> {
         let child = self.folder().running().ok()??.child;
-        (Identity::of(child.pid).ok()? == Some(child)).then_some(child.pid)
+        child.lives().ok()?.then_some(child.pid)
     }
 
     /// Asks the program to end: SIGTERM to its process group, and SIGKILL to all that is left of

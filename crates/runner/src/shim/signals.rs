@@ -82,10 +82,17 @@ impl AsFd for Signals {
 /// Gives a new process what a program expects to begin with: no signal blocked or ignored.
 /// Otherwise a server started under `nohup`, say, would hand that on to every instance.
 pub(super) fn reset_for_program() -> io::Result<()> {
+    // The kernel is asked directly: the C library refuses to touch the two signals that it keeps for
+    // itself, and leaves them ignored in what it spawns.
+    let default = [0u64; 4];
     for signal in 1..=libc::SIGRTMAX() {
-        // SAFETY: sets no handler. SIGKILL, SIGSTOP and two that the C library keeps for itself
-        // refuse, and have their defaults anyway.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // SAFETY: the kernel reads a `struct sigaction`, of which this is one with no handler, no
+        // flags and an empty mask of 8 bytes, and writes nothing. SIGKILL and SIGSTOP refuse, and
+        // have their defaults anyway.
+        unsafe {
+            let nowhere = std::ptr::null_mut::<u64>();
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), nowhere, 8usize)
+        };
     }
     let mut none = MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: the set is initialized before it is used.
