@@ -170,6 +170,11 @@ impl Running {
         lock(&self.shared.ledger).counts()
     }
 
+    /// How long it has been going on: the clock that its report tells times by.
+    pub fn elapsed(&self) -> Duration {
+        self.shared.start.elapsed()
+    }
+
     /// Waits until the counts meet `condition`; whether they did within `limit`.
     pub fn wait(&self, limit: Duration, condition: impl Fn(&Counts) -> bool) -> bool {
         let start = Instant::now();

@@ -1,12 +1,22 @@
-//! The command `roadbed-bench`: load on a URL, and what became of it.
+//! The command `roadbed-bench`: load on a URL, and measurements of the platform as a whole.
+
+mod arguments;
+mod benches;
+mod client;
+mod figures;
+mod interrupts;
+mod link;
+mod platform;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
-use std::str::FromStr;
-use std::time::Duration;
 
-use bench::{Load, Report};
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
+
+use crate::arguments::{Arguments, Common, JsonTo};
+use crate::benches::{ALL, Bench, Measure};
+use crate::figures::Results;
 
 const USAGE: &str = "\
 usage: roadbed-bench load URL [options]
@@ -20,131 +30,104 @@ succeeded, 1 if any failed, 2 if it could not begin.
   --timeout N       seconds until a request has failed (10)
   --host NAME       the Host header, if not that of the URL
   --json            print one JSON object
+
+usage: roadbed-bench startup|survival|fleet|bodies [options]
+
+Measures the release build of roadbed in temporary homes and compares with what is required;
+docs/benchmarks.md says what each does. Exits with 0 when everything could be measured.
+
+  --runs N          how often each measurement is repeated (10, 5, 3, 3)
+  --json [FILE]     all single runs as JSON, to a file or in place of the table
+  --strict          exit with 1 if a requirement is missed
+  --roadbed FILE    the program, if not target/release/roadbed
+
+  survival: --rate N (500) requests per second, --deploys N (20) in a row,
+            --only server|deploys|instance|proxy
+  fleet:    --services N (200), --replicas N (2), --seconds N (30) of idling,
+            --changes N (30) of endpoints
+  bodies:   --mib N (2048), --connections N (5000)
 ";
 
-struct Arguments {
-    load: Load,
-    seconds: f64,
-    json: bool,
-}
-
 fn main() -> ExitCode {
-    let arguments = match parse(std::env::args().skip(1)) {
-        Ok(arguments) => arguments,
-        Err(problem) => return refuse(&format!("{problem}\n\n{USAGE}")),
+    let mut words = std::env::args().skip(1);
+    let done = match words.next().as_deref() {
+        Some("load") => benches::load::run(words),
+        Some(name) => match ALL.iter().find(|bench| bench.name == name) {
+            Some(bench) => prepare(bench, words).map(|(common, measure)| {
+                run(bench, &common, measure).unwrap_or_else(|error| {
+                    complain(&format!("{error:#}\n"));
+                    ExitCode::FAILURE
+                })
+            }),
+            None => Err(format!("there is no command {name:?}")),
+        },
+        None => Err("a command is missing".into()),
     };
-    let running = match arguments.load.start() {
-        Ok(running) => running,
-        Err(error) => return refuse(&format!("{error}\n")),
-    };
-    std::thread::sleep(Duration::from_secs_f64(arguments.seconds));
-    let report = running.stop();
-    let text = if arguments.json {
-        format!("{}\n", as_json(&report))
-    } else {
-        report.to_string()
-    };
-    match io::stdout().write_all(text.as_bytes()) {
-        Ok(()) if report.failed == 0 => ExitCode::SUCCESS,
-        _ => ExitCode::FAILURE,
-    }
+    done.unwrap_or_else(|problem| {
+        complain(&format!("{problem}\n\n{USAGE}"));
+        ExitCode::from(2)
+    })
 }
 
-fn refuse(message: &str) -> ExitCode {
+fn complain(message: &str) {
     // Nothing is left to say it with if this fails.
     let _ = io::stderr().write_all(format!("roadbed-bench: {message}").as_bytes());
-    ExitCode::from(2)
 }
 
-fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
-    match words.next().as_deref() {
-        Some("load") => {}
-        Some(other) => return Err(format!("there is no command {other:?}")),
-        None => return Err("a command is missing".into()),
-    }
-    let mut arguments = Arguments {
-        load: Load::new("", 100.0),
-        seconds: 10.0,
-        json: false,
-    };
-    while let Some(word) = words.next() {
-        match word.as_str() {
-            "--rate" => arguments.load.rate = positive(&word, words.next(), 1e6)?,
-            "--connections" => {
-                arguments.load.connections = value(&word, words.next())?;
-                if !(1..=100_000).contains(&arguments.load.connections) {
-                    return Err("--connections is from 1 to 100000".into());
-                }
-            }
-            "--seconds" => arguments.seconds = positive(&word, words.next(), 1e6)?,
-            "--timeout" => {
-                let seconds = positive(&word, words.next(), 1e6)?;
-                arguments.load.timeout = Duration::from_secs_f64(seconds);
-            }
-            "--host" => arguments.load.host = Some(value(&word, words.next())?),
-            "--json" => arguments.json = true,
-            url if !url.starts_with('-') && arguments.load.url.is_empty() => {
-                arguments.load.url = word;
-            }
-            other => return Err(format!("{other:?} is not understood")),
+fn prepare(
+    bench: &Bench,
+    words: impl Iterator<Item = String>,
+) -> Result<(Common, Measure), String> {
+    let mut arguments = Arguments::parse(words)?;
+    let common = arguments.common(bench.runs)?;
+    let measure = (bench.prepare)(&mut arguments)?;
+    arguments.finish()?;
+    Ok((common, measure))
+}
+
+fn run(bench: &Bench, common: &Common, measure: Measure) -> Result<ExitCode> {
+    interrupts::watch()?;
+    let mut results = Results::new(bench.name);
+    let before = load_average();
+    let measured = measure(common, &mut results);
+    // What was measured before it failed is worth showing too.
+    let mut json = results.as_json();
+    json["machine"] = machine(&before);
+    json["error"] = measured
+        .as_ref()
+        .err()
+        .map(|error| format!("{error:#}"))
+        .into();
+    let json = format!("{json:#}\n");
+    let text = match &common.json {
+        Some(JsonTo::Stdout) => json,
+        Some(JsonTo::File(path)) => {
+            std::fs::write(path, json).with_context(|| format!("writing {}", path.display()))?;
+            results.to_string()
         }
-    }
-    match arguments.load.url.is_empty() {
-        true => Err("a URL is missing".into()),
-        false => Ok(arguments),
-    }
+        None => results.to_string(),
+    };
+    io::stdout().write_all(text.as_bytes())?;
+    measured?;
+    Ok(match common.strict && results.any_missed() {
+        true => ExitCode::FAILURE,
+        false => ExitCode::SUCCESS,
+    })
 }
 
-fn value<T: FromStr>(option: &str, word: Option<String>) -> Result<T, String> {
-    let word = word.ok_or_else(|| format!("{option} needs a value"))?;
-    word.parse()
-        .map_err(|_| format!("{option} cannot be {word:?}"))
+fn load_average() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.trim().to_owned()
 }
 
-fn positive(option: &str, word: Option<String>, most: f64) -> Result<f64, String> {
-    let value: f64 = value(option, word)?;
-    match value > 0.0 && value <= most {
-        true => Ok(value),
-        false => Err(format!("{option} is more than 0 and at most {most}")),
-    }
-}
-
-fn as_json(report: &Report) -> Value {
-    let micros = |duration: Duration| duration.as_micros() as u64;
-    let by_kind: serde_json::Map<String, Value> = report
-        .failed_by_kind
-        .iter()
-        .map(|(kind, &n)| (kind.to_string(), n.into()))
-        .collect();
-    let failures: Vec<Value> = report
-        .failures
-        .iter()
-        .map(|failure| {
-            json!({
-                "due_us": micros(failure.due),
-                "at_us": micros(failure.at),
-                "kind": failure.kind.to_string(),
-                "detail": failure.detail,
-            })
-        })
-        .collect();
+/// Where it was measured, and what else went on there.
+fn machine(load_before: &str) -> Value {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     json!({
-        "sent": report.sent,
-        "succeeded": report.succeeded,
-        "failed": report.failed,
-        "failed_by_kind": by_kind,
-        "failures": failures,
-        "duration_us": micros(report.duration),
-        "latency_us": {
-            "p50": micros(report.latency(0.5)),
-            "p90": micros(report.latency(0.9)),
-            "p99": micros(report.latency(0.99)),
-            "p999": micros(report.latency(0.999)),
-            "max": micros(report.latency(1.0)),
-        },
-        "longest_gap": {
-            "at_us": micros(report.longest_gap.at),
-            "length_us": micros(report.longest_gap.length),
-        },
+        "cores": cores,
+        "kernel": kernel.trim(),
+        "load_before": load_before,
+        "load_after": load_average(),
     })
 }

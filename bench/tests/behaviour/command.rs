@@ -71,10 +71,28 @@ fn bad_usage_is_explained() {
             &["load", "http://127.0.0.1:1", "--fast"],
             "\"--fast\" is not understood",
         ),
+        (&["startup", "--runs", "0"], "--runs is from 1 to 1000"),
+        (&["startup", "--rate", "5"], "\"--rate\" is not understood"),
+        (&["survival", "--only", "x"], "--only is server, deploys"),
+        (&["fleet", "--services", "x"], "--services cannot be \"x\""),
+        (&["bodies", "2048"], "\"2048\" is not understood"),
     ] {
         let output = command(arguments);
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(stderr.contains(explained), "{arguments:?}: {stderr}");
     }
+}
+
+#[test]
+fn a_program_that_is_not_there_is_an_error_and_no_bad_usage() {
+    let output = command(&["startup", "--json", "--roadbed", "/nowhere/roadbed"]);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(
+        stderr.contains("there is no /nowhere/roadbed; `cargo build"),
+        "{stderr}"
+    );
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(report["error"].as_str().unwrap().contains("/nowhere/"));
 }
