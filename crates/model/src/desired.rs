@@ -35,6 +35,27 @@ pub struct Desired {
     pub rollout: Rollout,
 }
 
+impl Desired {
+    /// The rollout of `release` ended well.
+    pub fn confirm(&mut self, release: u64, now: Timestamp) {
+        self.confirmed = Some(release);
+        self.rollout.state = RolloutState::Complete { at: now };
+    }
+
+    /// The rollout is given up: back to what ran before, or to nothing if nothing did.
+    pub fn abandon(&mut self, failure: Failure, now: Timestamp) {
+        match self.confirmed {
+            Some(confirmed) => self.target = confirmed,
+            None => self.intent = Intent::Halted,
+        }
+        self.rollout.state = RolloutState::Failed {
+            at: now,
+            failure,
+            reverted_to: self.confirmed,
+        };
+    }
+}
+
 /// Whether an app should run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -35,6 +35,38 @@ pub struct InstanceRecord {
     pub drain: Duration,
 }
 
+impl InstanceRecord {
+    /// A new instance, whose first attempt begins.
+    pub fn new(id: InstanceId, port: u16, drain: Duration, now: Timestamp) -> Self {
+        Self {
+            id,
+            attempt: 1,
+            port,
+            phase: Phase::Starting { since: now },
+            created: now,
+            restarts: 0,
+            streak: 0,
+            last_exit: None,
+            drain,
+        }
+    }
+
+    /// Its process ended unasked; the next attempt is due at `until`.
+    pub fn record_exit(&mut self, exit: Exit, streak: u32, until: Timestamp) {
+        self.restarts = self.restarts.saturating_add(1);
+        self.streak = streak;
+        self.last_exit = Some(exit);
+        self.phase = Phase::Waiting { until };
+    }
+
+    /// Its next attempt begins.
+    pub fn begin_attempt(&mut self, port: u16, now: Timestamp) {
+        self.attempt += 1;
+        self.port = port;
+        self.phase = Phase::Starting { since: now };
+    }
+}
+
 /// Where an instance is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "is")]

@@ -140,15 +140,13 @@ impl World {
         plan
     }
 
-    pub(crate) fn start(&mut self, id: &InstanceId, attempt: u32) {
+    pub(crate) fn start(&mut self, id: &InstanceId) {
         let behaviour = self
             .behaviour
             .get(&id.release)
             .copied()
             .unwrap_or(Behaviour::Works);
         let seen = self.instances.get_mut(id).unwrap();
-        seen.record.attempt = attempt;
-        seen.record.phase = Phase::Starting { since: self.now };
         seen.process = match behaviour {
             Behaviour::Works | Behaviour::NeverReady => ProcessState::Running,
             Behaviour::Crashes => ProcessState::Ended(failed_exit(ExitCause::Code(1))),
@@ -166,17 +164,9 @@ impl World {
     pub(crate) fn apply(&mut self, step: &Step) {
         match step {
             Step::Launch { instance } => {
-                let record = InstanceRecord {
-                    id: instance.clone(),
-                    attempt: 1,
-                    port: 20_000 + instance.ordinal as u16,
-                    phase: Phase::Starting { since: self.now },
-                    created: self.now,
-                    restarts: 0,
-                    streak: 0,
-                    last_exit: None,
-                    drain: Duration::from_secs(30),
-                };
+                let port = 20_000 + instance.ordinal as u16;
+                let drain = Duration::from_secs(30);
+                let record = InstanceRecord::new(instance.clone(), port, drain, self.now);
                 let seen = ObservedInstance {
                     record,
                     process: ProcessState::Unknown,
@@ -186,11 +176,12 @@ impl World {
                 };
                 assert!(self.instances.insert(instance.clone(), seen).is_none());
                 self.launches.push(instance.clone());
-                self.start(instance, 1);
+                self.start(instance);
             }
             Step::Relaunch { instance } => {
-                let attempt = self.instances[instance].record.attempt + 1;
-                self.start(instance, attempt);
+                let record = &mut self.instances.get_mut(instance).unwrap().record;
+                record.begin_attempt(record.port, self.now);
+                self.start(instance);
             }
             Step::RecordExit {
                 instance,
@@ -199,10 +190,7 @@ impl World {
                 until,
             } => {
                 let record = &mut self.instances.get_mut(instance).unwrap().record;
-                record.last_exit = Some(exit.clone());
-                record.streak = *streak;
-                record.restarts += 1;
-                record.phase = Phase::Waiting { until: *until };
+                record.record_exit(exit.clone(), *streak, *until);
             }
             Step::Enter { instance, phase } => {
                 self.instances.get_mut(instance).unwrap().record.phase = *phase;
@@ -215,21 +203,10 @@ impl World {
             Step::Forget { instance } => {
                 self.instances.remove(instance).unwrap();
             }
-            Step::Confirm { release } => {
-                self.desired.confirmed = Some(*release);
-                self.desired.rollout.state = RolloutState::Complete { at: self.now };
-            }
+            Step::Confirm { release } => self.desired.confirm(*release, self.now),
             Step::Abandon { failure, .. } => {
                 self.failure = Some(failure.clone());
-                self.desired.rollout.state = RolloutState::Failed {
-                    at: self.now,
-                    failure: failure.clone(),
-                    reverted_to: self.desired.confirmed,
-                };
-                match self.desired.confirmed {
-                    Some(confirmed) => self.desired.target = confirmed,
-                    None => self.desired.intent = Intent::Halted,
-                }
+                self.desired.abandon(failure.clone(), self.now);
             }
             Step::ForgetApp => self.gone = true,
         }

@@ -7,6 +7,7 @@ mod commands;
 mod context;
 mod failure;
 mod follow;
+mod output;
 mod server_process;
 mod terminal;
 

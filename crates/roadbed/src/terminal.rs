@@ -1,51 +1,10 @@
-//! What is printed: data on standard output, progress and problems on standard error, colour only
-//! on a terminal.
+//! How things are printed for people: progress on standard error, colour only on a terminal, columns.
 
-use std::io::{self, ErrorKind, IsTerminal, Write};
-use std::process::ExitCode;
-
-use serde::Serialize;
-
-use crate::failure::Failure;
+use std::io::{self, IsTerminal, Write};
 
 /// Prints a line of progress. With nobody to read it there is nobody to tell.
 pub(crate) fn progress(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
-}
-
-/// Prints data. That its reader has gone (`| head`) is no failure, but there is nothing left to do:
-/// the caller is told to end.
-pub(crate) fn print(text: &str) -> Result<Reader, Failure> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Ok(()) => Ok(Reader::Reads),
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Reader::Gone),
-        Err(error) => Err(Failure::new(format!(
-            "cannot write to standard output: {error}"
-        ))),
-    }
-}
-
-/// Prints data as the whole result of a command.
-pub(crate) fn print_result(text: &str) -> Result<ExitCode, Failure> {
-    print(text).map(|_| ExitCode::SUCCESS)
-}
-
-/// Prints a value as JSON for people and programs.
-pub(crate) fn print_json(value: &impl Serialize) -> Result<ExitCode, Failure> {
-    let mut text = serde_json::to_string_pretty(value)
-        .map_err(|error| Failure::new(format!("cannot write JSON: {error}")))?;
-    text.push('\n');
-    print_result(&text)
-}
-
-/// Whether anybody reads what is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reader {
-    /// Somebody may.
-    Reads,
-    /// Nobody does any more.
-    Gone,
 }
 
 /// Whether standard error takes colour.

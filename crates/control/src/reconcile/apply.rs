@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use model::{AppName, InstanceId, InstanceRecord, Intent, Phase, RolloutState, Step, Timestamp};
+use model::{AppName, InstanceId, InstanceRecord, Step, Timestamp};
 
 use super::{Effect, Reconciler};
 use crate::instances::Start;
@@ -29,10 +29,7 @@ impl Reconciler {
             } => {
                 tracing::warn!(%instance, cause = %exit.cause, streak, "an instance ended");
                 self.change(instance, |record| {
-                    record.restarts = record.restarts.saturating_add(1);
-                    record.streak = *streak;
-                    record.last_exit = Some(exit.clone());
-                    record.phase = Phase::Waiting { until: *until };
+                    record.record_exit(exit.clone(), *streak, *until);
                 });
             }
             Step::Enter { instance, phase } => {
@@ -49,25 +46,11 @@ impl Reconciler {
             }
             Step::Confirm { release } => {
                 tracing::info!(%app, release, "a rollout is complete");
-                self.change_desired(app, |desired| {
-                    desired.confirmed = Some(*release);
-                    desired.rollout.state = RolloutState::Complete { at: now };
-                });
+                self.change_desired(app, |desired| desired.confirm(*release, now));
             }
             Step::Abandon { release, failure } => {
                 tracing::warn!(%app, release, message = failure.message, "a rollout failed");
-                self.change_desired(app, |desired| {
-                    let reverted_to = desired.confirmed;
-                    match reverted_to {
-                        Some(confirmed) => desired.target = confirmed,
-                        None => desired.intent = Intent::Halted,
-                    }
-                    desired.rollout.state = RolloutState::Failed {
-                        at: now,
-                        failure: failure.clone(),
-                        reverted_to,
-                    };
-                });
+                self.change_desired(app, |desired| desired.abandon(failure.clone(), now));
             }
             Step::ForgetApp => {
                 tracing::info!(%app, "an app is gone");
@@ -88,17 +71,7 @@ impl Reconciler {
             tracing::error!(instance = %id, "a launch of what no kept release declares");
             return;
         };
-        let record = InstanceRecord {
-            id: id.clone(),
-            attempt: 1,
-            port: self.port_for_instance(id),
-            phase: Phase::Starting { since: now },
-            created: now,
-            restarts: 0,
-            streak: 0,
-            last_exit: None,
-            drain,
-        };
+        let record = InstanceRecord::new(id.clone(), self.port_for_instance(id), drain, now);
         self.state.put_instance(record);
         effects.push(Effect::Start(id.clone()));
     }
@@ -108,10 +81,8 @@ impl Reconciler {
             return;
         };
         effects.push(Effect::Forget(id.clone(), record.attempt));
-        record.attempt += 1;
-        record.phase = Phase::Starting { since: now };
         // Another port each time: who knows but the last one was taken by someone else.
-        record.port = self.port_for_instance(id);
+        record.begin_attempt(self.port_for_instance(id), now);
         self.state.put_instance(record);
         effects.push(Effect::Start(id.clone()));
     }

@@ -8,7 +8,7 @@ use spec::LoadError;
 use crate::arguments::Check;
 use crate::failure::Failure;
 use crate::follow::plural;
-use crate::terminal::{print, print_json, print_result};
+use crate::output::{print, print_json, print_result};
 
 /// What `--json` prints for a valid file.
 #[derive(Serialize)]

@@ -9,7 +9,8 @@ use crate::commands::{build, request, runtime};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::follow;
-use crate::terminal::{print_result, progress};
+use crate::output::print_result;
+use crate::terminal::progress;
 
 pub(crate) fn run(deploy: &Deploy, context: &Context) -> Result<ExitCode, Failure> {
     let app = spec::load(&deploy.app.path)?;

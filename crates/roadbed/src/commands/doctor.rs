@@ -15,7 +15,7 @@ use crate::commands::runtime;
 use crate::commands::wrap::wrap;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::terminal::{print, print_json};
+use crate::output::{print, print_json};
 
 /// Below so much free space an app may soon be unable to write.
 const LITTLE_SPACE: u64 = 1 << 30;

@@ -12,7 +12,8 @@ use crate::commands::runtime;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::follow;
-use crate::terminal::{print_result, progress};
+use crate::output::print_result;
+use crate::terminal::progress;
 
 /// The pause between two looks whether the server has ended.
 const PAUSE: Duration = Duration::from_millis(10);

@@ -10,7 +10,7 @@ use crate::arguments::Logs;
 use crate::commands::log_lines::Form;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::terminal::{Reader, print};
+use crate::output::{Reader, print};
 
 /// How many bytes of lines are printed at once while there are more at hand.
 const BATCH: usize = 32 * 1024;

@@ -9,7 +9,7 @@ use crate::arguments::Plan;
 use crate::commands::{request, runtime, wrap};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::terminal::{print_json, print_result};
+use crate::output::{print_json, print_result};
 
 pub(crate) fn run(plan: &Plan, context: &Context) -> Result<ExitCode, Failure> {
     let app = spec::load(&plan.app.path)?;

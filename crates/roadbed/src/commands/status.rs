@@ -14,7 +14,8 @@ use crate::commands::wrap::{COLUMNS, cut, wrap};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::follow::{plural, short};
-use crate::terminal::{print_json, print_result, table};
+use crate::output::{print_json, print_result};
+use crate::terminal::table;
 
 /// The widest that a name is shown.
 const WIDEST_NAME: usize = 30;

@@ -19,8 +19,9 @@ use crate::commands::{build, deploy, down, request, runtime};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::follow::{self, AppWatch, plural};
+use crate::output::{Reader, print};
 use crate::server_process;
-use crate::terminal::{Reader, print, progress};
+use crate::terminal::progress;
 
 /// How often the thread that prints logs looks whether it should end.
 const LOOK: Duration = Duration::from_millis(100);

@@ -91,7 +91,13 @@ pub(super) fn reset_for_program() -> io::Result<()> {
         // have their defaults anyway.
         unsafe {
             let nowhere = std::ptr::null_mut::<u64>();
-            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), nowhere, 8usize)
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                nowhere,
+                8usize,
+            )
         };
     }
     let mut none = MaybeUninit::<libc::sigset_t>::uninit();
