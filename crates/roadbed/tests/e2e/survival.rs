@@ -1,13 +1,16 @@
 //! Steady load through the edge and one hop of the mesh while things happen to the programs; the
 //! client counts what becomes of each request.
 
-use std::time::{Duration, Instant};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Stdio;
+use std::time::Instant;
 
 use bench::{Load, Report, Running};
 
-use crate::support::apps::{HOST, VIA};
+use crate::support::apps::{HOST, PAIR, VIA};
 use crate::support::processes::{is_living, kill};
-use crate::support::{AppFolder, LONG, Machine, soak, until};
+use crate::support::{AppFolder, Finished, LONG, Machine, soak, until};
 
 /// Requests per second. An unoptimised proxy and two cores that run everything have time for it.
 const RATE: f64 = 200.0;
@@ -54,21 +57,35 @@ fn pids(machine: &Machine, app: &str) -> Vec<u32> {
         .collect()
 }
 
+/// A service that counts aloud, besides the pair.
+const COUNTING: &str = r#"
+[services.counting]
+run    = ["sh", "-c", "n=0; while :; do n=$$((n + 1)); echo line $$n; sleep 0.005; done"]
+health = { command = "true" }
+"#;
+
+/// The numbers that the counting service wrote, in the order of its log.
+fn counted(machine: &Machine) -> Vec<u32> {
+    let logs = machine.ok(&["logs", "pair/counting"]);
+    let numbers = logs.lines().filter_map(|line| line.split("| line ").nth(1));
+    numbers.map(|number| number.parse().unwrap()).collect()
+}
+
 #[test]
 fn a_server_that_is_killed_loses_no_request_no_instance_and_no_log_line() {
     let machine = Machine::new();
-    let server = machine.start_server();
-    let app = AppFolder::pair();
+    let _server = machine.start_server();
+    let app = AppFolder::new(&format!("{PAIR}{COUNTING}"));
     machine.up(&app);
     let (before, proxy) = (pids(&machine, "pair"), machine.proxy_pid());
     let load = load(&machine);
+    let mut servers = Vec::new();
     for _ in 0..if soak() { 10 } else { 2 } {
         kill(machine.server_pid());
         more_answers(&load, 100);
         assert_eq!(machine.run(&["status"]).code, Some(1));
-        // Another in the background, as `up` would start it.
         let started = Instant::now();
-        let restarted = machine.start_server();
+        servers.push(machine.start_server());
         until("the instances are adopted", || {
             let instances = machine.instances("pair");
             instances.iter().all(|instance| instance["pid"].is_u64())
@@ -77,13 +94,51 @@ fn a_server_that_is_killed_loses_no_request_no_instance_and_no_log_line() {
         until("the proxy is back", || machine.proxy_pid() == proxy);
         more_answers(&load, 50);
         assert_eq!(pids(&machine, "pair"), before);
-        std::mem::forget(restarted);
     }
-    let report = load.stop();
-    none_failed(&report);
-    drop(server);
-    let logs = machine.ok(&["logs", "pair"]);
-    assert_eq!(logs.matches("started on port").count(), 4, "{logs}");
+    none_failed(&load.stop());
+    machine.ok(&["down", "pair"]);
+    let numbers = counted(&machine);
+    assert!(numbers.len() > 100, "{numbers:?}");
+    assert_eq!(numbers, (1..=numbers.len() as u32).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_server_that_is_killed_in_the_middle_of_a_rollout_goes_on_with_it() {
+    let machine = Machine::new();
+    let app = AppFolder::pair();
+    machine.up(&app);
+    let before = pids(&machine, "pair");
+    let load = load(&machine);
+    app.declare(&PAIR.replace("\"./trivial\"", "\"./trivial --start-delay-ms 400\""));
+    let mut servers = Vec::new();
+    let deploy = machine
+        .command(&["deploy", app.path()])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // New and old instances, in each of the stages that a rollout of four goes through.
+    for ready in 1..4 {
+        until("so many new ones are ready", || {
+            let instances = machine.instances("pair");
+            let new = instances
+                .iter()
+                .filter(|i| i["release"] == 2 && i["state"] == "ready");
+            new.count() >= ready
+        });
+        kill(machine.server_pid());
+        servers.push(machine.start_server());
+    }
+    let finished = Finished::from(deploy.wait_with_output().unwrap());
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    assert!(
+        finished.stdout.starts_with("pair is up at release 2\n"),
+        "{finished:?}"
+    );
+    let after = pids(&machine, "pair");
+    assert_eq!(after.len(), 4);
+    assert!(before.iter().all(|pid| !is_living(*pid)));
+    more_answers(&load, 20);
+    none_failed(&load.stop());
 }
 
 #[test]
@@ -183,16 +238,43 @@ fn a_proxy_that_is_killed_serves_again_from_its_snapshot_with_and_without_a_serv
 }
 
 #[test]
-fn a_long_request_is_finished_before_its_instance_is_replaced() {
+fn a_request_that_is_under_way_is_finished_before_its_instance_is_stopped() {
     let machine = Machine::new();
     let app = AppFolder::pair();
     machine.up(&app);
-    let edge = machine.edge;
-    let slow =
-        std::thread::spawn(move || crate::support::http::get(edge, HOST, "/via/back/slow?ms=3000"));
-    // It is in flight when it is counted as such: the deploy has to wait for it.
-    std::thread::sleep(Duration::from_millis(300));
-    machine.ok(&["deploy", app.path()]);
-    let answer = slow.join().unwrap();
-    assert_eq!(answer.status, 200, "{answer:?}");
+    let mut stream = TcpStream::connect(machine.edge).unwrap();
+    stream.set_read_timeout(Some(LONG)).unwrap();
+    let head = format!(
+        "POST /echo HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\
+         Content-Length: 10\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(b"first").unwrap();
+    // The echo of the first half shows that the request has arrived.
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"first") {
+        let mut piece = [0; 1024];
+        let count = stream.read(&mut piece).unwrap();
+        assert!(count > 0, "{}", String::from_utf8_lossy(&answer));
+        answer.extend_from_slice(&piece[..count]);
+    }
+    let mut deploy = machine
+        .command(&["deploy", app.path()])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    until("all others are replaced, and one waits for it", || {
+        let instances = machine.instances("pair");
+        let old: Vec<_> = instances.iter().filter(|i| i["release"] == 1).collect();
+        instances.len() == 5 && old.len() == 1 && old[0]["state"] == "draining"
+    });
+    assert!(deploy.try_wait().unwrap().is_none());
+    stream.write_all(b" half").unwrap();
+    stream.read_to_end(&mut answer).unwrap();
+    assert!(
+        answer.ends_with(b"first half"),
+        "{}",
+        String::from_utf8_lossy(&answer)
+    );
+    assert!(deploy.wait().unwrap().success());
 }
