@@ -39,8 +39,7 @@ pub enum HomeError {
     },
     /// A newer Roadbed has written it.
     #[error(
-        "{path} was written by a newer Roadbed (format {found}, this one knows up to {FORMAT}); \
-         run that newer version, or choose another folder with ROADBED_HOME"
+        "{path} was written by a newer Roadbed (format {found}, this one knows up to {FORMAT})"
     )]
     Newer {
         /// The home.
@@ -49,15 +48,18 @@ pub enum HomeError {
         found: u32,
     },
     /// Its format file holds something else than a number.
-    #[error(
-        "{path} does not hold a format number but {found:?}; \
-         is ROADBED_HOME a folder of Roadbed's?"
-    )]
+    #[error("{path} does not hold a format number but {found:?}")]
     NotAHome {
         /// The format file.
         path: PathBuf,
         /// The beginning of what it holds.
         found: String,
+    },
+    /// It is a file, or lies below one.
+    #[error("{path} is not a folder")]
+    NotAFolder {
+        /// What was to be the home.
+        path: PathBuf,
     },
     /// Another server uses it.
     #[error("a server already runs in {path}{}", pid.as_ref().map(|pid| format!(" (pid {pid})")).unwrap_or_default())]
@@ -69,8 +71,8 @@ pub enum HomeError {
     },
     /// A socket in it would have a path longer than the system allows.
     #[error(
-        "the path of {path} is too long for a socket ({length} bytes, at most {}); \
-         choose a shorter folder with ROADBED_HOME", LONGEST_SOCKET_PATH - 1
+        "the path of {path} is too long for a socket ({length} bytes, at most {})",
+        LONGEST_SOCKET_PATH - 1
     )]
     PathTooLong {
         /// The socket.
@@ -85,18 +87,23 @@ pub enum HomeError {
 pub struct HomeLock(#[expect(dead_code, reason = "the lock lives as long as the open file")] File);
 
 impl HomeError {
-    /// What to do next, where the message does not say so already.
+    /// What to do next.
     pub fn hint(&self) -> Option<&'static str> {
-        match self {
+        Some(match self {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-                Some("free some space on that disk, or choose another folder with --home")
+                "free some space on that disk, or choose another folder with --home"
             }
-            Self::Io { .. } => {
-                Some("choose a folder that you may write with --home or ROADBED_HOME")
+            Self::Io { .. } => "choose a folder that you may write with --home or ROADBED_HOME",
+            Self::InUse { .. } => "`roadbed status` shows what runs there",
+            Self::Newer { .. } => {
+                "run that newer version, or choose another folder with --home or ROADBED_HOME"
             }
-            Self::InUse { .. } => Some("`roadbed status` shows what runs there"),
-            Self::Newer { .. } | Self::NotAHome { .. } | Self::PathTooLong { .. } => None,
-        }
+            Self::NotAHome { .. } => {
+                "is it a folder of Roadbed's? choose another with --home or ROADBED_HOME"
+            }
+            Self::NotAFolder { .. } => "choose a folder with --home or ROADBED_HOME",
+            Self::PathTooLong { .. } => "choose a shorter folder with --home or ROADBED_HOME",
+        })
     }
 }
 
@@ -161,9 +168,25 @@ impl Home {
         self.0.join("format")
     }
 
-    /// Whether this folder was written by a version that this one understands. A folder that does
-    /// not exist or is empty is fine.
-    pub fn check_format(&self) -> Result<(), HomeError> {
+    /// Whether this folder can be a home, and was written by a version that this one understands.
+    /// It changes nothing. A folder that does not exist or is empty is fine.
+    ///
+    /// # Errors
+    /// Why it cannot be used.
+    pub fn check(&self) -> Result<(), HomeError> {
+        for socket in [self.api_socket(), self.proxies_socket()] {
+            let length = socket.as_os_str().len();
+            if length >= LONGEST_SOCKET_PATH {
+                return Err(HomeError::PathTooLong {
+                    path: socket,
+                    length,
+                });
+            }
+        }
+        self.check_format()
+    }
+
+    fn check_format(&self) -> Result<(), HomeError> {
         let path = self.format_file();
         let mut text = String::new();
         match File::open(&path) {
@@ -172,6 +195,11 @@ impl Home {
                 .read_to_string(&mut text)
                 .map_err(|source| failed("read", &path, source))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                return Err(HomeError::NotAFolder {
+                    path: self.0.clone(),
+                });
+            }
             Err(source) => return Err(failed("open", &path, source)),
         };
         match text.trim().parse::<u32>() {
@@ -197,16 +225,7 @@ impl Home {
 
     /// Makes the folder ready and takes it for this process alone.
     pub fn take(&self) -> Result<HomeLock, HomeError> {
-        for socket in [self.api_socket(), self.proxies_socket()] {
-            let length = socket.as_os_str().len();
-            if length >= LONGEST_SOCKET_PATH {
-                return Err(HomeError::PathTooLong {
-                    path: socket,
-                    length,
-                });
-            }
-        }
-        self.check_format()?;
+        self.check()?;
         for folder in [self.0.clone(), self.0.join("run")] {
             make_private_folder(&folder).map_err(|source| failed("make", &folder, source))?;
         }
@@ -317,5 +336,12 @@ mod tests {
     fn a_path_that_no_socket_can_have_is_refused() {
         let home = Home::new(format!("/tmp/{}", "x".repeat(100)));
         assert!(matches!(home.take(), Err(HomeError::PathTooLong { .. })));
+    }
+
+    #[test]
+    fn a_file_is_no_home() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = Home::new(file.path()).take().unwrap_err();
+        assert!(matches!(error, HomeError::NotAFolder { .. }), "{error}");
     }
 }

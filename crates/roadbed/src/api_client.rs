@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use control::ApiError;
+use control::{ApiError, Home};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
@@ -26,7 +26,7 @@ const LARGEST_ANSWER: usize = 64 * 1024 * 1024;
 #[derive(Debug, Clone)]
 pub(crate) struct ApiClient {
     socket: PathBuf,
-    home: PathBuf,
+    home: Home,
 }
 
 /// Why a request has no good answer.
@@ -50,7 +50,7 @@ impl From<ApiFailure> for Failure {
 }
 
 impl ApiClient {
-    pub(crate) fn new(socket: PathBuf, home: PathBuf) -> Self {
+    pub(crate) fn new(socket: PathBuf, home: Home) -> Self {
         Self { socket, home }
     }
 
@@ -173,18 +173,36 @@ impl ApiClient {
         serde_json::from_slice(body).map_err(|error| self.broken(error))
     }
 
+    /// Why nobody answers. That the home itself cannot be used says more than that its socket
+    /// cannot.
     fn unreachable(&self, error: &io::Error) -> ApiFailure {
-        let home = self.home.display();
+        if let Err(error) = self.home.check() {
+            return ApiFailure::Broken(error.into());
+        }
         match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ApiFailure::NoServer(
-                Failure::new(format!("no server runs in {home}")).hint(
-                    "`roadbed up FOLDER` starts one with an app, `roadbed server` one alone; another \
-                     folder can be named with --home",
-                ),
-            ),
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                ApiFailure::NoServer(self.no_server())
+            }
             _ => ApiFailure::Broken(
-                Failure::new(format!("cannot reach the server at {}: {error}", self.socket.display()))
-                    .hint("the socket belongs to the user who started the server"),
+                Failure::new(format!(
+                    "cannot reach the server at {}: {error}",
+                    self.socket.display()
+                ))
+                .hint("the socket belongs to the user who started the server"),
+            ),
+        }
+    }
+
+    fn no_server(&self) -> Failure {
+        let home = self.home.path();
+        let failure = Failure::new(format!("no server runs in {}", home.display()));
+        match proxy::is_running(home) {
+            true => failure
+                .evidence(["what an earlier server started runs on".to_owned()])
+                .hint("`roadbed server` takes it over"),
+            false => failure.hint(
+                "`roadbed up FOLDER` starts one with an app, `roadbed server` one alone; another \
+                 folder can be named with --home",
             ),
         }
     }
@@ -192,7 +210,7 @@ impl ApiClient {
     fn broken(&self, error: impl std::fmt::Display) -> ApiFailure {
         let failure = Failure::new(format!(
             "the server in {} cannot be used: {error}",
-            self.home.display()
+            self.home.path().display()
         ));
         ApiFailure::Broken(failure.hint("`roadbed doctor` looks for the reason"))
     }

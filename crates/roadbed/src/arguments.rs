@@ -91,7 +91,7 @@ pub(crate) struct Up {
     #[arg(long, short)]
     pub(crate) detach: bool,
     /// Where a server that is started here serves the edge [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = edge)]
     pub(crate) edge: Option<SocketAddr>,
 }
 
@@ -137,6 +137,7 @@ pub(crate) struct Logs {
 
 /// `roadbed down`.
 #[derive(Debug, Args)]
+#[command(override_usage = "roadbed down [OPTIONS] <APP | --all>")]
 pub(crate) struct Down {
     /// The app to stop
     #[arg(required_unless_present = "all", conflicts_with = "all")]
@@ -158,7 +159,10 @@ pub(crate) struct Doctor {
 #[derive(Debug, Args)]
 pub(crate) struct Server {
     /// Where the edge listens; only this machine can reach it unless another address is given
-    #[arg(long, value_name = "ADDRESS:PORT", default_value_t = control::DEFAULT_EDGE)]
+    #[arg(
+        long, value_name = "ADDRESS:PORT", value_parser = edge,
+        default_value_t = control::DEFAULT_EDGE
+    )]
     pub(crate) edge: SocketAddr,
     /// Leave the terminal of whoever started it
     #[arg(long, hide = true)]
@@ -171,6 +175,17 @@ pub(crate) struct Proxy {
     /// Worker threads [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) workers: Option<u16>,
+}
+
+/// Reads an address with a port that can be told to others.
+fn edge(text: &str) -> Result<SocketAddr, String> {
+    let edge: SocketAddr = text
+        .parse()
+        .map_err(|_| "an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080".to_owned())?;
+    match edge.port() {
+        0 => Err("port 0 is none that others could know".to_owned()),
+        _ => Ok(edge),
+    }
 }
 
 /// Reads `90s`, `15m`, `2h` or `3d`.
@@ -201,6 +216,21 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn an_edge_has_an_address_and_a_port() {
+        assert!(edge("0.0.0.0:80").is_ok() && edge("[::1]:80").is_ok());
+        for bad in [
+            "",
+            "8080",
+            ":8080",
+            "localhost:8080",
+            "127.0.0.1",
+            "127.0.0.1:0",
+        ] {
+            assert!(edge(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

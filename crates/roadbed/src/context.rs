@@ -33,7 +33,7 @@ impl Context {
 
     /// A client of the server's API.
     pub(crate) fn client(&self) -> ApiClient {
-        ApiClient::new(self.socket.clone(), self.home.path().to_owned())
+        ApiClient::new(self.socket.clone(), self.home.clone())
     }
 }
 

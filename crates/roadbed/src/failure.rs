@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use control::ApiError;
+use control::{ApiError, HomeError};
 use spec::LoadError;
 
 use crate::terminal;
@@ -51,9 +51,16 @@ impl Failure {
         self
     }
 
-    /// What is wrong, without evidence and hint.
-    pub(crate) fn message(&self) -> &str {
-        &self.message
+    /// What is wrong and the evidence for it.
+    pub(crate) fn in_one_line(&self) -> String {
+        let lines = std::iter::once(&self.message).chain(&self.evidence);
+        let lines: Vec<&str> = lines.map(String::as_str).collect();
+        lines.join("; ")
+    }
+
+    /// What to do next, where that is known.
+    pub(crate) fn next_step(&self) -> Option<&str> {
+        self.hint.as_deref()
     }
 
     /// Prints it on standard error and says which exit code to end with.
@@ -86,6 +93,16 @@ impl From<ApiError> for Failure {
     fn from(error: ApiError) -> Self {
         let failure = Self::new(error.message);
         match error.hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}
+
+impl From<HomeError> for Failure {
+    fn from(error: HomeError) -> Self {
+        let failure = Self::new(error.to_string());
+        match error.hint() {
             Some(hint) => failure.hint(hint),
             None => failure,
         }

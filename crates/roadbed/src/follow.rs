@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use control::Home;
-use control::status::{AppStatus, ExitStatus, FailureStatus, InstanceStatus, RolloutPhase};
+use control::status::{AppStatus, ExitStatus, FailureStatus, InstanceStatus, RolloutPhase, Status};
 use model::{Exit, InstanceId};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -81,8 +81,10 @@ pub(crate) async fn rollout(
 ) -> Result<AppStatus, Failure> {
     let mut watch = AppWatch::new(client.clone(), app);
     let mut teller = Teller::new(release);
+    let mut trouble = Trouble::new();
     let mut last: Option<AppStatus> = None;
     loop {
+        trouble.tell(client).await;
         let Ok(next) = timeout(QUIET, watch.next()).await else {
             if let Some(status) = &last {
                 teller.tell_waits(status);
@@ -111,8 +113,10 @@ pub(crate) async fn rollout(
 pub(crate) async fn gone(client: &ApiClient, app: &str) -> Result<(), Failure> {
     let mut watch = AppWatch::new(client.clone(), app);
     let mut told = 0;
+    let mut trouble = Trouble::new();
     let mut last: Option<AppStatus> = None;
     loop {
+        trouble.tell(client).await;
         let Ok(next) = timeout(QUIET, watch.next()).await else {
             for wait in last.iter().flat_map(|status| &status.waits) {
                 let subject = wait
@@ -161,13 +165,28 @@ fn failed(home: &Home, status: &AppStatus) -> Failure {
         "release {release} of {app} failed: {subject}{}; {after}",
         why.message
     );
-    let logs = match &why.service {
-        Some(service) => format!("`roadbed logs {app}/{service}` shows what it wrote"),
-        None => format!("`roadbed status {app}` shows more"),
-    };
-    Failure::new(message)
-        .evidence(last_lines(home, why))
-        .hint(logs)
+    let lines = last_lines(home, why);
+    let hint = hint(app, why, !lines.is_empty());
+    Failure::new(message).evidence(lines).hint(hint)
+}
+
+/// What to do about a rollout that failed.
+fn hint(app: &str, why: &FailureStatus, wrote: bool) -> String {
+    match (&why.service, &why.instance) {
+        (Some(service), Some(_)) if why.last_lines.is_empty() && wrote => format!(
+            "`roadbed logs {app}/{service}` shows more; it is called at 127.0.0.1:$PORT, and has to \
+             listen there"
+        ),
+        (Some(service), Some(_)) if wrote => {
+            format!("`roadbed logs {app}/{service}` shows what it wrote")
+        }
+        (Some(service), Some(_)) => {
+            format!(
+                "it wrote nothing; see `run` of {service} in roadbed.toml, and `roadbed doctor`"
+            )
+        }
+        _ => "`roadbed doctor` looks for the reason".to_owned(),
+    }
 }
 
 /// The last lines of the instance that failed: the server's, or where its process still ran and
@@ -183,6 +202,38 @@ fn last_lines(home: &Home, why: &FailureStatus) -> Vec<String> {
     let lines = id.map(|id| runner::logs::last_lines(&home.instance_logs(&id), Exit::MOST_LINES));
     // Evidence that cannot be read is no reason to hide the failure itself.
     lines.and_then(Result::ok).unwrap_or_default()
+}
+
+/// Tells why the server itself cannot go on, once for each reason. It may write down nothing of
+/// what it does then, and try again and again, so this does not wait for it to be quiet.
+struct Trouble {
+    told: Option<String>,
+    looked: Instant,
+}
+
+impl Trouble {
+    fn new() -> Self {
+        Self {
+            told: None,
+            looked: Instant::now(),
+        }
+    }
+
+    async fn tell(&mut self, client: &ApiClient) {
+        if self.looked.elapsed() < QUIET {
+            return;
+        }
+        self.looked = Instant::now();
+        // One that cannot be asked is away, which is told elsewhere.
+        let Ok(status) = client.get::<Status>("/v1/status").await else {
+            return;
+        };
+        let trouble = status.server.trouble;
+        if let Some(trouble) = trouble.as_ref().filter(|_| trouble != self.told) {
+            progress(&format!("  the server is in trouble: {trouble}"));
+        }
+        self.told = trouble;
+    }
 }
 
 /// Tells what is new in the statuses of one rollout.

@@ -8,6 +8,7 @@ mod context;
 mod failure;
 mod follow;
 mod output;
+mod port_holder;
 mod server_process;
 mod terminal;
 

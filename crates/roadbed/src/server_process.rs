@@ -1,5 +1,6 @@
 //! Starting a server in the background, where none runs.
 
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::process::Stdio;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::port_holder::{self, Holder};
 
 /// How long a server may take from its start to its first answer. It reads its store first.
 const LONGEST_START: Duration = Duration::from_secs(20);
@@ -87,21 +89,31 @@ async fn did_not_start(child: &mut Child) -> Failure {
 /// Looks, before anything is started, whether the edge's address can be had. One that this home's
 /// own proxy holds is fine: it outlives servers.
 pub(crate) fn check_edge(context: &Context, edge: SocketAddr) -> Result<(), Failure> {
-    match TcpListener::bind(edge) {
-        Ok(_) => Ok(()),
-        Err(_) if proxy::is_running(context.home.path()) => Ok(()),
-        Err(error) => Err(edge_taken(edge, &error)),
+    let Err(error) = TcpListener::bind(edge) else {
+        return Ok(());
+    };
+    let holder = port_holder::find(edge.port());
+    let may_be_own = match &holder {
+        Some(holder) => holder.is_proxy_of(context.home.path()),
+        None => true,
+    };
+    if may_be_own && proxy::is_running(context.home.path()) {
+        return Ok(());
     }
+    Err(edge_taken(edge, &error, holder))
 }
 
-fn edge_taken(edge: SocketAddr, error: &std::io::Error) -> Failure {
+fn edge_taken(edge: SocketAddr, error: &std::io::Error, holder: Option<Holder>) -> Failure {
     let failure = Failure::new(format!("the edge cannot listen on {edge}: {error}"));
-    match error.kind() {
-        std::io::ErrorKind::AddrInUse => failure.hint(format!(
+    match (error.kind(), holder) {
+        (ErrorKind::AddrInUse, Some(holder)) => failure
+            .evidence([format!("{holder} listens on port {}", edge.port())])
+            .hint("stop it, or give another address with --edge"),
+        (ErrorKind::AddrInUse, None) => failure.hint(format!(
             "`ss -ltnp 'sport = :{}'` shows what holds it; another address can be given with --edge",
             edge.port()
         )),
-        std::io::ErrorKind::PermissionDenied => {
+        (ErrorKind::PermissionDenied, _) => {
             failure.hint("ports below 1024 are for root; give another with --edge 127.0.0.1:8080")
         }
         _ => failure.hint("give an address of this machine with --edge"),

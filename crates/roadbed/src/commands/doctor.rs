@@ -1,7 +1,7 @@
 //! `roadbed doctor`: what keeps this machine from running apps well, and how to mend it.
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::process::ExitCode;
 
@@ -16,6 +16,7 @@ use crate::commands::wrap::wrap;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{print, print_json};
+use crate::server_process;
 
 /// Below so much free space an app may soon be unable to write.
 const LITTLE_SPACE: u64 = 1 << 30;
@@ -23,6 +24,9 @@ const LITTLE_SPACE: u64 = 1 << 30;
 const FEW_FILES: u64 = 4096;
 /// Where listeners and instances get their ports.
 const OWN_PORTS: std::ops::Range<u32> = 10_000..32_000;
+
+/// The columns that a verdict takes.
+const VERDICT: usize = 6;
 
 /// What was found, with a shape that stays.
 #[derive(Serialize)]
@@ -95,16 +99,14 @@ fn render(checks: &[Check]) -> String {
     let mut text = String::new();
     for check in checks {
         let verdict = match check.verdict {
-            Verdict::Good => "ok  ",
+            Verdict::Good => "ok",
             Verdict::Warning => "warn",
-            Verdict::Bad => "BAD ",
+            Verdict::Bad => "BAD",
         };
-        text.push_str(&wrap(
-            &format!("{verdict}  {}: {}", check.name, check.detail),
-            0,
-        ));
+        let said = wrap(&format!("{}: {}", check.name, check.detail), VERDICT);
+        text.push_str(&format!("{verdict:<VERDICT$}{}", said.trim_start()));
         if let Some(fix) = &check.fix {
-            text.push_str(&wrap(&format!("fix: {fix}"), 6));
+            text.push_str(&wrap(&format!("fix: {fix}"), VERDICT));
         }
     }
     text
@@ -113,11 +115,11 @@ fn render(checks: &[Check]) -> String {
 fn home(context: &Context) -> Check {
     let path = context.home.path();
     let shown = path.display();
-    if let Err(error) = context.home.check_format() {
+    if let Err(error) = context.home.check() {
         return Check::bad(
             "home",
             error.to_string(),
-            "choose a folder with --home or ROADBED_HOME",
+            error.hint().unwrap_or("choose another with --home"),
         );
     }
     let Ok(found) = fs::metadata(path) else {
@@ -174,9 +176,12 @@ fn disk(context: &Context) -> Check {
 async fn server(client: &ApiClient, context: &Context) -> Vec<Check> {
     let status: Status = match client.get("/v1/status").await {
         Ok(status) => status,
-        Err(ApiFailure::NoServer(_)) => return vec![Check::good("server", "none runs"), edge()],
+        Err(ApiFailure::NoServer(_)) => {
+            let edge = edge(context, control::DEFAULT_EDGE, Check::warning);
+            return vec![Check::good("server", "none runs"), edge];
+        }
         Err(failure) => {
-            let detail = Failure::from(failure).message().to_owned();
+            let detail = Failure::from(failure).in_one_line();
             let logs = context.home.server_logs();
             return vec![Check::bad(
                 "server",
@@ -229,18 +234,24 @@ async fn server(client: &ApiClient, context: &Context) -> Vec<Check> {
             "look again in a moment",
         ),
     });
+    if let Ok(address) = server.edge.parse() {
+        checks.push(edge(context, address, Check::bad));
+    }
     checks
 }
 
-fn edge() -> Check {
-    let edge = control::DEFAULT_EDGE;
-    match TcpListener::bind(edge) {
-        Ok(_) => Check::good("edge", format!("{edge} is free")),
-        Err(error) => Check::warning(
-            "edge",
-            format!("{edge} cannot be had: {error}"),
-            "give another address with `roadbed up --edge ADDRESS:PORT`",
-        ),
+/// Whether the edge's address can be had. Before there is a server it is only the usual one.
+fn edge(
+    context: &Context,
+    edge: SocketAddr,
+    problem: impl Fn(&'static str, String, String) -> Check,
+) -> Check {
+    match server_process::check_edge(context, edge) {
+        Ok(()) => Check::good("edge", format!("{edge} can be served")),
+        Err(failure) => {
+            let fix = failure.next_step().unwrap_or_default().to_owned();
+            problem("edge", failure.in_one_line(), fix)
+        }
     }
 }
 

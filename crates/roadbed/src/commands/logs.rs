@@ -17,6 +17,7 @@ const BATCH: usize = 32 * 1024;
 
 pub(crate) fn run(logs: &Logs, context: &Context) -> Result<ExitCode, Failure> {
     let (app, service) = parse(&logs.of)?;
+    context.home.check()?;
     let root = context.home.logs();
     if !logs.follow {
         check_present(&root, &app, service.as_ref())?;

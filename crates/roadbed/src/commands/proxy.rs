@@ -8,15 +8,13 @@ use crate::context::Context;
 use crate::failure::Failure;
 
 pub(crate) fn run(proxy: &Proxy, context: &Context) -> Result<ExitCode, Failure> {
-    context
-        .home
-        .check_format()
-        .map_err(|error| Failure::new(error.to_string()))?;
+    context.home.check()?;
     logging::start(None)?;
     let mut settings = proxy::Settings::new(context.home.path());
     settings.workers = proxy.workers.map_or(0, usize::from);
     match proxy::run(settings) {
         Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(error) => Err(Failure::new(error.to_string())),
+        Err(error) => Err(Failure::new(error.to_string())
+            .hint("the server starts a proxy by itself; `roadbed status` shows whether it runs")),
     }
 }

@@ -8,6 +8,7 @@ use crate::arguments::Server;
 use crate::commands::logging;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::server_process;
 
 pub(crate) fn run(server: &Server, context: &Context) -> Result<ExitCode, Failure> {
     if server.background {
@@ -29,6 +30,10 @@ pub(crate) fn run(server: &Server, context: &Context) -> Result<ExitCode, Failur
         .take()
         .map_err(|error| start_failure(error.into()))?;
     logging::start(server.background.then(|| context.home.server_logs()))?;
+    // No reason not to start: apps can run and call each other, and the address may become free.
+    if let Err(failure) = server_process::check_edge(context, server.edge) {
+        tracing::warn!("{}", failure.in_one_line());
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

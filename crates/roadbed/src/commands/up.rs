@@ -92,9 +92,7 @@ impl Session<'_> {
             self.check_edge_of_running(up).await?;
             request::refuse_early(&self.client, app, true).await?;
         } else {
-            let home = &self.context.home;
-            home.check_format()
-                .map_err(|error| Failure::new(error.to_string()))?;
+            self.context.home.check()?;
             if exposes {
                 server_process::check_edge(self.context, edge)?;
             }
