@@ -1,8 +1,12 @@
 //! The real program, with real processes and sockets: what users do with it, and what happens to
 //! programs in real life.
 
+mod bad_input;
 mod bodies;
+mod failing;
+mod full_disk;
 mod polyglot;
+mod refusals;
 mod support;
 mod survival;
 mod up;

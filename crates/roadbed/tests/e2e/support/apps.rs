@@ -57,6 +57,27 @@ impl AppFolder {
         app
     }
 
+    /// One instance at the edge, on [`SOLO`], that is run so.
+    pub(crate) fn solo(run: &str) -> Self {
+        let app = Self::new("");
+        app.solo_runs(run);
+        app
+    }
+
+    /// Replaces the declaration by that of [`AppFolder::solo`] with another command: a TOML value
+    /// or more lines of the service.
+    pub(crate) fn solo_runs(&self, run: &str) {
+        self.declare(&format!(
+            r#"
+app = "solo"
+[services.web]
+run    = {run}
+expose = {{ host = "{SOLO}" }}
+health = {{ path = "/healthz", deadline = "1s", interval = "250ms" }}
+"#
+        ));
+    }
+
     /// Two services of two instances each: `front` at the edge calls `back`.
     pub(crate) fn pair() -> Self {
         Self::new(PAIR)
@@ -75,6 +96,9 @@ impl AppFolder {
         self.folder.path().to_str().unwrap()
     }
 }
+
+/// The host of [`AppFolder::solo`].
+pub(crate) const SOLO: &str = "solo.localhost";
 
 /// The host of `front`.
 pub(crate) const HOST: &str = "pair.localhost";

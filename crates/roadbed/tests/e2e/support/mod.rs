@@ -2,19 +2,26 @@
 //! is gone when the test ends.
 
 pub(crate) mod apps;
+pub(crate) mod background;
+mod finished;
 pub(crate) mod http;
 pub(crate) mod processes;
+pub(crate) mod small_disk;
+mod traces;
 
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 pub(crate) use apps::AppFolder;
+pub(crate) use background::Background;
+pub(crate) use finished::Finished;
+use small_disk::SmallDisk;
 
 /// The program under test.
 pub(crate) const ROADBED: &str = env!("CARGO_BIN_EXE_roadbed");
@@ -29,6 +36,8 @@ pub(crate) fn soak() -> bool {
 
 /// A home and an edge of its own.
 pub(crate) struct Machine {
+    /// The disk that the home is, where it has one of its own; unmounted before the folder goes.
+    pub(crate) disk: Option<SmallDisk>,
     folder: TempDir,
     pub(crate) edge: SocketAddr,
 }
@@ -41,9 +50,17 @@ impl Machine {
             .tempdir_in("/tmp")
             .unwrap();
         Self {
+            disk: None,
             folder,
             edge: free_address(),
         }
+    }
+
+    /// A machine whose home is a disk of so many KiB, where this user may mount one.
+    pub(crate) fn with_small_disk(kibibytes: u32) -> Option<Self> {
+        let mut machine = Self::new();
+        machine.disk = Some(SmallDisk::mount(machine.home(), kibibytes)?);
+        Some(machine)
     }
 
     pub(crate) fn home(&self) -> &Path {
@@ -67,11 +84,22 @@ impl Machine {
         Finished::from(self.command(words).output().unwrap())
     }
 
+    /// Starts a command that goes on meanwhile.
+    pub(crate) fn spawn(&self, words: &[&str]) -> Background {
+        Background::spawn(&mut self.command(words))
+    }
+
     /// Runs a command that has to succeed; its standard output.
     pub(crate) fn ok(&self, words: &[&str]) -> String {
         let finished = self.run(words);
         assert_eq!(finished.code, Some(0), "roadbed {words:?}: {finished:?}");
         finished.stdout
+    }
+
+    /// Starts an app at this machine's edge, if it can be.
+    pub(crate) fn try_up(&self, app: &AppFolder) -> Finished {
+        let edge = self.edge.to_string();
+        self.run(&["up", "--detach", "--edge", &edge, app.path()])
     }
 
     /// Starts an app that stays when the command has returned.
@@ -165,22 +193,11 @@ impl Drop for Server {
     }
 }
 
-/// What a command printed, and how it ended.
-#[derive(Debug)]
-pub(crate) struct Finished {
-    pub(crate) code: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
-
-impl From<Output> for Finished {
-    fn from(output: Output) -> Self {
-        Self {
-            code: output.status.code(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
-    }
+/// Says that this machine cannot do what a test needs. Whoever runs the tests looks for this line.
+pub(crate) fn left_out(reason: &str) {
+    use std::io::Write;
+    // Past the test harness, which keeps back what a test that passes prints.
+    writeln!(std::io::stderr().lock(), "LEFT OUT: {reason}").unwrap();
 }
 
 /// Waits for a condition that becomes true by itself.
