@@ -6,6 +6,7 @@ mod bodies;
 mod failing;
 mod full_disk;
 mod polyglot;
+mod power_loss;
 mod refusals;
 mod support;
 mod survival;
