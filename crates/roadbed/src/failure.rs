@@ -51,6 +51,11 @@ impl Failure {
         self
     }
 
+    /// What is wrong, without evidence and hint.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// What is wrong and the evidence for it.
     pub(crate) fn in_one_line(&self) -> String {
         let lines = std::iter::once(&self.message).chain(&self.evidence);

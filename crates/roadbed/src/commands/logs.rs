@@ -11,6 +11,7 @@ use crate::commands::log_lines::Form;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{Reader, print};
+use crate::terminal::progress;
 
 /// How many bytes of lines are printed at once while there are more at hand.
 const BATCH: usize = 32 * 1024;
@@ -19,8 +20,9 @@ pub(crate) fn run(logs: &Logs, context: &Context) -> Result<ExitCode, Failure> {
     let (app, service) = parse(&logs.of)?;
     context.home.check()?;
     let root = context.home.logs();
-    if !logs.follow {
-        check_present(&root, &app, service.as_ref())?;
+    match check_present(&root, &app, service.as_ref()) {
+        Err(failure) if logs.follow => progress(&format!("{}; waiting for it", failure.message())),
+        present => present?,
     }
     let selection = Selection {
         tail: logs.tail,

@@ -1,5 +1,6 @@
 //! `roadbed status`: what runs, and why anything waits.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -17,8 +18,10 @@ use crate::follow::{plural, short};
 use crate::output::{print_json, print_result};
 use crate::terminal::table;
 
-/// The widest that a name is shown.
-const WIDEST_NAME: usize = 30;
+/// The widest that a name is shown, so that what is said of it has room beside it.
+const WIDEST_NAME: usize = 24;
+/// The widest address beside a service; a longer one, which must not be cut, is below it.
+const WIDEST_ADDRESS: usize = COLUMNS - WIDEST_NAME - 19;
 
 pub(crate) fn run(status: &Status, context: &Context) -> Result<ExitCode, Failure> {
     let all: ServerState =
@@ -98,18 +101,25 @@ fn render_app(app: &AppStatus, now: u64) -> String {
         }
     }
     let mut rows = Vec::new();
+    let mut below = BTreeMap::new();
     for service in &app.services {
+        if let Some(url) = service.url.as_ref().filter(|url| !fits_beside(url)) {
+            below.insert(rows.len(), url);
+        }
         rows.push(service_row(service));
         rows.extend(
             service
                 .instances
                 .iter()
-                .map(|instance| instance_row(instance, &app.app, now)),
+                .map(|instance| instance_row(instance, &service.service, &app.app, now)),
         );
     }
-    for line in table(&rows).lines() {
+    for (row, line) in table(&rows).lines().enumerate() {
         text.push_str(&cut(&format!("  {line}"), COLUMNS));
         text.push('\n');
+        if let Some(url) = below.get(&row) {
+            text.push_str(&format!("    at {url}\n"));
+        }
     }
     for wait in &app.waits {
         let subject = wait
@@ -157,15 +167,23 @@ fn headline(app: &AppStatus) -> String {
 
 fn service_row(service: &ServiceStatus) -> Vec<String> {
     let ready = format!("{}/{} ready", service.ready, service.replicas);
-    let address = service
-        .url
-        .clone()
-        .unwrap_or_else(|| service.protocol.clone());
+    let address = service.url.as_ref().filter(|url| fits_beside(url));
+    let address = address.unwrap_or(&service.protocol).clone();
     vec![cut(&service.service, WIDEST_NAME), ready, address]
 }
 
-fn instance_row(instance: &InstanceStatus, app: &str, now: u64) -> Vec<String> {
-    let name = format!("  {}", cut(short(&instance.instance, app), WIDEST_NAME - 2));
+fn fits_beside(url: &str) -> bool {
+    url.chars().count() <= WIDEST_ADDRESS
+}
+
+/// An instance below its service. Of a long name the service's part is cut: the rest is what tells
+/// the instances of a service apart.
+fn instance_row(instance: &InstanceStatus, service: &str, app: &str, now: u64) -> Vec<String> {
+    let name = short(&instance.instance, app);
+    let name = match name.strip_prefix(service) {
+        Some(rest) => cut(service, (WIDEST_NAME - 2).saturating_sub(rest.len())) + rest,
+        None => name.to_owned(),
+    };
     let mut facts = vec![instance.address.clone()];
     if let Some(pid) = instance.pid {
         facts.push(format!("pid {pid}"));
@@ -174,7 +192,7 @@ fn instance_row(instance: &InstanceStatus, app: &str, now: u64) -> Vec<String> {
         let count = instance.restarts as usize;
         facts.push(format!("{count} {}", plural(count, "restart")));
     }
-    vec![name, state(instance, now), facts.join(", ")]
+    vec![format!("  {name}"), state(instance, now), facts.join(", ")]
 }
 
 fn state(instance: &InstanceStatus, now: u64) -> String {
