@@ -3,8 +3,10 @@
 
 mod bad_input;
 mod bodies;
+mod commands;
 mod failing;
 mod full_disk;
+mod logs;
 mod polyglot;
 mod power_loss;
 mod refusals;

@@ -14,6 +14,9 @@ use crate::support::{AppFolder, Machine, until};
 const SLOW: &str = r#""./trivial --start-delay-ms 400 --ignore-signals"
 drain = "60s""#;
 
+/// Whether the rollout of a release has come so far.
+type Moment = fn(&Machine, u64) -> bool;
+
 /// The units of instances that have a folder.
 fn units(machine: &Machine) -> BTreeSet<String> {
     let entries = fs::read_dir(machine.home().join("units")).unwrap();
@@ -111,7 +114,7 @@ fn a_rollout_goes_on_from_wherever_it_was() {
     let machine = Machine::new();
     let app = AppFolder::solo(SLOW);
     machine.up(&app);
-    let moments: [(&str, fn(&Machine, u64) -> bool); 3] = [
+    let moments: [(&str, Moment); 3] = [
         ("its unit is there", |machine, release| {
             let prefix = format!("solo.web.{release}.");
             units(machine).iter().any(|unit| unit.starts_with(&prefix))
