@@ -1,6 +1,7 @@
 //! `cargo xtask check`: what can be said of the code without running it.
 
 mod crates;
+mod documents;
 mod files;
 
 use std::process::ExitCode;
@@ -20,6 +21,7 @@ pub(crate) fn run() -> Result<ExitCode> {
 /// Runs all checks.
 pub(crate) fn all(report: &mut Report) -> Result<()> {
     list(report, "rules for files", &files::problems()?);
+    list(report, "what documents say", &documents::problems()?);
     list(report, "the crates' order", &crates::order_problems()?);
     for folder in all_workspaces() {
         let name = name(&folder);
