@@ -6,6 +6,8 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use crate::support::apps::SOLO;
 use crate::support::{AppFolder, Machine, free_address, until};
 
@@ -327,4 +329,42 @@ health = { path = "/healthz", deadline = "1h" }
     // The hint holds.
     let logs = machine.ok(&["logs", "solo/web"]);
     assert_eq!(logs.matches("web.1.1 | exiting with code 3").count(), 3);
+}
+
+#[test]
+fn an_up_that_is_interrupted_on_its_way_leaves_nothing() {
+    let machine = Machine::new();
+    let edge = machine.edge.to_string();
+    // A build whose program starts others, and a program that takes its time.
+    let building = AppFolder::solo(
+        r#""./trivial"
+build = ["sh", "-c", "echo building now; sleep 1000; echo never"]"#,
+    );
+    let starting = AppFolder::new(
+        "app = \"solo\"\n[services.web]\nrun = \"./trivial --start-delay-ms 60000\"\n",
+    );
+    for signal in [Signal::INT, Signal::TERM] {
+        let up = machine.spawn(&["up", "--edge", &edge, building.path()]);
+        until("it builds", || {
+            up.stderr().contains("\nbuilding now\n") && machine.processes().len() == 3
+        });
+        up.signal(signal);
+        up.finish().failed(&["interrupted before the app was up"]);
+        until("the build has ended", || machine.processes().is_empty());
+        assert_eq!(fs::read_dir(machine.home()).unwrap().count(), 0);
+    }
+    for signal in [Signal::INT, Signal::TERM] {
+        let up = machine.spawn(&["up", "--edge", &edge, starting.path()]);
+        until("it starts", || {
+            let status = machine.run(&["status", "solo"]);
+            status.stdout.contains("web.") && status.stdout.contains("starting")
+        });
+        up.signal(signal);
+        up.finish().failed(&[
+            "stopping solo",
+            "error: interrupted before the app was up",
+            "hint: what this had started is stopped",
+        ]);
+        nothing_is_left(&machine);
+    }
 }

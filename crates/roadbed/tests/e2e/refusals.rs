@@ -7,6 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 
 use crate::support::apps::{HOST, SOLO, VIA};
+use crate::support::processes::kill;
 use crate::support::{AppFolder, Finished, Machine, free_address, left_out, until};
 
 /// Commands that need a home that can be used, with `APP` for an app's folder.
@@ -130,7 +131,7 @@ fn commands_that_need_a_server_say_so_and_how_to_get_one() {
 
     // One that ended leaves everything running, and whoever looks for it is told.
     machine.up(&app);
-    crate::support::processes::kill(machine.server_pid());
+    kill(machine.server_pid());
     until("the server has gone", || {
         machine.run(&["status"]).code == Some(1)
     });
@@ -313,4 +314,36 @@ fn the_loser_of_two_ups_stops_no_server_that_the_winner_needs() {
     until("all processes have ended", || {
         machine.processes().is_empty()
     });
+}
+
+#[test]
+fn a_store_that_is_damaged_is_left_as_it_is_and_what_runs_runs_on() {
+    let machine = Machine::new();
+    let app = AppFolder::solo("\"./trivial\"");
+    machine.up(&app);
+    kill(machine.server_pid());
+    until("the server has gone", || {
+        machine.run(&["status"]).code == Some(1)
+    });
+    let store = machine.home().join("store.redb");
+    fs::rename(&store, machine.home().join("kept")).unwrap();
+    let damaged = "no store at all";
+    fs::write(&store, damaged).unwrap();
+    let before = machine.processes();
+    let pair = AppFolder::pair();
+    let edge = machine.edge.to_string();
+    let up = ["up", "--detach", "--edge", &edge, pair.path()];
+    for words in [&["server", "--edge", &edge][..], &up] {
+        machine.run(words).failed(&[
+            &format!("{} is damaged", store.display()),
+            "hint: apps run on without it; keep a copy of the home",
+        ]);
+        assert_eq!(fs::read_to_string(&store).unwrap(), damaged);
+        assert_eq!(machine.processes(), before);
+        assert_eq!(machine.get(SOLO, "/").status, 200);
+    }
+    fs::rename(machine.home().join("kept"), &store).unwrap();
+    machine.ok(&up);
+    assert_eq!(machine.get(SOLO, "/").status, 200);
+    machine.is_consistent();
 }
