@@ -5,6 +5,7 @@ use std::process::Stdio;
 
 use model::{Command, ServiceName};
 use runner::Program;
+use rustix::process::{Pid, Signal, kill_process};
 use spec::Loaded;
 
 use crate::failure::Failure;
@@ -43,16 +44,21 @@ async fn build_one(app: &Loaded, name: &ServiceName, build: &Command) -> Result<
     let program = Program::resolve(build, &app.folder, &environment)
         .map_err(|error| failed(format!("cannot be run: {error}")))?;
     let mut command = tokio::process::Command::new(&program.path);
-    let status = command
+    let mut child = command
         .args(&program.words[1..])
         .current_dir(&app.folder)
         .stdin(Stdio::null())
         // Standard output is for the command's own data.
         .stdout(std::io::stderr())
         .kill_on_drop(true)
-        .status()
-        .await
+        .spawn()
         .map_err(|error| failed(format!("cannot be run: {error}")))?;
+    let children = Children::of(child.id());
+    let status = child
+        .wait()
+        .await
+        .map_err(|error| failed(format!("cannot be awaited: {error}")))?;
+    children.have_ended();
     if status.success() {
         return Ok(());
     }
@@ -68,4 +74,43 @@ async fn build_one(app: &Loaded, name: &ServiceName, build: &Command) -> Result<
             plural(others, "service")
         )]),
     })
+}
+
+/// The processes below a build, which end when it is given up. It shares the terminal with whoever
+/// started it, and so cannot have a process group by which to find them.
+struct Children {
+    parent: Option<u32>,
+}
+
+impl Children {
+    fn of(parent: Option<u32>) -> Self {
+        Self { parent }
+    }
+
+    fn have_ended(mut self) {
+        self.parent = None;
+    }
+}
+
+impl Drop for Children {
+    fn drop(&mut self) {
+        let mut found: Vec<u32> = self.parent.into_iter().collect();
+        let mut looked = 0;
+        while let Some(parent) = found.get(looked).copied() {
+            looked += 1;
+            let file = format!("/proc/{parent}/task/{parent}/children");
+            let children = std::fs::read_to_string(file).unwrap_or_default();
+            found.extend(
+                children
+                    .split_whitespace()
+                    .filter_map(|pid| pid.parse::<u32>().ok()),
+            );
+        }
+        for pid in found.into_iter().skip(1) {
+            if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+                // One that has ended by itself meanwhile is as good.
+                let _ = kill_process(pid, Signal::TERM);
+            }
+        }
+    }
 }

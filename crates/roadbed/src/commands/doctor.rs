@@ -216,11 +216,7 @@ async fn server(client: &ApiClient, context: &Context) -> Vec<Check> {
         .filter(|p| p.generation != Some(server.generation))
         .count();
     checks.push(match (server.proxies.len(), behind) {
-        (0, _) => Check::bad(
-            "proxy",
-            "none is connected",
-            format!("its log is in {}", context.home.proxy_logs().display()),
-        ),
+        (0, _) => no_proxy(context),
         (_, 0) => Check::good(
             "proxy",
             format!("up to date at generation {}", server.generation),
@@ -238,6 +234,17 @@ async fn server(client: &ApiClient, context: &Context) -> Vec<Check> {
         checks.push(edge(context, address, Check::bad));
     }
     checks
+}
+
+/// No proxy is connected: what it said last may tell why.
+fn no_proxy(context: &Context) -> Check {
+    let logs = context.home.proxy_logs();
+    let last = runner::logs::last_lines(&logs, 1).unwrap_or_default();
+    let detail = match last.first() {
+        Some(line) => format!("none is connected; it last said: {line}"),
+        None => "none is connected".to_owned(),
+    };
+    Check::bad("proxy", detail, format!("its log is in {}", logs.display()))
 }
 
 /// Whether the edge's address can be had. Before there is a server it is only the usual one.

@@ -49,9 +49,18 @@ pub(crate) fn run(server: &Server, context: &Context) -> Result<ExitCode, Failur
 }
 
 fn start_failure(error: StartError) -> Failure {
-    let failure = Failure::new(error.to_string());
+    let mut message = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !message.contains(&cause_text) {
+            message.push_str(&format!(": {cause_text}"));
+        }
+        source = cause.source();
+    }
+    let failure = Failure::new(message);
     match error.hint() {
         Some(hint) => failure.hint(hint),
-        None => failure,
+        None => failure.hint("`roadbed doctor` looks for the reason"),
     }
 }

@@ -47,7 +47,10 @@ pub(crate) fn run(up: &Up, context: &Context) -> Result<ExitCode, Failure> {
         };
         let outcome = tokio::select! {
             outcome = session.bring_up(up, &app) => outcome,
-            () = interrupts.next() => Err(Failure::new("interrupted before the app was up")),
+            () = interrupts.next() => {
+                let failure = Failure::new("interrupted before the app was up");
+                Err(failure.hint("what this had started is stopped; start it again with `roadbed up`"))
+            }
         };
         if let (Ok(()), true) = (&outcome, up.detach) {
             return Ok(());
