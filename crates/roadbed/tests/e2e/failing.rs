@@ -4,12 +4,13 @@
 use std::fs::{self, Permissions};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
 use crate::support::apps::SOLO;
-use crate::support::{AppFolder, Machine, free_address, until};
+use crate::support::{AppFolder, Finished, Machine, free_address, left_out, until};
 
 /// What may pass between a failure and its report, on a machine that runs other tests as well.
 const SOON: Duration = Duration::from_secs(8);
@@ -93,6 +94,26 @@ fn a_port_that_is_taken_is_found_before_anything_is_done() {
         "an address of this machine",
     ]);
     assert!(!app.folder().join("was-built").exists());
+}
+
+#[test]
+fn a_port_for_which_one_has_to_be_root_is_found_before_anything_is_done() {
+    let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap();
+    let root = rustix::process::geteuid().is_root();
+    if !root || first.trim().parse::<u16>().unwrap() <= 80 {
+        return left_out("ports for root alone: needs root, and a system that has such ports");
+    }
+    let machine = Machine::new();
+    let app = AppFolder::solo("\"./trivial\"");
+    fs::set_permissions(app.folder(), Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(machine.home(), Permissions::from_mode(0o755)).unwrap();
+    let mut up = machine.command(&["up", "--edge", "127.0.0.1:80", app.path()]);
+    up.uid(65534).gid(65534);
+    let up = machine.without_a_trace(|| Finished::from(up.output().unwrap()));
+    up.failed(&[
+        "the edge cannot listen on 127.0.0.1:80: Permission denied",
+        "hint: ports below 1024 are for root; give another with --edge",
+    ]);
 }
 
 #[test]
