@@ -44,7 +44,7 @@ docs/benchmarks.md says what each does. Exits with 0 when everything could be me
   survival: --rate N (500) requests per second, --deploys N (20) in a row,
             --only server|deploys|instance|proxy
   fleet:    --services N (200), --replicas N (2), --seconds N (30) of idling,
-            --changes N (30) of endpoints
+            --changes N (30) of endpoints, --tcp-probes instead of HTTP
   bodies:   --mib N (2048), --connections N (5000)
 ";
 

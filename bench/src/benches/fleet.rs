@@ -34,6 +34,7 @@ struct Options {
     replicas: usize,
     changes: usize,
     window: Duration,
+    tcp_probes: bool,
 }
 
 fn prepare(arguments: &mut Arguments) -> Result<Measure, String> {
@@ -42,6 +43,7 @@ fn prepare(arguments: &mut Arguments) -> Result<Measure, String> {
         replicas: arguments.number("--replicas", 2, 2..=100)?,
         changes: arguments.number("--changes", 30, 1..=10_000)?,
         window: Duration::from_secs(arguments.number("--seconds", 30, 1..=3600)? as u64),
+        tcp_probes: arguments.flag("--tcp-probes")?,
     };
     Ok(Box::new(move |common, results| {
         measure(options, common, results)
@@ -51,13 +53,19 @@ fn prepare(arguments: &mut Arguments) -> Result<Measure, String> {
 fn measure(options: Options, common: &Common, results: &mut Results) -> Result<()> {
     let workbench = Workbench::new(common.roadbed.as_deref())?;
     let app = workbench.app_folder(APP);
-    apps::make_fleet(&app, options.services, options.replicas)?;
+    let health = match options.tcp_probes {
+        true => "tcp = true",
+        false => "path = \"/healthz\"",
+    };
+    apps::make_fleet(&app, options.services, options.replicas, health)?;
     let up = results.add(Figure::new("up --detach", Unit::Seconds));
     let memory = MemoryLines::add(results);
     let idle = IdleLines::add(results);
     let changes = ChangeLines::add(results);
+    let adopted = "server killed and restarted: until all is adopted and the proxy connected";
+    let adopted = results.add(Figure::new(adopted, Unit::Millis));
     for run in 1..=common.runs {
-        let platform = Platform::new(&workbench)?;
+        let mut platform = Platform::new(&workbench)?;
         progress(&format!("run {run} of {}: starting", common.runs));
         let took = platform.up(&app)?;
         results.push(up, took.as_secs_f64());
@@ -73,8 +81,23 @@ fn measure(options: Options, common: &Common, results: &mut Results) -> Result<(
         memory.measure(&platform, results)?;
         idle.measure(&platform, options.window, results)?;
         changes.measure(&platform, options, results)?;
+        let took = restart(&mut platform)?;
+        results.push(adopted, millis(took));
+        progress(&format!("  restarted within {:.0} ms", millis(took)));
     }
     Ok(())
+}
+
+/// Kills the server and starts another; how long it takes until that one knows all there is.
+fn restart(platform: &mut Platform) -> Result<Duration> {
+    let pids = platform.status()?.ready_pids();
+    let proxy = platform.pid(Kind::Proxy)?;
+    platform.kill_server()?;
+    let started = platform.start_server()?;
+    let back = platform.until("all is adopted", |status| {
+        status.ready_pids() == pids && status.follows(proxy)
+    })?;
+    Ok(back - started)
 }
 
 struct MemoryLines {

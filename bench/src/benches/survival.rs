@@ -1,6 +1,7 @@
 //! Steady load through the edge and one hop of the mesh while programs are killed and releases
 //! replaced.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -22,8 +23,10 @@ pub(crate) const BENCH: Bench = Bench {
 };
 
 const HOST: &str = "trivial.localhost";
-/// Answered by `back` through `front`.
+/// Answered by `back` through `front`, at once.
 const PATH: &str = "/via/back/";
+/// The same, but some requests are always in flight.
+const SLOW_PATH: &str = "/via/back/slow?ms=20";
 /// How long the load goes on before anything happens, and after it.
 const CALM: Duration = Duration::from_secs(1);
 
@@ -45,11 +48,11 @@ fn prepare(arguments: &mut Arguments) -> Result<Measure, String> {
         return Err("--only is server, deploys, instance or proxy".into());
     }
     Ok(Box::new(move |common, results| {
-        measure(&options, common, results)
+        measure(options, common, results)
     }))
 }
 
-type Scenario = fn(&mut Survivor, &mut Results) -> Result<()>;
+type Scenario = fn(&Setting, &mut Results) -> Result<()>;
 
 const SCENARIOS: [(&str, Scenario); 4] = [
     ("server", server_is_killed),
@@ -58,47 +61,46 @@ const SCENARIOS: [(&str, Scenario); 4] = [
     ("proxy", the_proxy_is_killed),
 ];
 
-fn measure(options: &Options, common: &Common, results: &mut Results) -> Result<()> {
+fn measure(options: Options, common: &Common, results: &mut Results) -> Result<()> {
     let workbench = Workbench::new(common.roadbed.as_deref())?;
     let app = workbench.app_folder("trivial");
     apps::copy_without_builds("trivial", &app)?;
+    let setting = Setting {
+        workbench,
+        app,
+        options,
+        runs: common.runs,
+    };
     for (name, scenario) in SCENARIOS {
-        if options.only.as_ref().is_some_and(|only| only != name) {
-            continue;
+        let only = setting.options.only.as_ref();
+        if only.is_none_or(|only| only == name) {
+            scenario(&setting, results).with_context(|| format!("the scenario {name:?}"))?;
         }
-        // A home for each, so that none inherits what another did.
-        let platform = Platform::new(&workbench)?;
-        platform.up(&app)?;
-        let app = app.display().to_string();
-        let mut survivor = Survivor {
-            platform,
-            app,
-            rate: options.rate,
-            deploys: options.deploys,
-            runs: common.runs,
-        };
-        scenario(&mut survivor, results).with_context(|| format!("the scenario {name:?}"))?;
     }
     Ok(())
 }
 
-/// A platform under load.
-struct Survivor {
-    platform: Platform,
-    app: String,
-    rate: f64,
-    deploys: usize,
+/// What all scenarios work with.
+struct Setting {
+    workbench: Workbench,
+    app: PathBuf,
+    options: Options,
     runs: usize,
 }
 
-impl Survivor {
-    fn url(&self) -> String {
-        format!("http://{}{PATH}", self.platform.edge)
+impl Setting {
+    /// An app that has just been started. Each run has one of its own: whoever restarts what ends
+    /// again and again takes ever longer pauses.
+    fn up(&self) -> Result<Platform> {
+        let platform = Platform::new(&self.workbench)?;
+        platform.up(&self.app)?;
+        Ok(platform)
     }
 
-    /// A load that has gone on for a while.
-    fn load(&self) -> Result<Running> {
-        let mut load = Load::new(self.url(), self.rate);
+    /// A load on a page that has gone on for a while.
+    fn load(&self, platform: &Platform, path: &str) -> Result<Running> {
+        let url = format!("http://{}{path}", platform.edge);
+        let mut load = Load::new(url, self.options.rate);
         load.host = Some(HOST.into());
         load.connections = 64;
         let running = load.start()?;
@@ -109,16 +111,6 @@ impl Survivor {
         );
         std::thread::sleep(CALM);
         Ok(running)
-    }
-
-    /// Waits until every instance is ready and the proxy follows.
-    fn settled(&self) -> Result<Vec<u32>> {
-        let instances = self.platform.pids(Kind::Other).len();
-        let proxy = self.platform.pid(Kind::Proxy)?;
-        self.platform.until("all is ready", |status| {
-            status.ready_pids().len() == instances && status.follows(proxy)
-        })?;
-        Ok(self.platform.status()?.ready_pids())
     }
 }
 
@@ -170,7 +162,7 @@ fn none_failed(what: &str) -> Figure {
     Figure::new(format!("{what}: failed requests"), Unit::Count).each_at_most(0.0)
 }
 
-fn server_is_killed(survivor: &mut Survivor, results: &mut Results) -> Result<()> {
+fn server_is_killed(setting: &Setting, results: &mut Results) -> Result<()> {
     let what = "server killed and restarted";
     let lines = LoadLines::add(results, what, none_failed(what));
     let adopted = Figure::new(
@@ -178,11 +170,11 @@ fn server_is_killed(survivor: &mut Survivor, results: &mut Results) -> Result<()
         Unit::Millis,
     );
     let adopted = results.add(adopted.each_at_most(2000.0));
-    for run in 1..=survivor.runs {
-        let pids = survivor.settled()?;
-        let proxy = survivor.platform.pid(Kind::Proxy)?;
-        let load = survivor.load()?;
-        let platform = &mut survivor.platform;
+    for run in 1..=setting.runs {
+        let mut platform = setting.up()?;
+        let pids = platform.status()?.ready_pids();
+        let proxy = platform.pid(Kind::Proxy)?;
+        let load = setting.load(&platform, PATH)?;
         platform.kill_server()?;
         std::thread::sleep(CALM);
         let started = platform.start_server()?;
@@ -197,18 +189,19 @@ fn server_is_killed(survivor: &mut Survivor, results: &mut Results) -> Result<()
     Ok(())
 }
 
-fn releases_follow_each_other(survivor: &mut Survivor, results: &mut Results) -> Result<()> {
+fn releases_follow_each_other(setting: &Setting, results: &mut Results) -> Result<()> {
     let what = "deploys in a row";
     let lines = LoadLines::add(results, what, none_failed(what));
     let one = results.add(Figure::new("one deploy", Unit::Seconds));
-    for run in 1..=survivor.runs {
-        survivor.settled()?;
-        let load = survivor.load()?;
+    let app = setting.app.display().to_string();
+    for run in 1..=setting.runs {
+        let platform = setting.up()?;
+        let load = setting.load(&platform, PATH)?;
         let mut took = Vec::new();
-        for _ in 0..survivor.deploys {
-            let before = survivor.platform.status()?.ready_pids();
-            let elapsed = survivor.platform.run(&["deploy", &survivor.app])?;
-            let after = survivor.platform.status()?.ready_pids();
+        for _ in 0..setting.options.deploys {
+            let before = platform.status()?.ready_pids();
+            let elapsed = platform.run(&["deploy", &app])?;
+            let after = platform.status()?.ready_pids();
             ensure!(
                 after.len() == before.len() && after.iter().all(|pid| !before.contains(pid)),
                 "a deploy did not replace every instance: {before:?} became {after:?}"
@@ -222,39 +215,43 @@ fn releases_follow_each_other(survivor: &mut Survivor, results: &mut Results) ->
     Ok(())
 }
 
-fn an_instance_is_killed(survivor: &mut Survivor, results: &mut Results) -> Result<()> {
-    let what = "one of two instances killed";
-    let failed = Figure::new(format!("{what}: failed requests"), Unit::Count);
-    let lines = LoadLines::add(results, what, failed);
-    let beyond = Figure::new(
-        format!("{what}: failed beyond those in flight at the kill"),
-        Unit::Count,
-    );
-    let beyond = results.add(beyond.each_at_most(0.0));
-    let late = Figure::new(
-        format!("{what}: failed of those due when it was gone"),
-        Unit::Count,
-    );
-    let late = results.add(late.each_at_most(0.0));
-    let ready = results.add(Figure::new(
-        format!("{what}: until it is ready again"),
-        Unit::Millis,
-    ));
-    for run in 1..=survivor.runs {
-        survivor.settled()?;
+fn an_instance_is_killed(setting: &Setting, results: &mut Results) -> Result<()> {
+    let quick = "one of two instances killed";
+    kill_instances(setting, results, quick, PATH)?;
+    let slow = "one of two instances killed, answers take 20 ms";
+    kill_instances(setting, results, slow, SLOW_PATH)
+}
+
+fn kill_instances(
+    setting: &Setting,
+    results: &mut Results,
+    what: &'static str,
+    path: &str,
+) -> Result<()> {
+    let count = |name: &str| Figure::new(format!("{what}: {name}"), Unit::Count);
+    let lines = LoadLines::add(results, what, count("failed requests"));
+    let in_flight_line = results.add(count("in flight at the kill"));
+    let beyond = count("failed beyond those in flight").each_at_most(0.0);
+    let beyond = results.add(beyond);
+    let late = count("failed of those due when it was gone").each_at_most(0.0);
+    let late = results.add(late);
+    let ready = format!("{what}: until it is ready again");
+    let ready = results.add(Figure::new(ready, Unit::Millis));
+    for run in 1..=setting.runs {
+        let platform = setting.up()?;
         let name = ["trivial.back", "trivial.front"][run % 2];
-        let status = survivor.platform.status()?;
-        let victim = status
-            .instances()
-            .find(|instance| instance.instance.starts_with(name));
+        let status = platform.status()?;
+        let mut instances = status.instances();
+        let victim = instances.find(|instance| instance.instance.starts_with(name));
         let victim = victim.context("the app has no such instance")?.clone();
-        let load = survivor.load()?;
+        let load = setting.load(&platform, path)?;
         let before = load.counts();
         let began = Instant::now();
         let gone = processes::kill(victim.pid.context("it has no process")?)?;
         let gone_in_load = load.elapsed();
+        // All that were under way at any moment until it was gone.
         let in_flight = load.counts().sent - before.succeeded - before.failed;
-        let back = survivor.platform.until("it is back", |status| {
+        let back = platform.until("it is back", |status| {
             status.instance(&victim.instance).is_some_and(|instance| {
                 instance.state == "ready" && instance.restarts > victim.restarts
             })
@@ -262,6 +259,7 @@ fn an_instance_is_killed(survivor: &mut Survivor, results: &mut Results) -> Resu
         let report = finish(load);
         let after = report.failures.iter().filter(|f| f.due > gone_in_load);
         let after = after.count();
+        results.push(in_flight_line, in_flight as f64);
         results.push(beyond, report.failed.saturating_sub(in_flight) as f64);
         results.push(late, after as f64);
         results.push(ready, millis(back - began));
@@ -275,7 +273,7 @@ fn an_instance_is_killed(survivor: &mut Survivor, results: &mut Results) -> Resu
     Ok(())
 }
 
-fn the_proxy_is_killed(survivor: &mut Survivor, results: &mut Results) -> Result<()> {
+fn the_proxy_is_killed(setting: &Setting, results: &mut Results) -> Result<()> {
     for (what, server_lives) in [
         ("proxy killed, server alive", true),
         ("proxy killed, server dead", false),
@@ -284,16 +282,16 @@ fn the_proxy_is_killed(survivor: &mut Survivor, results: &mut Results) -> Result
         let lines = LoadLines::add(results, what, failed);
         let first = Figure::new(format!("{what}: until the first success"), Unit::Millis);
         let first = results.add(first.each_at_most(300.0));
-        for run in 1..=survivor.runs {
-            survivor.settled()?;
-            let proxy = survivor.platform.pid(Kind::Proxy)?;
-            let load = survivor.load()?;
+        for run in 1..=setting.runs {
+            let mut platform = setting.up()?;
+            let proxy = platform.pid(Kind::Proxy)?;
+            let load = setting.load(&platform, PATH)?;
             if !server_lives {
-                survivor.platform.kill_server()?;
+                platform.kill_server()?;
                 std::thread::sleep(CALM);
             }
             let page = Page {
-                edge: survivor.platform.edge,
+                edge: platform.edge,
                 host: HOST.into(),
                 path: PATH.into(),
             };
@@ -306,9 +304,6 @@ fn the_proxy_is_killed(survivor: &mut Survivor, results: &mut Results) -> Result
             results.push(first, took);
             let more = json!({"first_success_ms": took, "kill_took_ms": millis(gone - began)});
             lines.push(results, run, &report, more);
-            if !server_lives {
-                survivor.platform.start_server()?;
-            }
         }
     }
     Ok(())

@@ -64,26 +64,34 @@ pub(crate) fn fleet_host(service: usize) -> String {
 }
 
 /// Makes an app of many services, each of which calls the next one, with a few at the edge.
-pub(crate) fn make_fleet(folder: &Path, services: usize, replicas: usize) -> Result<()> {
+pub(crate) fn make_fleet(
+    folder: &Path,
+    services: usize,
+    replicas: usize,
+    health: &str,
+) -> Result<()> {
     fs::create_dir_all(folder)?;
     copy_program(
         &example("trivial").join("target/release/trivial"),
         &folder.join("trivial"),
     )?;
-    fs::write(folder.join("roadbed.toml"), fleet(services, replicas))?;
+    fs::write(
+        folder.join("roadbed.toml"),
+        fleet(services, replicas, health),
+    )?;
     Ok(())
 }
 
 /// Every how many services of the fleet one is exposed.
 const EXPOSED: usize = 50;
 
-fn fleet(services: usize, replicas: usize) -> String {
+fn fleet(services: usize, replicas: usize, health: &str) -> String {
     let mut text = "app = \"fleet\"\n".to_owned();
     for service in 0..services {
         let _ = write!(
             text,
             "\n[services.s{service:03}]\nrun = \"./trivial\"\nreplicas = {replicas}\n\
-             health = {{ path = \"/healthz\" }}\n"
+             health = {{ {health} }}\n"
         );
         if service + 1 < services {
             let _ = writeln!(text, "uses = [\"s{:03}\"]", service + 1);
@@ -118,11 +126,11 @@ mod tests {
 
     #[test]
     fn a_fleet_is_a_chain() {
-        let text = fleet(3, 2);
+        let text = fleet(3, 2, "tcp = true");
         assert_eq!(text.matches("[services.").count(), 3);
         assert_eq!(text.matches("replicas = 2").count(), 3);
         assert!(text.contains("uses = [\"s001\"]") && text.contains("uses = [\"s002\"]"));
-        assert!(!text.contains("s003"));
+        assert!(!text.contains("s003") && text.contains("health = { tcp = true }"));
         assert!(text.contains("fleet-0.localhost"));
     }
 }

@@ -160,11 +160,12 @@ impl Platform {
         let start = Instant::now();
         loop {
             // A server that is not there yet is no error.
-            if self.status().is_ok_and(|status| condition(&status)) {
+            let status = self.status();
+            if status.as_ref().is_ok_and(&condition) {
                 return Ok(Instant::now());
             }
             if start.elapsed() > LONG {
-                bail!("{what}: not within {LONG:?}");
+                bail!("{what}: not within {LONG:?}; the last look showed {status:?}");
             }
             std::thread::sleep(LOOK);
         }

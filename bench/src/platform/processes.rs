@@ -45,7 +45,9 @@ pub(crate) fn of_home(home: &Path) -> Vec<OfHome> {
     let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
     let of_home = |pid: u32| {
         let read = |file: &str| fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
-        let (arguments, environment) = (read("cmdline"), read("environ"));
+        // In this order: a process that is just being started has arguments first.
+        let environment = read("environ");
+        let arguments = read("cmdline");
         let named = needles.iter().any(|needle| {
             !needle.is_empty() && (contains(&arguments, needle) || contains(&environment, needle))
         });
