@@ -3,7 +3,8 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,6 +16,10 @@ const FORMAT: u32 = 1;
 
 /// The longest path that fits in a Unix socket's address, with the ending 0.
 const LONGEST_SOCKET_PATH: usize = 108;
+
+/// What may be in a home before its format is written: the beginnings of a start, and what a file
+/// system has of itself.
+const BEFORE_FORMAT: [&str; 4] = ["run", "server.lock", "format.new", "lost+found"];
 
 /// How often the lock is tried, and the pause in between.
 const LOCK_ATTEMPTS: u32 = 10;
@@ -61,6 +66,14 @@ pub enum HomeError {
         /// What was to be the home.
         path: PathBuf,
     },
+    /// It holds what is not Roadbed's.
+    #[error("{path} is not empty and not a folder of Roadbed's: it holds {entry:?}")]
+    Foreign {
+        /// The home.
+        path: PathBuf,
+        /// Something in it.
+        entry: String,
+    },
     /// Another server uses it.
     #[error("a server already runs in {path}{}", pid.as_ref().map(|pid| format!(" (pid {pid})")).unwrap_or_default())]
     InUse {
@@ -101,6 +114,7 @@ impl HomeError {
             Self::NotAHome { .. } => {
                 "is it a folder of Roadbed's? choose another with --home or ROADBED_HOME"
             }
+            Self::Foreign { .. } => "choose an empty folder with --home or ROADBED_HOME",
             Self::NotAFolder { .. } => "choose a folder with --home or ROADBED_HOME",
             Self::PathTooLong { .. } => "choose a shorter folder with --home or ROADBED_HOME",
         })
@@ -183,7 +197,8 @@ impl Home {
                 });
             }
         }
-        self.check_format()
+        self.check_format()?;
+        self.check_is_ours()
     }
 
     fn check_format(&self) -> Result<(), HomeError> {
@@ -228,11 +243,66 @@ impl Home {
         self.check()?;
         for folder in [self.0.clone(), self.0.join("run")] {
             make_private_folder(&folder).map_err(|source| failed("make", &folder, source))?;
+            // One that was there before may be open to others.
+            fs::set_permissions(&folder, fs::Permissions::from_mode(0o700))
+                .map_err(|source| failed("close to others", &folder, source))?;
         }
         let lock = self.lock()?;
         write_atomically(&self.format_file(), FORMAT.to_string().as_bytes())
             .map_err(|source| failed("write", &self.format_file(), source))?;
         Ok(lock)
+    }
+
+    /// A folder without a format is taken only if nothing is in it but what an interrupted start may
+    /// have left: it might be somebody's documents.
+    fn check_is_ours(&self) -> Result<(), HomeError> {
+        if self.format_file().exists() || !self.0.exists() {
+            return Ok(());
+        }
+        let entries = fs::read_dir(&self.0).map_err(|source| failed("read", &self.0, source))?;
+        for entry in entries {
+            let entry = entry.map_err(|source| failed("read", &self.0, source))?;
+            let name = entry.file_name();
+            if !name
+                .to_str()
+                .is_some_and(|name| BEFORE_FORMAT.contains(&name))
+            {
+                return Err(HomeError::Foreign {
+                    path: self.0.clone(),
+                    entry: name.to_string_lossy().into_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the edge of the last server listened, if there was one.
+    pub fn edge(&self) -> Option<SocketAddr> {
+        fs::read_to_string(self.edge_file())
+            .ok()?
+            .trim()
+            .parse()
+            .ok()
+    }
+
+    /// Keeps where the edge listens for the next server: a restart must not move what runs.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn remember_edge(&self, edge: SocketAddr) -> Result<(), HomeError> {
+        let path = self.edge_file();
+        write_atomically(&path, edge.to_string().as_bytes())
+            .map_err(|source| failed("write", &path, source))
+    }
+
+    /// Forgets it, when nothing is left that it matters to.
+    pub(crate) fn forget_edge(&self) {
+        // One that stays is only where the next server begins to look.
+        let _ = fs::remove_file(self.edge_file());
+    }
+
+    fn edge_file(&self) -> PathBuf {
+        self.0.join("edge")
     }
 
     fn lock(&self) -> Result<HomeLock, HomeError> {
@@ -330,6 +400,30 @@ mod tests {
             );
             assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         }
+    }
+
+    #[test]
+    fn a_folder_of_somebody_elses_is_refused_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("thesis.tex"), "x").unwrap();
+        let error = Home::new(folder.path()).take().unwrap_err();
+        assert!(error.to_string().contains("thesis.tex"), "{error}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_home_is_closed_to_others_and_remembers_its_edge() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(folder.path(), open).unwrap();
+        let home = Home::new(folder.path());
+        let _held = home.take().unwrap();
+        let mode = fs::metadata(folder.path()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        assert_eq!(home.edge(), None);
+        let edge = SocketAddr::from(([127, 0, 0, 1], 9000));
+        home.remember_edge(edge).unwrap();
+        assert_eq!(home.edge(), Some(edge));
     }
 
     #[test]

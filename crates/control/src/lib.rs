@@ -18,4 +18,4 @@ pub use api::{
 };
 pub use home::{Home, HomeError, HomeLock};
 pub use server::{StartError, run};
-pub use settings::{DEFAULT_EDGE, Settings};
+pub use settings::{DEFAULT_EDGE, LOG_FILTER_VARIABLE, Settings};

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use runner::{Processes, UnitName};
 use store::{EmbeddedStore, Revision, Store, StoreError};
+use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -101,6 +102,8 @@ pub async fn run(settings: Settings, lock: HomeLock) -> Result<(), StartError> {
             }
         })?;
     let processes = Arc::new(processes);
+    // Before anything is started: what cannot be reached should not begin.
+    let api_listener = listen_for_clients(&settings)?;
     sweep(&processes, &state).await;
     let local_proxy = Arc::new(LocalProxy::start(
         Arc::clone(&processes),
@@ -127,6 +130,7 @@ pub async fn run(settings: Settings, lock: HomeLock) -> Result<(), StartError> {
         wake,
         status,
         listeners_failing: Default::default(),
+        proxy_absent_since: None,
         without_proxy_since: None,
         waits: Default::default(),
         trouble: None,
@@ -152,7 +156,7 @@ pub async fn run(settings: Settings, lock: HomeLock) -> Result<(), StartError> {
         deploying: Default::default(),
         shutdown,
     };
-    serve_api(&settings, context)?;
+    serve_api(api_listener, context);
     let request = tokio::select! {
         request = until_told(&mut ended) => request?,
         // It runs for ever: it panicked, and the log has why. Whoever started this server starts
@@ -162,6 +166,7 @@ pub async fn run(settings: Settings, lock: HomeLock) -> Result<(), StartError> {
     reconciling.abort();
     if request.with_proxy {
         local_proxy.stop().await;
+        settings.home.forget_edge();
     }
     for socket in [settings.socket, settings.home.proxies_socket()] {
         if let Err(error) = std::fs::remove_file(&socket) {
@@ -219,15 +224,17 @@ async fn begin_anew(store: &dyn Store) -> Result<store::Watch, StoreError> {
     store.watch(keys::DESIRED, after).await
 }
 
-fn serve_api(settings: &Settings, context: Context) -> Result<(), StartError> {
+fn listen_for_clients(settings: &Settings) -> Result<UnixListener, StartError> {
     let path = settings.socket.clone();
-    let listener = bind_private(&path).map_err(|source| StartError::Socket { path, source })?;
+    bind_private(&path).map_err(|source| StartError::Socket { path, source })
+}
+
+fn serve_api(listener: UnixListener, context: Context) {
     tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, api::router(context)).await {
             tracing::error!(%error, "the API ended");
         }
     });
-    Ok(())
 }
 
 /// Waits for a signal, by which apps and proxy run on, or for a request.

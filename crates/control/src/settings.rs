@@ -9,6 +9,9 @@ use crate::home::Home;
 pub const DEFAULT_EDGE: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 
+/// The variable that says how much server and proxy log, as `info` or `warn,control=debug`.
+pub const LOG_FILTER_VARIABLE: &str = "ROADBED_LOG";
+
 /// How a server runs.
 #[derive(Debug, Clone)]
 pub struct Settings {

@@ -8,7 +8,7 @@ use model::{
     RolloutState, ServiceName, Step, Timestamp, Wait,
 };
 
-use crate::instance;
+use crate::instance::{self, whole_seconds};
 use crate::order;
 use crate::settings::{LISTENER_LIMIT, MOST_STARTING, PROXY_LIMIT, START_ORDER_LIMIT, SURGE};
 
@@ -238,8 +238,8 @@ fn obstacle(
         .find(|used| !is_up(used))?;
     instance::wake_at(plan, limit);
     Some(format!(
-        "starts when {missing} is ready, or in {:?} anyway",
-        limit.since(now)
+        "starts when {missing} is ready, or in {} anyway",
+        whole_seconds(limit.since(now))
     ))
 }
 

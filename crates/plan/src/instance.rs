@@ -1,5 +1,7 @@
 //! The life of one instance: what its process and probes say, turned into phases.
 
+use std::time::Duration;
+
 use model::{
     Asked, Exit, ExitCause, Failure, Hold, ObservedInstance, Phase, Plan, ProcessState, Service,
     Step, Timestamp, Wait,
@@ -59,7 +61,11 @@ fn ended(plan: &mut Plan, seen: &ObservedInstance, exit: &Exit, now: Timestamp) 
             });
         } else {
             wake_at(plan, until);
-            wait(plan, seen, restarting(record.streak, exit));
+            wait(
+                plan,
+                seen,
+                restarting(record.streak, exit, until.since(now)),
+            );
         }
         return;
     }
@@ -183,15 +189,17 @@ fn not_ready(seen: &ObservedInstance) -> String {
     }
 }
 
-fn restarting(streak: u32, exit: &Exit) -> String {
-    if is_crash_loop(streak) {
-        format!(
-            "crash loop ({streak} ends in a row): {}; restarting soon",
-            exit.cause
-        )
-    } else {
-        format!("{}; restarting soon", exit.cause)
+fn restarting(streak: u32, exit: &Exit, left: Duration) -> String {
+    let next = format!("{}; next start in {}", exit.cause, whole_seconds(left));
+    match is_crash_loop(streak) {
+        true => format!("crash loop ({streak} ends in a row): {next}"),
+        false => next,
     }
+}
+
+/// A time as users read it: rounded up, for nobody counts milliseconds.
+pub(crate) fn whole_seconds(duration: Duration) -> String {
+    format!("{}s", duration.as_millis().div_ceil(1000))
 }
 
 fn held(hold: &Hold) -> String {

@@ -59,6 +59,13 @@ impl ApiClient {
         UnixStream::connect(&self.socket).await.is_ok()
     }
 
+    /// Whether a server answers.
+    pub(crate) async fn answers(&self) -> bool {
+        self.get::<serde::de::IgnoredAny>("/v1/status")
+            .await
+            .is_ok()
+    }
+
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiFailure> {
         let body = self.exchange(Method::GET, path, Bytes::new()).await?;
         self.read(&body)

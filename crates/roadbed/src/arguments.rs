@@ -90,7 +90,8 @@ pub(crate) struct Up {
     /// Return when all is healthy, and let it run on
     #[arg(long, short)]
     pub(crate) detach: bool,
-    /// Where a server that is started here serves the edge [default: 127.0.0.1:8080]
+    /// Where a server that is started here serves the edge [default: where the last one
+    /// did, else 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = edge)]
     pub(crate) edge: Option<SocketAddr>,
 }
@@ -158,12 +159,10 @@ pub(crate) struct Doctor {
 /// `roadbed server`.
 #[derive(Debug, Args)]
 pub(crate) struct Server {
-    /// Where the edge listens; only this machine can reach it unless another address is given
-    #[arg(
-        long, value_name = "ADDRESS:PORT", value_parser = edge,
-        default_value_t = control::DEFAULT_EDGE
-    )]
-    pub(crate) edge: SocketAddr,
+    /// Where the edge listens; others than this machine can reach it only if it is another address
+    /// than 127.0.0.1 [default: where the last server had it, else 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = edge)]
+    pub(crate) edge: Option<SocketAddr>,
     /// Leave the terminal of whoever started it
     #[arg(long, hide = true)]
     pub(crate) background: bool,

@@ -1,8 +1,9 @@
 //! What every command needs to know: where the server's folder and socket are.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use control::Home;
+use control::{DEFAULT_EDGE, Home};
 
 use crate::api_client::ApiClient;
 use crate::failure::Failure;
@@ -29,6 +30,11 @@ impl Context {
         let home = Home::new(path);
         let socket = variable("ROADBED_SOCKET").unwrap_or_else(|| home.api_socket());
         Ok(Self { home, socket })
+    }
+
+    /// Where a server that is started now has its edge, unless it is told `wanted`.
+    pub(crate) fn edge(&self, wanted: Option<SocketAddr>) -> SocketAddr {
+        wanted.or_else(|| self.home.edge()).unwrap_or(DEFAULT_EDGE)
     }
 
     /// A client of the server's API.

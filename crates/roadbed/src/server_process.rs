@@ -17,6 +17,9 @@ use crate::port_holder::{self, Holder};
 const LONGEST_START: Duration = Duration::from_secs(20);
 /// The pause between two looks. Short, because a user waits.
 const PAUSE: Duration = Duration::from_millis(3);
+/// How often an address that is taken is tried again, and the pause in between.
+const EDGE_ATTEMPTS: u32 = 10;
+const EDGE_PAUSE: Duration = Duration::from_millis(10);
 /// How much of what a failed server printed is shown.
 const MOST_PRINTED: u64 = 16 * 1024;
 
@@ -28,7 +31,7 @@ pub(crate) async fn start(context: &Context, edge: SocketAddr) -> Result<bool, F
     let started = Instant::now();
     let mut ended = None;
     while started.elapsed() < LONGEST_START {
-        if client.is_up().await {
+        if client.answers().await {
             return Ok(ended.is_none());
         }
         if ended.is_none() {
@@ -84,6 +87,22 @@ async fn did_not_start(child: &mut Child) -> Failure {
         Some(hint) => failure.hint(hint),
         None => failure.hint("`roadbed doctor` looks for the reason"),
     }
+}
+
+/// The same, for somebody who is about to start a server. Another `up` may be at the same point: it
+/// tries the address for an instant too, and may then be the first to start a server, to which the
+/// address belongs.
+pub(crate) async fn check_edge_before_start(
+    context: &Context,
+    edge: SocketAddr,
+) -> Result<(), Failure> {
+    for _ in 0..EDGE_ATTEMPTS {
+        if check_edge(context, edge).is_ok() || context.home.is_taken() {
+            return Ok(());
+        }
+        sleep(EDGE_PAUSE).await;
+    }
+    check_edge(context, edge)
 }
 
 /// Looks, before anything is started, whether the edge's address can be had. One that this home's

@@ -3,7 +3,7 @@
 use std::path::{Path as FilePath, PathBuf};
 
 use axum::Json;
-use axum::body::Body;
+use axum::body;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -14,6 +14,7 @@ use tokio_stream::StreamExt;
 use tokio_stream::wrappers::WatchStream;
 use utoipa::ToSchema;
 
+use super::body::Body;
 use super::{ApiError, Context, PlanAnswer};
 use crate::state::{decode, encode, keys};
 use crate::status::{AppIntent, AppStatus, Status};
@@ -81,7 +82,7 @@ pub(super) async fn watch(State(context): State<Context>, Path(app): Path<String
     });
     (
         [(header::CONTENT_TYPE, "application/x-ndjson")],
-        Body::from_stream(changes),
+        body::Body::from_stream(changes),
     )
         .into_response()
 }
@@ -101,7 +102,7 @@ fn find(status: &Status, app: &str) -> Option<AppStatus> {
 )]
 pub(super) async fn plan(
     State(context): State<Context>,
-    Json(request): Json<DeployRequest>,
+    Body(request): Body<DeployRequest>,
 ) -> Result<Json<PlanAnswer>, ApiError> {
     let app = parse(&request)?;
     let current = current(&context, &app.name).await?;
@@ -137,7 +138,7 @@ pub(super) async fn plan(
 )]
 pub(super) async fn deploy(
     State(context): State<Context>,
-    Json(request): Json<DeployRequest>,
+    Body(request): Body<DeployRequest>,
 ) -> Result<(StatusCode, Json<DeployAnswer>), ApiError> {
     let app = parse(&request)?;
     let _deploying = context.deploying.lock().await;

@@ -71,6 +71,14 @@ impl From<StateError> for ApiError {
     }
 }
 
+pub(super) async fn no_such_method() -> ApiError {
+    ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "this path has no such method",
+    )
+    .hint("docs/openapi.json has the methods of each path")
+}
+
 pub(super) async fn no_such_path() -> ApiError {
     ApiError::new(StatusCode::NOT_FOUND, "no such path in this API")
         .hint("command line and server may be of different versions; see `roadbed doctor`")

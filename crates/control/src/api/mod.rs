@@ -2,6 +2,7 @@
 //! the published status and write what is desired to the store; they never act themselves.
 
 mod apps;
+mod body;
 mod errors;
 mod preview;
 mod server;
@@ -99,6 +100,7 @@ pub(crate) fn router(context: Context) -> Router {
         .route("/v1/plan", post(apps::plan))
         .route("/v1/deploy", post(apps::deploy))
         .fallback(errors::no_such_path)
+        .method_not_allowed_fallback(errors::no_such_method)
         .with_state(context)
 }
 

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::body::Body;
 use super::{ApiError, Context};
 use crate::status::{AppIntent, AppStatus, Status};
 
@@ -30,14 +31,17 @@ pub(super) async fn status(State(context): State<Context>) -> Json<Status> {
 )]
 pub(super) async fn shutdown(
     State(context): State<Context>,
-    Json(request): Json<ShutdownRequest>,
+    Body(request): Body<ShutdownRequest>,
 ) -> Result<StatusCode, ApiError> {
     let runs = |app: &&AppStatus| {
         app.intent != AppIntent::Halted || app.services.iter().any(|s| !s.instances.is_empty())
     };
     let apps = context.status.borrow().apps.iter().filter(runs).count();
     if request.with_proxy && apps > 0 {
-        let message = format!("{apps} apps still run behind the proxy");
+        let message = match apps {
+            1 => "an app still runs behind the proxy".to_owned(),
+            _ => format!("{apps} apps still run behind the proxy"),
+        };
         return Err(ApiError::new(StatusCode::CONFLICT, message)
             .hint("`roadbed down APP` stops one, `roadbed down --all` everything"));
     }

@@ -1,16 +1,18 @@
 //! The keeper of one attempt of one instance.
 
 use std::collections::BTreeMap;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use model::{Asked, Exit, ExitCause, Health, ProcessState};
 use runner::probe::{self, Target};
 use runner::{AdoptError, Adopted, Launch, Process, Processes};
 use tokio::sync::{Notify, watch};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{Facts, Start, lock};
 use crate::home::make_private_folder;
@@ -23,6 +25,10 @@ const SLOWEST_FIRST: Duration = Duration::from_millis(250);
 const REFUSED_PAUSE: Duration = Duration::from_secs(1);
 /// The pause before another look for a process of which nothing could be said.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Instances that are well are probed at shared ticks.
+const PROBE_TICK: Duration = Duration::from_millis(250);
+/// A shorter pause is not rounded up to a tick.
+const SHORTEST_ROUNDED: Duration = Duration::from_millis(500);
 /// How soon an instance that failed a probe is probed again, at the latest.
 const DOUBT_PAUSE: Duration = Duration::from_secs(1);
 
@@ -131,6 +137,26 @@ impl Keeper {
     }
 }
 
+/// The first shared tick after `pause`. Probes that are due at about the same time are made
+/// together: to wake up for each by itself would cost more than the probe. Of an interval that is
+/// short itself nothing is rounded.
+fn tick_after(pause: Duration) -> Instant {
+    static START: OnceLock<Instant> = OnceLock::new();
+    let start = *START.get_or_init(Instant::now);
+    let due = start.elapsed() + pause;
+    if pause < SHORTEST_ROUNDED {
+        return start + due;
+    }
+    let tick = PROBE_TICK.as_millis();
+    let ticks = u64::try_from(due.as_millis() / tick + 1).unwrap_or(u64::MAX);
+    start + Duration::from_millis(ticks.saturating_mul(u64::try_from(tick).unwrap_or(1)))
+}
+
+/// A number from 0 to 1, different each time.
+fn random_fraction() -> f64 {
+    (RandomState::new().hash_one(()) >> 11) as f64 / (1u64 << 53) as f64
+}
+
 /// A probe's command has the instance's environment, but is no part of the instance: it goes when
 /// the server does.
 fn probe_environment(
@@ -144,6 +170,7 @@ fn probe_environment(
 
 async fn probe_forever(facts: &Mutex<Facts>, wake: &Notify, health: &Health, target: &Target) {
     let mut first_pause = FIRST_PAUSE;
+    let mut is_spread = false;
     loop {
         let verdict = probe::check(&health.probe, target, health.timeout).await;
         let passing = verdict.is_ok();
@@ -172,16 +199,19 @@ async fn probe_forever(facts: &Mutex<Facts>, wake: &Notify, health: &Health, tar
         if changed {
             wake.notify_one();
         }
-        let pause = match (ready_once, passing) {
+        match (ready_once, passing) {
             (false, _) => {
-                let pause = first_pause;
+                sleep(first_pause).await;
                 first_pause = first_pause.mul_f32(1.5).min(SLOWEST_FIRST);
-                pause
             }
-            (true, true) => health.interval,
-            (true, false) => health.interval.min(DOUBT_PAUSE),
-        };
-        sleep(pause).await;
+            // The first time at random, so that what started together is not probed together.
+            (true, true) if !is_spread => {
+                is_spread = true;
+                sleep_until(tick_after(health.interval.mul_f64(random_fraction()))).await;
+            }
+            (true, true) => sleep_until(tick_after(health.interval)).await,
+            (true, false) => sleep(health.interval.min(DOUBT_PAUSE)).await,
+        }
     }
 }
 

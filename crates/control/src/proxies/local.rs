@@ -3,6 +3,7 @@
 //! Its shim starts it again whenever it ends, also while no server runs. So all that is left to
 //! do here is to see that there is such a shim.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
 use crate::instances::base_environment;
-use crate::settings::Settings;
+use crate::settings::{LOG_FILTER_VARIABLE, Settings};
 
 /// Its only attempt: restarts are its shim's.
 const ATTEMPT: u32 = 1;
@@ -58,6 +59,15 @@ impl LocalProxy {
     }
 }
 
+/// That of every process, and how much is logged, which is asked of server and proxy alike.
+fn environment() -> BTreeMap<String, String> {
+    let mut environment = base_environment();
+    if let Ok(filter) = std::env::var(LOG_FILTER_VARIABLE) {
+        environment.insert(LOG_FILTER_VARIABLE.to_owned(), filter);
+    }
+    environment
+}
+
 fn launch(settings: &Settings) -> Launch {
     let home = settings.home.path();
     let words = vec![
@@ -77,7 +87,7 @@ fn launch(settings: &Settings) -> Launch {
         attempt,
         command: Command::new(words).expect("the program's path is not empty"),
         folder: home.to_owned(),
-        environment: base_environment(),
+        environment: environment(),
         stop_limit: STOP_LIMIT,
         logs: settings.home.proxy_logs(),
         restart: Restart::Always,

@@ -130,6 +130,11 @@ impl Proxies {
         known.max().filter(|generation| *generation > published)
     }
 
+    /// Whether no proxy is connected.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.registry.connected().is_empty()
+    }
+
     /// What the proxies say now. `local_runs` tells whether this node's own proxy has a process.
     pub(crate) fn view(&self, local_runs: bool) -> View {
         let connected = self.registry.connected();

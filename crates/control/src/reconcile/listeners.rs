@@ -13,7 +13,7 @@ impl Reconciler {
     /// Gives each mesh listener that is needed a port, and takes back those that are not. A
     /// listener that no proxy could open gets another port while no instance knows the first.
     pub(super) fn assign_ports(&mut self) {
-        let view = self.proxies.view(self.local_proxy.runs());
+        let view = self.view();
         let apps: Vec<AppName> = self.state.desired.keys().cloned().collect();
         let seen: Vec<_> = apps
             .iter()

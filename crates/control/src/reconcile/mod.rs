@@ -19,7 +19,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::clock::Clock;
 use crate::instances::{Instances, Start};
-use crate::proxies::{LocalProxy, Proxies};
+use crate::proxies::{LocalProxy, Proxies, View};
 use crate::settings::Settings;
 use crate::state::{State, StateError};
 use crate::status::{self, Status};
@@ -28,6 +28,8 @@ use crate::status::{self, Status};
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How long to wait before another try when the store could not be written.
 const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
+/// A proxy's shim starts it again within a fraction of a second; after so long it cannot be started.
+const LONGEST_PROXY_ABSENCE: Duration = Duration::from_secs(10);
 /// Passes in a row without a pause after which one is taken: no bug may spin a core.
 const MOST_PASSES: u32 = 1000;
 
@@ -45,6 +47,8 @@ pub(crate) struct Reconciler {
     pub(crate) status: watch::Sender<Arc<Status>>,
     /// Since when each listener is one that a proxy could not open.
     pub(crate) listeners_failing: BTreeMap<ListenerId, Timestamp>,
+    /// Since when this node's proxy has not been seen to run, though its shim does.
+    pub(crate) proxy_absent_since: Option<Timestamp>,
     /// Since when no proxy has been connected.
     pub(crate) without_proxy_since: Option<Timestamp>,
     /// What the last pass found to wait, by app.
@@ -191,9 +195,20 @@ impl Reconciler {
         Ok(due.min(LONGEST_PAUSE))
     }
 
+    /// What proxies say, and whether this node's own may be serving although it says nothing. One
+    /// that does not come up for so long serves nobody: nothing has to wait for it.
+    fn view(&self) -> View {
+        let now = self.clock.now();
+        let absent = self.proxy_absent_since.map(|since| now.since(since));
+        let may_serve = absent.is_none_or(|absent| absent < LONGEST_PROXY_ABSENCE);
+        self.proxies.view(self.local_proxy.runs() && may_serve)
+    }
+
     /// Notes since when things are with the proxies as they are.
     fn look_at_proxies(&mut self, now: Timestamp) {
-        let view = self.proxies.view(self.local_proxy.runs());
+        let is_absent = self.proxies.is_empty() && !proxy::is_running(self.settings.home.path());
+        self.proxy_absent_since = is_absent.then(|| self.proxy_absent_since.unwrap_or(now));
+        let view = self.view();
         let failing = view.failed_listeners();
         self.listeners_failing.retain(|id, _| failing.contains(id));
         for id in failing {
@@ -205,7 +220,7 @@ impl Reconciler {
     }
 
     fn plans(&self, now: Timestamp) -> Vec<(AppName, Plan)> {
-        let view = self.proxies.view(self.local_proxy.runs());
+        let view = self.view();
         self.state
             .desired
             .keys()
@@ -217,7 +232,7 @@ impl Reconciler {
     /// The snapshot that the records call for, if it differs from the published one or `anyway`,
     /// with its number put down to be committed.
     fn next_snapshot(&mut self, anyway: bool) -> Option<Snapshot> {
-        let view = self.proxies.view(self.local_proxy.runs());
+        let view = self.view();
         let apps: Vec<_> = self
             .state
             .desired
@@ -282,7 +297,7 @@ impl Reconciler {
     }
 
     fn publish_status(&self) {
-        let view = self.proxies.view(self.local_proxy.runs());
+        let view = self.view();
         let apps = self.state.desired.keys().filter_map(|app| {
             let seen = self.observe(app, &view)?;
             let waits = self.waits.get(app).cloned().unwrap_or_default();

@@ -53,10 +53,7 @@ impl Reconciler {
         if target.is_some_and(|target| target.app.services.values().any(|s| s.expose.is_some())) {
             let failure = self.listener_failure(view, &routes::EDGE.to_owned());
             seen.edge_failure = failure.map(|failure| ListenerFailure {
-                error: format!(
-                    "the edge cannot listen on {}: {}",
-                    self.settings.edge, failure.error
-                ),
+                error: format!("the edge: {}", failure.error),
                 ..failure
             });
         }

@@ -173,12 +173,24 @@ fn disk(context: &Context) -> Check {
     }
 }
 
+/// Without a server what runs runs on, but nobody looks after it.
+fn no_server(context: &Context) -> Check {
+    match proxy::is_running(context.home.path()) {
+        false => Check::good("server", "none runs"),
+        true => Check::warning(
+            "server",
+            "none runs, though its proxy does: no instance is probed or started again",
+            "`roadbed server` takes over what an earlier one started",
+        ),
+    }
+}
+
 async fn server(client: &ApiClient, context: &Context) -> Vec<Check> {
     let status: Status = match client.get("/v1/status").await {
         Ok(status) => status,
         Err(ApiFailure::NoServer(_)) => {
-            let edge = edge(context, control::DEFAULT_EDGE, Check::warning);
-            return vec![Check::good("server", "none runs"), edge];
+            let edge = edge(context, context.edge(None), Check::warning);
+            return vec![no_server(context), edge];
         }
         Err(failure) => {
             let detail = Failure::from(failure).in_one_line();

@@ -62,7 +62,7 @@ impl Form {
             return serde_json::to_string(&line).unwrap_or_default() + "\n";
         }
         let time = match self.timestamps {
-            true => format!("{} ", &record.at.to_string()[..23]),
+            true => format!("{}Z ", &record.at.to_string()[..23]),
             false => String::new(),
         };
         let instance = short(&record.instance, app);
@@ -144,7 +144,7 @@ mod tests {
         };
         assert_eq!(
             form.line(&record, "shop"),
-            "1970-01-01T00:00:00.000 web.1.2 | hello \u{fffd}\n"
+            "1970-01-01T00:00:00.000Z web.1.2 | hello \u{fffd}\n"
         );
         let json = Form { json: true, ..form }.line(&record, "shop");
         assert_eq!(

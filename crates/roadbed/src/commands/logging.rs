@@ -4,6 +4,8 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use control::LOG_FILTER_VARIABLE;
+use runner::UNIT_VARIABLE;
 use runner::logs::{LogLimits, LogWriter, Stream};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -11,14 +13,12 @@ use tracing_subscriber::fmt::MakeWriter;
 use crate::failure::Failure;
 use crate::terminal;
 
-/// The variable that says how much is logged, as `info` or `warn,control=debug`.
-const FILTER_VARIABLE: &str = "ROADBED_LOG";
-
 /// Begins to log: to the log in `folder`, or to standard error.
 pub(super) fn start(folder: Option<PathBuf>) -> Result<(), Failure> {
-    let filter = match std::env::var(FILTER_VARIABLE) {
-        Ok(text) if !text.is_empty() => EnvFilter::try_new(&text)
-            .map_err(|error| Failure::usage(format!("{FILTER_VARIABLE} is {text:?}: {error}")))?,
+    let filter = match std::env::var(LOG_FILTER_VARIABLE) {
+        Ok(text) if !text.is_empty() => EnvFilter::try_new(&text).map_err(|error| {
+            Failure::usage(format!("{LOG_FILTER_VARIABLE} is {text:?}: {error}"))
+        })?,
         _ => EnvFilter::new("info"),
     };
     let builder = tracing_subscriber::fmt()
@@ -41,6 +41,12 @@ pub(super) fn start(folder: Option<PathBuf>) -> Result<(), Failure> {
                 .init();
             log_panics();
         }
+        // A shim stamps each line itself.
+        None if std::env::var_os(UNIT_VARIABLE).is_some() => builder
+            .with_ansi(false)
+            .without_time()
+            .with_writer(io::stderr)
+            .init(),
         None => builder
             .with_ansi(terminal::colour_on_stderr())
             .with_writer(io::stderr)

@@ -15,9 +15,9 @@ pub(crate) fn run(plan: &Plan, context: &Context) -> Result<ExitCode, Failure> {
     let app = spec::load(&plan.app.path)?;
     let answer = runtime()?.block_on(async {
         match request::plan(&context.client(), &app, false).await {
-            // Where no server runs nothing does that would be replaced.
-            Err(ApiFailure::NoServer(_)) => {
-                Ok(PlanAnswer::new(None, &app.app, control::DEFAULT_EDGE, None))
+            // Where neither server nor proxy runs nothing does that would be replaced.
+            Err(ApiFailure::NoServer(_)) if !proxy::is_running(context.home.path()) => {
+                Ok(PlanAnswer::new(None, &app.app, context.edge(None), None))
             }
             other => other.map_err(Failure::from),
         }

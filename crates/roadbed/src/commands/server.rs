@@ -21,7 +21,7 @@ pub(crate) fn run(server: &Server, context: &Context) -> Result<ExitCode, Failur
     let settings = Settings {
         home: context.home.clone(),
         socket: context.socket.clone(),
-        edge: server.edge,
+        edge: context.edge(server.edge),
         program,
     };
     // Before the log, which is in the home: a home of somebody else's is left as it is.
@@ -29,9 +29,11 @@ pub(crate) fn run(server: &Server, context: &Context) -> Result<ExitCode, Failur
         .home
         .take()
         .map_err(|error| start_failure(error.into()))?;
+    let remembered = settings.home.remember_edge(settings.edge);
+    remembered.map_err(|error| start_failure(error.into()))?;
     logging::start(server.background.then(|| context.home.server_logs()))?;
     // No reason not to start: apps can run and call each other, and the address may become free.
-    if let Err(failure) = server_process::check_edge(context, server.edge) {
+    if let Err(failure) = server_process::check_edge(context, settings.edge) {
         tracing::warn!("{}", failure.in_one_line());
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use control::DEFAULT_EDGE;
 use control::status::Status;
 use runner::logs::{Merged, Selection, Timestamp};
 use spec::Loaded;
@@ -89,7 +88,7 @@ impl Session<'_> {
             .services
             .values()
             .any(|service| service.expose.is_some());
-        let edge = up.edge.unwrap_or(DEFAULT_EDGE);
+        let edge = self.context.edge(up.edge);
         let running = self.client.is_up().await;
         if running {
             self.check_edge_of_running(up).await?;
@@ -97,7 +96,7 @@ impl Session<'_> {
         } else {
             self.context.home.check()?;
             if exposes {
-                server_process::check_edge(self.context, edge)?;
+                server_process::check_edge_before_start(self.context, edge).await?;
             }
         }
         build::run(app).await?;
