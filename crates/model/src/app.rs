@@ -85,7 +85,16 @@ impl From<Command> for Vec<String> {
 
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join(" "))
+        // As it could be written in a shell, so that it shows where each word ends.
+        let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./:=,@%+$".contains(&b);
+        for (place, word) in self.0.iter().enumerate() {
+            let separator = if place == 0 { "" } else { " " };
+            match !word.is_empty() && word.bytes().all(is_plain) {
+                true => write!(f, "{separator}{word}")?,
+                false => write!(f, "{separator}'{}'", word.replace('\'', r"'\''"))?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -299,6 +308,13 @@ mod tests {
         ] {
             assert!(Host::new(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_command_reads_as_in_a_shell() {
+        let words = ["sh", "-c", "a; b 'c'", ""].map(str::to_owned).to_vec();
+        let command = Command::new(words).unwrap();
+        assert_eq!(command.to_string(), r"sh -c 'a; b '\''c'\''' ''");
     }
 
     #[test]

@@ -106,6 +106,11 @@ pub enum ExitCause {
     Signal(i32),
     /// The kernel killed it because memory ran out.
     OutOfMemory,
+    /// Roadbed killed it, since it was of no use as it was.
+    Unhealthy {
+        /// What its probes said, in words.
+        reason: String,
+    },
     /// It could not be started at all: what was tried, and the operating system's answer.
     NotStarted {
         /// What failed, in words.
@@ -125,6 +130,7 @@ impl fmt::Display for ExitCause {
                 Some(name) => write!(f, "killed by signal {signal} ({name})"),
                 None => write!(f, "killed by signal {signal}"),
             },
+            Self::Unhealthy { reason } => write!(f, "killed by Roadbed: {reason}"),
             Self::OutOfMemory => f.write_str("killed by the kernel: out of memory"),
             Self::NotStarted { error, .. } => write!(f, "could not be started: {error}"),
             Self::Lost => f.write_str("gone without a record (was the machine stopped?)"),

@@ -321,6 +321,19 @@ fn a_process_that_is_being_killed_is_not_killed_again_and_again() {
             .count()
     };
     assert_eq!(kills(&seen), 1);
-    seen.instances.get_mut(&id).unwrap().asked = Asked::Kill;
+    let failing = seen.instances.get_mut(&id).unwrap();
+    failing.asked = Asked::Kill;
     assert_eq!(kills(&seen), 0);
+    // When it has ended, it is told who killed it and why.
+    let failing = seen.instances.get_mut(&id).unwrap();
+    failing.process = ProcessState::Ended(failed_exit(ExitCause::Signal(9)));
+    failing.probe.last_failure = Some("GET /healthz answered 503".into());
+    let plan = plan(&seen, late);
+    let Step::RecordExit { exit, .. } = &plan.steps[0] else {
+        panic!("{plan:?}");
+    };
+    assert_eq!(
+        exit.cause.to_string(),
+        "killed by Roadbed: failed its probes for 30s; its last probe said: GET /healthz answered 503"
+    );
 }

@@ -15,7 +15,7 @@ use crate::settings::{ROLLOUT_STREAK, STABLE};
 pub(crate) fn keep(plan: &mut Plan, seen: &ObservedInstance, service: &Service, now: Timestamp) {
     match &seen.process {
         ProcessState::Unknown => {}
-        ProcessState::Ended(exit) => ended(plan, seen, exit, now),
+        ProcessState::Ended(exit) => ended(plan, seen, service, exit, now),
         ProcessState::Running => running(plan, seen, service, now),
     }
 }
@@ -52,7 +52,21 @@ fn running(plan: &mut Plan, seen: &ObservedInstance, service: &Service, now: Tim
     }
 }
 
-fn ended(plan: &mut Plan, seen: &ObservedInstance, exit: &Exit, now: Timestamp) {
+/// Why an instance that is not well past its deadline is killed.
+fn unhealthy(seen: &ObservedInstance, service: &Service) -> Option<String> {
+    let limit = service.health.deadline;
+    let what = match seen.record.phase {
+        Phase::Starting { .. } => format!("not ready within {limit:?}"),
+        Phase::Failing { .. } => format!("failed its probes for {limit:?}"),
+        _ => return None,
+    };
+    Some(match &seen.probe.last_failure {
+        Some(failure) => format!("{what}; its last probe said: {failure}"),
+        None => format!("{what}; no probe was answered"),
+    })
+}
+
+fn ended(plan: &mut Plan, seen: &ObservedInstance, service: &Service, exit: &Exit, now: Timestamp) {
     let record = &seen.record;
     if let Phase::Waiting { until } = record.phase {
         if now >= until {
@@ -71,7 +85,14 @@ fn ended(plan: &mut Plan, seen: &ObservedInstance, exit: &Exit, now: Timestamp) 
     }
     let streak = next_streak(seen, now);
     let until = now.after(restart_delay(&record.id, record.attempt, streak));
-    let (instance, exit) = (record.id.clone(), exit.clone());
+    let instance = record.id.clone();
+    let exit = match (seen.asked, unhealthy(seen, service)) {
+        (Asked::Kill, Some(reason)) => Exit {
+            cause: ExitCause::Unhealthy { reason },
+            ..exit.clone()
+        },
+        _ => exit.clone(),
+    };
     plan.steps.push(Step::RecordExit {
         instance,
         exit,
@@ -168,15 +189,7 @@ pub(crate) fn rollout_failure(
     }
     match record.phase {
         Phase::Starting { since } if now >= since.after(service.health.deadline) => {
-            let limit = service.health.deadline;
-            let probe = match &seen.probe.last_failure {
-                Some(failure) => format!("its last probe said: {failure}"),
-                None => "no probe was answered".into(),
-            };
-            Some(because(
-                format!("not ready within {limit:?}; {probe}"),
-                None,
-            ))
+            unhealthy(seen, service).map(|reason| because(reason, None))
         }
         _ => None,
     }

@@ -56,6 +56,10 @@ pub const CONNECT_RETRIES: usize = 1;
 /// Descriptors that are not for clients: the runtime's own, the link, files, standard streams.
 pub const RESERVED_DESCRIPTORS: u64 = 128;
 
+/// Entries for which the table of descriptors has room from the start: 128 KiB of the kernel's
+/// memory, enough for 8,000 clients at once.
+pub const RESERVED_TABLE: u64 = 16 * 1024;
+
 /// Largest message between server and proxy, in bytes.
 pub const FRAME_BYTES: usize = 64 * 1024 * 1024;
 

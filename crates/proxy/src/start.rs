@@ -10,7 +10,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::control::{self, Control};
-use crate::limits::{LOCK_ATTEMPTS, LOCK_INTERVAL, RESERVED_DESCRIPTORS};
+use crate::limits::{LOCK_ATTEMPTS, LOCK_INTERVAL, RESERVED_DESCRIPTORS, RESERVED_TABLE};
 use crate::persist::SnapshotFiles;
 use crate::settings::Settings;
 use crate::worker::{self, Command, Event, Reporter};
@@ -60,6 +60,7 @@ pub fn run(settings: Settings) -> Result<(), StartError> {
     let (files, saved) = SnapshotFiles::open(&folder).map_err(in_folder)?;
     let worker_count = settings.worker_count();
     let most_connections = most_connections(worker_count);
+    reserve_descriptors().map_err(StartError::Runtime)?;
     tracing::info!(workers = worker_count, most_connections, "starting");
     let (events, from_workers) = unbounded_channel();
     let workers = (0..worker_count)
@@ -110,6 +111,17 @@ fn lock(folder: &Path, home: &Path) -> Result<File, StartError> {
             Err(error) => return Err(in_folder(error.into())),
         }
     }
+}
+
+/// Has the kernel make room in the table of descriptors while this process has one thread. Where
+/// there are several, it waits for all of them whenever the table grows, and with them all requests
+/// wait for some ten milliseconds.
+fn reserve_descriptors() -> io::Result<()> {
+    let file = File::open("/dev/null")?;
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let highest = i32::try_from(limit.min(RESERVED_TABLE)).unwrap_or(i32::MAX) - 1;
+    rustix::io::fcntl_dupfd_cloexec(&file, highest)?;
+    Ok(())
 }
 
 fn start_worker(

@@ -172,11 +172,11 @@ async fn a_commands_exit_code_is_its_verdict() {
     let cases = [
         (
             &["sh", "-c", "exit 3"][..],
-            "the health command sh -c exit 3 exited with code 3",
+            "the health command sh -c 'exit 3' exited with code 3",
         ),
         (
             &["sh", "-c", "kill -TERM $$$$"],
-            "the health command sh -c kill -TERM $$$$ killed by signal 15 (SIGTERM)",
+            "the health command sh -c 'kill -TERM $$$$' killed by signal 15 (SIGTERM)",
         ),
         (
             &["/no/such"],

@@ -59,17 +59,17 @@ async fn a_program_that_keeps_dying_is_started_ever_less_often() {
     let begun = Instant::now();
     let process = home.launch(&launch).await;
     let starts = || std::fs::read(home.path().join("starts")).map_or(0, |text| text.len() / 2);
-    // 10 + 20 + 40 + 80 + 160 + 320 ms lie between seven starts.
+    // 10 + 20 + 40 + 80 + 160 + 200 ms lie between seven starts.
     until("it has started seven times", || starts() >= 7).await;
     assert!(
-        begun.elapsed() >= Duration::from_millis(630),
+        begun.elapsed() >= Duration::from_millis(510),
         "{:?}",
         begun.elapsed()
     );
     process.stop().unwrap();
     assert_eq!(process.exited().await.cause, ExitCause::Code(1));
     let after = starts();
-    assert!(after <= 9, "{after}");
+    assert!(after <= 10, "{after}");
 }
 
 /// Its file is gone for a moment while it is replaced by its next version.

@@ -9,6 +9,7 @@ use model::Protocol;
 use super::exchange::{Exchange, exchange};
 use super::fields::head_end;
 use super::gateway_error::{self, GatewayError, Reply};
+use super::refusal::Refusal;
 use super::request::{self, Body, RequestHead};
 use super::rewrite::{self, Addition};
 use crate::limits::HEAD_BYTES;
@@ -166,6 +167,13 @@ async fn read_head(
     let refused = |refusal| HeadEnd::Refused(GatewayError::BadRequest(refusal));
     let reading = async {
         let mut scanned = 0;
+        // What speaks another protocol, TLS above all, would wait for us as we would for it.
+        let first = buffer.bytes().first();
+        if first.is_some_and(|byte| !byte.is_ascii_graphic() && !b"\r\n".contains(byte)) {
+            return Err(refused(Refusal::Malformed(
+                "it does not begin with a method",
+            )));
+        }
         loop {
             match head_end(buffer.bytes(), scanned).map_err(refused)? {
                 Some(end) => {

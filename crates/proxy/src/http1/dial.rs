@@ -13,8 +13,6 @@ use crate::worker::{Endpoint, InFlight, Upstream, Worker};
 pub(crate) struct Backend {
     pub(crate) socket: Socket,
     in_flight: InFlight,
-    /// It has served requests before, so that the backend may just have closed it.
-    pub(crate) reused: bool,
 }
 
 impl Backend {
@@ -60,19 +58,11 @@ pub(crate) async fn dial(
     while let Some(in_flight) = upstream.pick(&failed) {
         let endpoint = in_flight.endpoint();
         if let Some(socket) = reuse.take(worker, endpoint) {
-            return Ok(Backend {
-                socket,
-                in_flight,
-                reused: true,
-            });
+            return Ok(Backend { socket, in_flight });
         }
         match Socket::connect(endpoint.address, worker.limits.connect).await {
             Ok(socket) => {
-                return Ok(Backend {
-                    socket,
-                    in_flight,
-                    reused: false,
-                });
+                return Ok(Backend { socket, in_flight });
             }
             Err(error) => {
                 let (instance, address) = (&endpoint.instance, endpoint.address);

@@ -47,8 +47,8 @@ enum Attempt {
     Over(Next),
     /// Nothing was sent to the client yet.
     Failed(GatewayError),
-    /// A reused connection ended before any byte of an answer, as when the backend closes an
-    /// idle connection at the moment that it is used.
+    /// The connection ended before any byte of an answer, as when the backend closes an idle
+    /// connection at the moment that it is used, or dies.
     Stale,
 }
 
@@ -78,7 +78,7 @@ pub(crate) async fn exchange(
         match attempt(exchange, backend, input, &mut out).await {
             Attempt::Over(next) => return next,
             Attempt::Failed(error) => break error,
-            Attempt::Stale if repeatable => reuse = Reuse::Never,
+            Attempt::Stale if repeatable && reuse != Reuse::Never => reuse = Reuse::Never,
             Attempt::Stale => break GatewayError::BackendClosed,
         }
     };
@@ -141,7 +141,7 @@ async fn attempt(
             Attempt::Over(Next::Close)
         }
         Err(NoAnswer::Failed(error)) => {
-            let stale = error == GatewayError::BackendClosed && backend.reused && !begun.get();
+            let stale = error == GatewayError::BackendClosed && !begun.get();
             backend.abort();
             if stale {
                 Attempt::Stale

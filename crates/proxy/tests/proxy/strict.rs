@@ -211,3 +211,12 @@ fn a_body_that_falls_silent_is_given_up() {
     client.rest();
     assert!(backend.received()[0].ends_with("\r\n\r\nhalf"));
 }
+
+#[test]
+fn a_client_that_speaks_tls_is_told_at_once() {
+    let (_setup, address, _backend) = proxy(&[]);
+    let mut client = Client::connect(address);
+    // The beginning of a ClientHello, without any byte that could end a line.
+    client.send("\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}\u{0}");
+    assert_eq!(client.answer().status, 400);
+}

@@ -35,6 +35,7 @@ fn put(machine: &Machine, instance: &str, records: &str) {
     };
     let folder = machine.home().join("logs").join(app).join(service);
     fs::create_dir_all(folder.join(instance)).unwrap();
+    fs::write(machine.home().join("format"), "1").unwrap();
     fs::write(folder.join(instance).join("0000000001.log"), records).unwrap();
 }
 
@@ -95,7 +96,7 @@ fn the_logs_of_several_instances_are_one_in_the_order_of_their_times() {
     assert!(lines(&["shop", "--since", "0s"]).is_empty());
     let first = lines(&["shop", "--timestamps"]).swap_remove(0);
     let time = &Timestamp(ago(9000)).to_string()[..23];
-    assert_eq!(first, format!("{time} {}", all[0]));
+    assert_eq!(first, format!("{time}Z {}", all[0]));
 }
 
 #[test]

@@ -116,11 +116,10 @@ impl Machine {
     /// Starts a server in the foreground.
     pub(crate) fn start_server(&self) -> Server {
         let edge = self.edge.to_string();
-        let log = std::fs::File::create(self.home().join("test-server.log")).unwrap();
         let child = self
             .command(&["server", "--edge", &edge])
             .stdout(Stdio::null())
-            .stderr(log)
+            .stderr(Stdio::null())
             .spawn()
             .unwrap();
         let server = Server(child);
