@@ -219,7 +219,7 @@ fn a_backend_that_resets_before_its_answer_is_asked_again_once_if_that_is_harmle
             connection.reset_on_close();
         });
         let mut client = Client::connect(address);
-        client.send(&format!("{method} / HTTP/1.1\r\nHost: a.test\r\n\r\n"));
+        client.send(format!("{method} / HTTP/1.1\r\nHost: a.test\r\n\r\n"));
         let answer = client.answer();
         assert_eq!(
             (answer.status, answer.field("roadbed-reason")),

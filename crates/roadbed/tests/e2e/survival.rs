@@ -10,7 +10,7 @@ use bench::{Load, Report, Running};
 
 use crate::support::apps::{HOST, PAIR, VIA};
 use crate::support::processes::{is_living, kill};
-use crate::support::{AppFolder, Finished, LONG, Machine, soak, until};
+use crate::support::{AppFolder, Finished, LONG, Machine, Server, soak, until};
 
 /// Requests per second. An unoptimised proxy and two cores that run everything have time for it.
 const RATE: f64 = 200.0;
@@ -277,4 +277,66 @@ fn a_request_that_is_under_way_is_finished_before_its_instance_is_stopped() {
         String::from_utf8_lossy(&answer)
     );
     assert!(deploy.wait().unwrap().success());
+}
+
+#[test]
+fn a_place_at_the_edge_that_moves_to_another_service_is_served_all_the_while() {
+    let machine = Machine::new();
+    let exposed = "expose   = { host = \"pair.localhost\" }\n";
+    let app = AppFolder::new(PAIR);
+    machine.up(&app);
+    let mut load = Load::new(format!("http://{}/", machine.edge), RATE);
+    load.host = Some(HOST.into());
+    let load = load.start().unwrap();
+    more_answers(&load, 20);
+    // A new service takes the old one's place, which is declared no more; then back again.
+    let moved = PAIR
+        .replace("[services.front]", "[services.entry]")
+        .replace("\"./trivial\"", "\"./trivial --start-delay-ms 200\"");
+    assert!(moved.contains(exposed));
+    for declaration in [&moved[..], PAIR, &moved[..]] {
+        app.declare(declaration);
+        machine.ok(&["deploy", app.path()]);
+        more_answers(&load, 20);
+    }
+    let services = machine.instances("pair");
+    assert!(
+        services.iter().any(|i| i["instance"] == "pair.entry.4.1"),
+        "{services:?}"
+    );
+    assert_eq!(services.len(), 4);
+    none_failed(&load.stop());
+}
+
+#[test]
+fn a_server_that_is_started_again_leaves_the_edge_where_it_was() {
+    let machine = Machine::new();
+    let app = AppFolder::pair();
+    machine.up(&app);
+    kill(machine.server_pid());
+    let _server = Server(
+        machine
+            .command(&["server"])
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap(),
+    );
+    until("it answers", || machine.run(&["status"]).code == Some(0));
+    assert_eq!(machine.status()["server"]["edge"], machine.edge.to_string());
+    assert_eq!(machine.get(HOST, VIA).status, 200);
+}
+
+#[test]
+fn a_proxy_that_cannot_start_any_more_keeps_no_app_from_going_down() {
+    let machine = Machine::new();
+    let app = AppFolder::pair();
+    machine.up(&app);
+    let state = machine.home().join("proxy");
+    std::fs::rename(&state, machine.home().join("proxy-away")).unwrap();
+    std::fs::write(&state, "no folder").unwrap();
+    kill(machine.proxy_pid().unwrap());
+    machine.ok(&["down", "--all"]);
+    until("all processes have ended", || {
+        machine.processes().is_empty()
+    });
 }
