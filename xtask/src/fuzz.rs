@@ -39,7 +39,9 @@ pub(crate) fn run(report: &mut Report, seconds: u32) -> Result<()> {
         if kept.exists() {
             run.arg(kept);
         }
-        run.args(["--", &format!("-max_total_time={seconds}"), "-timeout=10"]);
+        run.arg("--").arg(format!("-max_total_time={seconds}"));
+        // Only what it found: each new input would be a line of thousands.
+        run.args(["-timeout=10", "-verbosity=0", "-print_final_stats=1"]);
         report.check(&format!("fuzz {target} for {seconds} s"), &mut run);
     }
     Ok(())
