@@ -7,24 +7,27 @@ use serde_json::{Value, json};
 /// What a figure counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unit {
+    Micros,
     Millis,
     Seconds,
     Mib,
     Kib,
     Percent,
     Count,
+    Ratio,
     MibPerSecond,
 }
 
 impl Unit {
     fn name(self) -> &'static str {
         match self {
+            Self::Micros => "µs",
             Self::Millis => "ms",
             Self::Seconds => "s",
             Self::Mib => "MiB",
             Self::Kib => "KiB",
             Self::Percent => "%",
-            Self::Count => "",
+            Self::Count | Self::Ratio => "",
             Self::MibPerSecond => "MiB/s",
         }
     }

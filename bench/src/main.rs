@@ -6,6 +6,7 @@ mod client;
 mod figures;
 mod interrupts;
 mod link;
+mod peers;
 mod platform;
 
 use std::io::{self, Write};
@@ -31,12 +32,12 @@ succeeded, 1 if any failed, 2 if it could not begin.
   --host NAME       the Host header, if not that of the URL
   --json            print one JSON object
 
-usage: roadbed-bench startup|survival|fleet|bodies [options]
+usage: roadbed-bench startup|survival|fleet|bodies|proxy [options]
 
 Measures the release build of roadbed in temporary homes and compares with what is required;
 docs/benchmarks.md says what each does. Exits with 0 when everything could be measured.
 
-  --runs N          how often each measurement is repeated (10, 5, 3, 3)
+  --runs N          how often each measurement is repeated (10, 5, 3, 3, 7)
   --json [FILE]     all single runs as JSON, to a file or in place of the table
   --strict          exit with 1 if a requirement is missed
   --roadbed FILE    the program, if not target/release/roadbed
@@ -46,12 +47,15 @@ docs/benchmarks.md says what each does. Exits with 0 when everything could be me
   fleet:    --services N (200), --replicas N (2), --seconds N (30) of idling,
             --changes N (30) of endpoints, --tcp-probes instead of HTTP
   bodies:   --mib N (2048), --connections N (5000)
+  proxy:    --connections N (64), --seconds N (5) for each measurement
 ";
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
     let done = match words.next().as_deref() {
         Some("load") => benches::load::run(words),
+        // What `proxy` starts as one of the peers.
+        Some("relay") => return peers::relay::run(words),
         Some(name) => match ALL.iter().find(|bench| bench.name == name) {
             Some(bench) => prepare(bench, words).map(|(common, measure)| {
                 run(bench, &common, measure).unwrap_or_else(|error| {

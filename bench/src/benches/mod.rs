@@ -10,6 +10,7 @@ use crate::figures::Results;
 pub(crate) mod bodies;
 pub(crate) mod fleet;
 pub(crate) mod load;
+pub(crate) mod proxy;
 pub(crate) mod startup;
 pub(crate) mod survival;
 
@@ -26,7 +27,13 @@ pub(crate) struct Bench {
 }
 
 /// All that measure the platform.
-pub(crate) const ALL: [Bench; 4] = [startup::BENCH, survival::BENCH, fleet::BENCH, bodies::BENCH];
+pub(crate) const ALL: [Bench; 5] = [
+    startup::BENCH,
+    survival::BENCH,
+    fleet::BENCH,
+    bodies::BENCH,
+    proxy::BENCH,
+];
 
 /// Says how far it is.
 fn progress(message: &str) {

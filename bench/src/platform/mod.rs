@@ -223,7 +223,7 @@ fn temporary_folder() -> Result<TempDir> {
 
 /// An address that nobody listens on, outside the ranges of which Roadbed and the system give
 /// ports away by themselves.
-fn free_address() -> Result<SocketAddr> {
+pub(crate) fn free_address() -> Result<SocketAddr> {
     use std::hash::BuildHasher;
     let random = std::collections::hash_map::RandomState::new();
     let candidates = (0u32..1000).map(|n| 2_000 + (random.hash_one(n) % 6_000) as u16);

@@ -35,6 +35,7 @@ pub(crate) struct Service {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct Instance {
     pub(crate) instance: String,
+    pub(crate) address: String,
     pub(crate) state: String,
     /// Milliseconds since the Unix epoch.
     pub(crate) state_time: u64,

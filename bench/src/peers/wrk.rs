@@ -1,0 +1,98 @@
+//! The load: wrk, a closed loop, on a core of its own.
+
+use std::net::SocketAddr;
+use std::process::Stdio;
+
+use anyhow::{Context, Result, ensure};
+
+use super::{LOAD_CORE, pinned};
+use crate::interrupts;
+
+/// What wrk saw.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Seen {
+    pub(crate) requests: f64,
+    pub(crate) per_second: f64,
+    pub(crate) p99_ms: f64,
+}
+
+/// Asks for `/` of `host` on so many connections for so many seconds. Every answer has to be a
+/// success.
+pub(crate) fn run(
+    address: SocketAddr,
+    host: &str,
+    connections: usize,
+    seconds: usize,
+) -> Result<Seen> {
+    let mut command = pinned(LOAD_CORE);
+    command
+        .args(["wrk", "-t1", "--latency", "-H"])
+        .arg(format!("Host: {host}"))
+        .arg(format!("-c{connections}"))
+        .arg(format!("-d{seconds}"))
+        .arg(format!("http://{address}/"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    let output = interrupts::spawn(&mut command)?.wait_with_output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    ensure!(
+        output.status.success(),
+        "wrk ended with {}: {text}",
+        output.status
+    );
+    parse(&text).with_context(|| format!("wrk said: {text}"))
+}
+
+fn parse(text: &str) -> Result<Seen> {
+    for bad in ["Non-2xx", "Socket errors"] {
+        ensure!(!text.contains(bad), "there were failures");
+    }
+    let line = |end: &str| text.lines().find(|line| line.contains(end));
+    let first = |line: &str| line.split_whitespace().next().map(str::to_owned);
+    let last = |line: &str| line.split_whitespace().last().map(str::to_owned);
+    let requests = line(" requests in ").and_then(first);
+    let per_second = line("Requests/sec:").and_then(last);
+    let p99 = line(" 99%").and_then(last);
+    Ok(Seen {
+        requests: requests.context("no number of requests")?.parse()?,
+        per_second: per_second.context("no rate")?.parse()?,
+        p99_ms: millis(&p99.context("no latency")?).context("a latency without a unit")?,
+    })
+}
+
+/// Reads `523.00us`, `1.20ms` or `2.00s`.
+fn millis(text: &str) -> Option<f64> {
+    let units = [("us", 0.001), ("ms", 1.0), ("s", 1000.0)];
+    let (unit, factor) = units.into_iter().find(|(unit, _)| text.ends_with(unit))?;
+    Some(text.strip_suffix(unit)?.parse::<f64>().ok()? * factor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAID: &str = "\
+Running 1s test @ http://127.0.0.1:7004/
+  1 threads and 64 connections
+  Latency Distribution
+     50%  523.00us
+     99%    1.20ms
+  70123 requests in 1.00s, 10.00MB read
+Requests/sec:  70100.50
+";
+
+    #[test]
+    fn what_wrk_says_is_read() {
+        let seen = parse(SAID).unwrap();
+        assert_eq!((seen.requests, seen.per_second), (70123.0, 70100.5));
+        assert!((seen.p99_ms - 1.2).abs() < 1e-9);
+        assert_eq!(millis("2.00s"), Some(2000.0));
+        assert!((millis("523.00us").unwrap() - 0.523).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_load_with_failures_is_no_measurement() {
+        let failed = format!("{SAID}  Non-2xx or 3xx responses: 5\n");
+        assert!(parse(&failed).is_err());
+    }
+}
