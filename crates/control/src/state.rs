@@ -7,7 +7,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use model::{AppName, Desired, Generation, InstanceId, InstanceRecord, ListenerId, Release};
+use model::{
+    AppName, Desired, Generation, InstanceId, InstanceRecord, ListenerId, NameError, Release,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use store::{
@@ -26,6 +28,16 @@ pub(crate) mod keys {
 
     pub(crate) fn desired(app: &AppName) -> String {
         format!("{DESIRED}{app}")
+    }
+
+    /// All releases of an app.
+    pub(crate) fn releases(app: &AppName) -> String {
+        format!("{RELEASES}{app}/")
+    }
+
+    /// All instances of an app.
+    pub(crate) fn instances(app: &AppName) -> String {
+        format!("{INSTANCES}{app}.")
     }
 
     /// Padded, so that the store's order is that of the numbers.
@@ -57,6 +69,8 @@ pub(crate) enum StateError {
         key: String,
         source: serde_json::Error,
     },
+    #[error("the store has a record {0:?}, which names no app: {1}")]
+    Key(String, NameError),
     #[error("a record was changed by someone else meanwhile: {0}")]
     Conflict(Conflict),
 }
@@ -121,10 +135,13 @@ impl State {
     pub(crate) async fn load(&mut self) -> Result<(), StateError> {
         self.changes = Changes::default();
         self.is_stale = true;
+        self.load_desired().await?;
         let mut instances = BTreeMap::new();
-        for entry in self.store.list(keys::INSTANCES).await?.entries {
-            let record: InstanceRecord = decode(&entry.key, &entry.value)?;
-            instances.insert(record.id.clone(), record);
+        for app in self.desired.keys() {
+            for entry in self.store.list(&keys::instances(app)).await?.entries {
+                let record: InstanceRecord = decode(&entry.key, &entry.value)?;
+                instances.insert(record.id.clone(), record);
+            }
         }
         let mut ports = BTreeMap::new();
         for entry in self.store.list(keys::PORTS).await?.entries {
@@ -135,7 +152,6 @@ impl State {
             Some(entry) => decode(&entry.key, &entry.value)?,
             None => Generation(0),
         };
-        self.load_desired().await?;
         (self.instances, self.ports, self.generation) = (instances, ports, generation);
         self.is_stale = false;
         Ok(())
@@ -146,31 +162,42 @@ impl State {
         self.is_stale
     }
 
-    /// Reads again what the API writes: what is desired, and the releases.
-    pub(crate) async fn load_desired(&mut self) -> Result<(), StateError> {
-        // First the releases: one that is deployed meanwhile is then desired and not known, which
-        // the next reading mends. The other way round it would be known and not desired, and go.
+    /// Reads again what the API writes. Where that fails the mirror is known to be stale.
+    pub(crate) async fn reload_desired(&mut self) -> Result<(), StateError> {
+        let loaded = self.load_desired().await;
+        self.is_stale |= loaded.is_err();
+        loaded
+    }
+
+    /// Reads what is desired, and the releases: those of each app by themselves, since a listing has
+    /// a limit that all together may exceed.
+    async fn load_desired(&mut self) -> Result<(), StateError> {
         let mut releases: BTreeMap<AppName, BTreeMap<u64, Arc<Release>>> = BTreeMap::new();
-        for entry in self.store.list(keys::RELEASES).await?.entries {
-            let release: Release = decode(&entry.key, &entry.value)?;
-            let of_app = releases.entry(release.app.name.clone()).or_default();
-            of_app.insert(release.number, Arc::new(release));
+        for app in self.read_desired().await?.into_keys() {
+            let of_app = releases.entry(app.clone()).or_default();
+            for entry in self.store.list(&keys::releases(&app)).await?.entries {
+                let release: Release = decode(&entry.key, &entry.value)?;
+                of_app.insert(release.number, Arc::new(release));
+            }
         }
+        // Again, and after the releases: one that is deployed meanwhile is then desired and not
+        // known, which the next reading mends. The other way round it would be known and not
+        // desired, and go.
+        self.desired = self.read_desired().await?;
+        self.releases = releases;
+        Ok(())
+    }
+
+    async fn read_desired(&self) -> Result<BTreeMap<AppName, Held<Desired>>, StateError> {
         let mut desired = BTreeMap::new();
         for entry in self.store.list(keys::DESIRED).await?.entries {
             let value: Desired = decode(&entry.key, &entry.value)?;
             let name = AppName::new(&entry.key[keys::DESIRED.len()..])
-                .expect("only checked names are written under this prefix");
-            desired.insert(
-                name,
-                Held {
-                    value,
-                    modified: entry.modified,
-                },
-            );
+                .map_err(|error| StateError::Key(entry.key.clone(), error))?;
+            let modified = entry.modified;
+            desired.insert(name, Held { value, modified });
         }
-        (self.desired, self.releases) = (desired, releases);
-        Ok(())
+        Ok(desired)
     }
 
     pub(crate) fn put_instance(&mut self, record: InstanceRecord) {

@@ -104,14 +104,15 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// The phase as it can be at `now`, where nothing that lies ahead is further than `most`: a
-    /// clock that was set back between two servers must not make an instance wait for hours.
-    pub fn bounded(self, now: Timestamp, most: Duration) -> Self {
+    /// The phase as a server that begins at `now` takes it over. Time in which nobody looked counts
+    /// for no deadline, and nothing that lies ahead is further than `most`: a clock that was set
+    /// back between two servers must not make an instance wait for hours.
+    pub fn resumed(self, now: Timestamp, most: Duration) -> Self {
         let past = |since: Timestamp| since.min(now);
         match self {
-            Self::Starting { since } => Self::Starting { since: past(since) },
+            Self::Starting { .. } => Self::Starting { since: now },
+            Self::Failing { .. } => Self::Failing { since: now },
             Self::Ready { since } => Self::Ready { since: past(since) },
-            Self::Failing { since } => Self::Failing { since: past(since) },
             Self::Leaving { since } => Self::Leaving { since: past(since) },
             Self::Stopping { since } => Self::Stopping { since: past(since) },
             Self::Waiting { until } => Self::Waiting {

@@ -156,7 +156,8 @@ fn retired(seen: &ObservedApp, target: &Release) -> BTreeSet<InstanceId> {
         .instances
         .keys()
         .any(|id| id.release != target.number && target.app.services.contains_key(&id.service));
-    if !old_callers && is_full(seen, target) {
+    let progressing = seen.desired.rollout.state == RolloutState::Progressing;
+    if !old_callers && (is_full(seen, target) || !progressing) {
         let undeclared = |id: &&InstanceId| !target.app.services.contains_key(&id.service);
         retired.extend(seen.instances.keys().filter(undeclared).cloned());
     }

@@ -337,3 +337,59 @@ fn a_process_that_is_being_killed_is_not_killed_again_and_again() {
         "killed by Roadbed: failed its probes for 30s; its last probe said: GET /healthz answered 503"
     );
 }
+
+#[test]
+fn nothing_is_held_against_an_instance_that_has_not_been_found_again_yet() {
+    let mut world = World::new(app(&[("web", &[])]));
+    world.step();
+    let mut seen = world.seen();
+    for instance in seen.instances.values_mut() {
+        instance.process = ProcessState::Unknown;
+        instance.probe = ProbeState::default();
+    }
+    let late = world.now.after(Duration::from_secs(3600));
+    let plan = plan(&seen, late);
+    assert_eq!(abandoned(&plan), None);
+    assert!(
+        !plan
+            .steps
+            .iter()
+            .any(|step| matches!(step, Step::Kill { .. }))
+    );
+}
+
+#[test]
+fn what_only_a_failed_release_declares_does_not_stay() {
+    // The first release crashes by now, so that it is never complete again.
+    let mut world = World::new(app(&[("web", &[])]));
+    world.run_until_complete();
+    let number = world.deploy(app(&[("web", &[]), ("mail", &[])]));
+    while world.ready("mail").is_empty() {
+        world.step();
+    }
+    world.behaviour.insert(number, Behaviour::Missing);
+    world.behaviour.insert(1, Behaviour::Crashes);
+    world.desired.abandon(
+        Failure {
+            service: None,
+            instance: None,
+            message: "as if it had failed".into(),
+            exit: None,
+        },
+        world.now,
+    );
+    for seen in world.instances.values_mut() {
+        if seen.record.id.service.as_str() == "web" {
+            seen.process = ProcessState::Ended(failed_exit(ExitCause::Code(1)));
+        }
+    }
+    for _ in 0..50 {
+        world.step();
+    }
+    assert!(
+        !world
+            .instances
+            .keys()
+            .any(|id| id.service.as_str() == "mail")
+    );
+}

@@ -171,6 +171,10 @@ pub(crate) fn rollout_failure(
         message,
         exit,
     };
+    if seen.process == ProcessState::Unknown {
+        // Nothing can be said of what has not been started or found yet.
+        return None;
+    }
     if let ProcessState::Ended(exit) = &seen.process {
         let streak = match record.phase {
             Phase::Waiting { .. } => record.streak,

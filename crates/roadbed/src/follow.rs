@@ -14,6 +14,8 @@ use crate::terminal::progress;
 
 /// How long a server that has gone may take to come back.
 const LONGEST_ABSENCE: Duration = Duration::from_secs(30);
+/// How long a status may take to show a release that was deployed.
+const LONGEST_PUBLICATION: Duration = Duration::from_secs(10);
 /// The pause between two attempts to reach it.
 const PAUSE: Duration = Duration::from_millis(50);
 /// After so long without progress what waits is told.
@@ -26,6 +28,8 @@ pub(crate) struct AppWatch {
     client: ApiClient,
     app: String,
     lines: Option<Lines>,
+    /// Since when no server has answered. It outlasts a call that is given up.
+    absent_since: Option<Instant>,
 }
 
 impl AppWatch {
@@ -34,12 +38,12 @@ impl AppWatch {
             client,
             app: app.to_owned(),
             lines: None,
+            absent_since: None,
         }
     }
 
     /// The app when it next differs, beginning with how it is now; none if it is not there.
     pub(crate) async fn next(&mut self) -> Result<Option<AppStatus>, Failure> {
-        let mut absent_since: Option<Instant> = None;
         loop {
             if self.lines.is_none() {
                 match self
@@ -50,7 +54,7 @@ impl AppWatch {
                     Ok(lines) => self.lines = Some(lines),
                     Err(ApiFailure::Refused(error)) => return Err(error.into()),
                     Err(failure) => {
-                        let since = absent_since.get_or_insert_with(|| {
+                        let since = self.absent_since.get_or_insert_with(|| {
                             progress("the server is away; waiting for it to come back");
                             Instant::now()
                         });
@@ -65,6 +69,7 @@ impl AppWatch {
             if let Some(lines) = &mut self.lines
                 && let Some(status) = lines.next::<Option<AppStatus>>().await
             {
+                self.absent_since = None;
                 return Ok(status);
             }
             self.lines = None;
@@ -83,6 +88,7 @@ pub(crate) async fn rollout(
     let mut teller = Teller::new(release);
     let mut trouble = Trouble::new();
     let mut last: Option<AppStatus> = None;
+    let begun = Instant::now();
     loop {
         trouble.tell(client).await;
         let Ok(next) = timeout(QUIET, watch.next()).await else {
@@ -91,7 +97,15 @@ pub(crate) async fn rollout(
             }
             continue;
         };
-        let Some(status) = next? else {
+        let next = next?;
+        // A status may be older than the release, for a moment.
+        let is_older = next
+            .as_ref()
+            .is_none_or(|status| status.rollout.release < release);
+        if last.is_none() && is_older && begun.elapsed() < LONGEST_PUBLICATION {
+            continue;
+        }
+        let Some(status) = next else {
             let message = format!("{app} was taken down while release {release} was rolled out");
             return Err(Failure::new(message).hint("`roadbed status` lists what runs"));
         };

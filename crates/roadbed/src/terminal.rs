@@ -7,6 +7,11 @@ pub(crate) fn progress(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
+/// Passes a line of a log on, with its newline, among the progress; whether anybody reads it.
+pub(crate) fn pass_on(line: &str) -> bool {
+    io::stderr().lock().write_all(line.as_bytes()).is_ok()
+}
+
 /// Whether standard error takes colour.
 pub(crate) fn colour_on_stderr() -> bool {
     wanted(io::stderr().is_terminal())

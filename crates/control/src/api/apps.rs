@@ -43,6 +43,9 @@ pub struct DeployAnswer {
     pub is_new: bool,
 }
 
+/// How often going down is tried when something else is written at the same moment.
+const DOWN_ATTEMPTS: u32 = 10;
+
 /// What is desired of an app now, and when that was written.
 struct Current {
     desired: Desired,
@@ -133,6 +136,7 @@ pub(super) async fn plan(
         (status = 202, body = DeployAnswer),
         (status = 409, body = ApiError, description = "Something else is going on."),
         (status = 422, body = ApiError, description = "The app is not valid."),
+        (status = 503, body = ApiError, description = "The server is ending."),
         (status = 507, body = ApiError, description = "The server's disk is full.")
     )
 )]
@@ -141,7 +145,12 @@ pub(super) async fn deploy(
     Body(request): Body<DeployRequest>,
 ) -> Result<(StatusCode, Json<DeployAnswer>), ApiError> {
     let app = parse(&request)?;
-    let _deploying = context.deploying.lock().await;
+    let ending = context.deploying.lock().await;
+    if *ending {
+        let message = "the server is ending";
+        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message)
+            .hint("try again in a moment; `roadbed up` starts another"));
+    }
     let current = current(&context, &app.name).await?;
     if let Some(error) = obstacle(current.as_ref(), &app, &request) {
         return Err(error);
@@ -216,26 +225,27 @@ pub(super) async fn down(
     Path(app): Path<String>,
 ) -> Result<StatusCode, ApiError> {
     let name = AppName::new(&app).map_err(|_| ApiError::no_app(&app))?;
-    let Some(Current {
-        mut desired,
-        modified,
-    }) = current(&context, &name).await?
-    else {
-        return Err(ApiError::no_app(&app));
-    };
-    desired.intent = Intent::Down;
-    let transaction = Transaction::new()
-        .expect(keys::desired(&name), Expected::Modified(modified))
-        .put(keys::desired(&name), encode(&desired));
-    match context.store.transact(transaction).await? {
-        Outcome::Committed(_) => {
+    // Whatever the reconciler writes at the same moment, the app goes down.
+    for _ in 0..DOWN_ATTEMPTS {
+        let Some(Current {
+            mut desired,
+            modified,
+        }) = current(&context, &name).await?
+        else {
+            return Err(ApiError::no_app(&app));
+        };
+        desired.intent = Intent::Down;
+        let transaction = Transaction::new()
+            .expect(keys::desired(&name), Expected::Modified(modified))
+            .put(keys::desired(&name), encode(&desired));
+        if let Outcome::Committed(_) = context.store.transact(transaction).await? {
             let seen =
                 |app: Option<&AppStatus>| app.is_none_or(|app| app.intent == AppIntent::Down);
             context.until_published(&name, seen).await;
-            Ok(StatusCode::ACCEPTED)
+            return Ok(StatusCode::ACCEPTED);
         }
-        Outcome::Conflict(_) => Err(busy(&name)),
     }
+    Err(busy(&name))
 }
 
 /// The request's app. The command line has shown every problem already; who calls the API

@@ -37,8 +37,9 @@ pub(crate) struct Context {
     pub(crate) status: watch::Receiver<Arc<Status>>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) clock: Clock,
-    /// Held from looking at what other apps claim to writing down what this one does.
-    pub(crate) deploying: Arc<Mutex<()>>,
+    /// Held from looking at what other apps claim to writing down what this one does. Holds whether
+    /// the server is ending, after which nothing may be deployed.
+    pub(crate) deploying: Arc<Mutex<bool>>,
     /// Ends the server.
     pub(crate) shutdown: mpsc::Sender<ShutdownRequest>,
 }

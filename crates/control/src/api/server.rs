@@ -1,14 +1,18 @@
 //! The server itself: its status, and its end.
 
+use std::collections::BTreeSet;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use model::{Desired, Intent};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::body::Body;
 use super::{ApiError, Context};
-use crate::status::{AppIntent, AppStatus, Status};
+use crate::state::{decode, keys};
+use crate::status::{AppStatus, Status};
 
 /// How a server should end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -33,10 +37,8 @@ pub(super) async fn shutdown(
     State(context): State<Context>,
     Body(request): Body<ShutdownRequest>,
 ) -> Result<StatusCode, ApiError> {
-    let runs = |app: &&AppStatus| {
-        app.intent != AppIntent::Halted || app.services.iter().any(|s| !s.instances.is_empty())
-    };
-    let apps = context.status.borrow().apps.iter().filter(runs).count();
+    let mut ending = context.deploying.lock().await;
+    let apps = running_apps(&context).await?;
     if request.with_proxy && apps > 0 {
         let message = match apps {
             1 => "an app still runs behind the proxy".to_owned(),
@@ -45,8 +47,25 @@ pub(super) async fn shutdown(
         return Err(ApiError::new(StatusCode::CONFLICT, message)
             .hint("`roadbed down APP` stops one, `roadbed down --all` everything"));
     }
+    *ending = true;
     // A full channel means that the server is ending already.
     match context.shutdown.try_send(request) {
         Ok(()) | Err(_) => Ok(StatusCode::ACCEPTED),
     }
+}
+
+/// How many apps should run or still do. The store tells of what was deployed this very moment, and
+/// the status of what has not quite stopped.
+async fn running_apps(context: &Context) -> Result<usize, ApiError> {
+    let mut apps = BTreeSet::new();
+    for entry in context.store.list(keys::DESIRED).await?.entries {
+        let desired: Desired = decode(&entry.key, &entry.value)?;
+        if desired.intent != Intent::Halted {
+            apps.insert(entry.key[keys::DESIRED.len()..].to_owned());
+        }
+    }
+    let status = context.status.borrow();
+    let still = |app: &&AppStatus| app.services.iter().any(|s| !s.instances.is_empty());
+    apps.extend(status.apps.iter().filter(still).map(|app| app.app.clone()));
+    Ok(apps.len())
 }

@@ -57,6 +57,7 @@ pub(crate) struct Instances {
 struct Kept {
     facts: Arc<Mutex<Facts>>,
     orders: watch::Sender<Asked>,
+    attempt: u32,
 }
 
 impl Instances {
@@ -116,7 +117,33 @@ impl Instances {
             }
             keeper.run(launch, health, port, start).await;
         });
-        self.kept.insert(record.id.clone(), Kept { facts, orders });
+        self.kept.insert(
+            record.id.clone(),
+            Kept {
+                facts,
+                orders,
+                attempt: record.attempt,
+            },
+        );
+    }
+
+    /// Drops keepers of what the records do not speak of, or speak of another attempt: they are left
+    /// from a pass of which only a part could be written down.
+    pub(crate) fn drop_all_but(&mut self, records: &BTreeMap<InstanceId, InstanceRecord>) {
+        let is_current = |id: &InstanceId, kept: &Kept| {
+            records
+                .get(id)
+                .is_some_and(|record| record.attempt == kept.attempt)
+        };
+        let stale: Vec<(InstanceId, u32)> = self
+            .kept
+            .iter()
+            .filter(|(id, kept)| !is_current(id, kept))
+            .map(|(id, kept)| (id.clone(), kept.attempt))
+            .collect();
+        for (id, attempt) in stale {
+            self.forget(&id, attempt);
+        }
     }
 
     /// Whether there is a keeper for this instance.
@@ -145,7 +172,6 @@ impl Instances {
     /// its logs and volumes.
     pub(crate) fn forget(&mut self, id: &InstanceId, attempt: u32) {
         self.kept.remove(id);
-        self.prune_logs(id);
         let (processes, unit) = (Arc::clone(&self.processes), UnitName::from(id));
         self.forgetting.retain(|_, task| !task.is_finished());
         let earlier = self.forgetting.remove(id);
@@ -162,9 +188,9 @@ impl Instances {
     }
 
     /// Removes the oldest logs of ended instances of the same service.
-    fn prune_logs(&self, id: &InstanceId) {
+    /// Those of `live` are not among them.
+    pub(crate) fn prune_logs(&self, id: &InstanceId, live: BTreeSet<String>) {
         let folder = self.home.service_logs(&id.app, &id.service);
-        let live: BTreeSet<String> = self.kept.keys().map(ToString::to_string).collect();
         tokio::task::spawn_blocking(move || {
             if let Err(error) = prune(&folder, MOST_ENDED_LOGS, |name| live.contains(name)) {
                 tracing::warn!(folder = %folder.display(), %error, "old logs cannot be removed");

@@ -1,6 +1,6 @@
 //! One connection to one proxy: sends it what is published and notes what it says.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -58,11 +58,21 @@ pub(crate) fn listen(
     Ok(())
 }
 
-/// A Unix socket that only this user can connect to.
+/// A Unix socket that only this user can connect to, in place of one that a server left behind.
+/// What is no socket, or one at which somebody answers, is not replaced.
 pub(crate) fn bind_private(socket: &Path) -> io::Result<UnixListener> {
-    match fs::remove_file(socket) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    match fs::symlink_metadata(socket) {
+        Ok(found) if !found.file_type().is_socket() => {
+            let error = "there is something else than a socket";
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, error));
+        }
+        Ok(_) if std::os::unix::net::UnixStream::connect(socket).is_ok() => {
+            let error = "another server answers there";
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, error));
+        }
+        Ok(_) => fs::remove_file(socket)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
     }
     let listener = UnixListener::bind(socket)?;
     fs::set_permissions(socket, fs::Permissions::from_mode(0o600))?;

@@ -20,6 +20,8 @@ use crate::settings::{LOG_FILTER_VARIABLE, Settings};
 const ATTEMPT: u32 = 1;
 /// How long it may finish what is in flight when it is told to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(15);
+/// The pause before another look for one of which nothing could be said.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long to wait before starting it again when even its shim is gone.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -117,7 +119,14 @@ async fn keep(
                 };
                 tracing::warn!(cause = %exit.cause, "the proxy and its shim ended");
             }
-            Err(error) => tracing::error!(error, "the proxy cannot be started"),
+            Err(error) => {
+                tracing::error!(%error, "the proxy cannot be started");
+                // One of which nothing could be said may serve all the same.
+                if error.may_run {
+                    sleep(LOOK_AGAIN).await;
+                    continue;
+                }
+            }
         }
         runs.store(false, Ordering::Relaxed);
         wake.notify_one();
@@ -137,19 +146,39 @@ async fn told_to_stop(stopped: &mut watch::Receiver<bool>) {
     }
 }
 
-async fn find_or_launch(processes: &Processes, launch: &Launch) -> Result<Process, String> {
+/// Why there is no proxy.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+struct NoProxy {
+    error: String,
+    /// It may run all the same.
+    may_run: bool,
+}
+
+impl NoProxy {
+    fn certain(error: impl ToString) -> Self {
+        Self {
+            error: error.to_string(),
+            may_run: false,
+        }
+    }
+}
+
+async fn find_or_launch(processes: &Processes, launch: &Launch) -> Result<Process, NoProxy> {
     match processes.adopt(&launch.unit, launch.attempt).await {
         Ok(Adopted::Running(process)) => return Ok(process),
         Ok(Adopted::Ended(_) | Adopted::Lost(_)) => {
             let forgotten = processes.forget(&launch.unit, launch.attempt).await;
-            forgotten.map_err(|error| error.to_string())?;
+            forgotten.map_err(NoProxy::certain)?;
         }
         // Of the first one there is nothing yet.
         Err(AdoptError::Unknown(_)) => {}
-        Err(error) => return Err(error.to_string()),
+        Err(error) => {
+            return Err(NoProxy {
+                error: error.to_string(),
+                may_run: true,
+            });
+        }
     }
-    processes
-        .launch(launch)
-        .await
-        .map_err(|error| error.to_string())
+    processes.launch(launch).await.map_err(NoProxy::certain)
 }

@@ -43,6 +43,7 @@ impl Reconciler {
                     effects.push(Effect::Forget(instance.clone(), record.attempt));
                 }
                 self.state.remove_instance(instance);
+                effects.push(Effect::PruneLogs(instance.clone()));
             }
             Step::Confirm { release } => {
                 tracing::info!(%app, release, "a rollout is complete");

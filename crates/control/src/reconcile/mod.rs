@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{
-    AppName, Desired, Generation, InstanceId, InstanceRecord, ListenerId, Phase, Plan, Snapshot,
-    Timestamp, Wait,
+    AppName, Desired, Generation, InstanceId, InstanceRecord, ListenerId, Phase, Plan,
+    RolloutState, Snapshot, Timestamp, Wait,
 };
 use plan::{LONGEST_RESTART_DELAY, routes};
 use tokio::sync::{Notify, watch};
@@ -63,13 +63,15 @@ enum Effect {
     Stop(InstanceId),
     Kill(InstanceId),
     Forget(InstanceId, u32),
+    /// Remove the oldest logs of ended instances of the same service.
+    PruneLogs(InstanceId),
 }
 
 impl Reconciler {
     /// Finds the instances that an earlier server started, and publishes the snapshot that it had
     /// published, under a new number.
     pub(crate) async fn resume(&mut self) -> Result<(), StateError> {
-        self.bound_times();
+        self.resume_times();
         self.adopt_unkept();
         let snapshot = self.next_snapshot(true);
         self.state.commit().await?;
@@ -80,33 +82,32 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Where the clock was set back since an earlier server wrote them, brings times that lie ahead
-    /// to where they can be.
-    fn bound_times(&mut self) {
+    /// Takes the records of an earlier server over: see [`Phase::resumed`].
+    fn resume_times(&mut self) {
         let now = self.clock.now();
-        let bounded: Vec<InstanceRecord> = self
+        let resumed: Vec<InstanceRecord> = self
             .state
             .instances
             .values()
             .filter_map(|record| {
-                let phase = record.phase.bounded(now, LONGEST_RESTART_DELAY);
+                let phase = record.phase.resumed(now, LONGEST_RESTART_DELAY);
                 (phase != record.phase).then(|| InstanceRecord {
                     phase,
                     ..record.clone()
                 })
             })
             .collect();
-        for record in bounded {
+        for record in resumed {
             self.state.put_instance(record);
         }
-        let ahead: Vec<(AppName, Desired)> = self
+        let under_way: Vec<(AppName, Desired)> = self
             .state
             .desired
             .iter()
-            .filter(|(_, held)| held.value.rollout.started > now)
+            .filter(|(_, held)| held.value.rollout.state == RolloutState::Progressing)
             .map(|(app, held)| (app.clone(), held.value.clone()))
             .collect();
-        for (app, mut desired) in ahead {
+        for (app, mut desired) in under_way {
             desired.rollout.started = now;
             self.state.put_desired(&app, desired);
         }
@@ -115,6 +116,7 @@ impl Reconciler {
     /// Looks for the process of every record that has no keeper: all of them after a start, and
     /// those whose effects were lost when a pass could not be written down.
     fn adopt_unkept(&mut self) {
+        self.instances.drop_all_but(&self.state.instances);
         let records = self.state.instances.values();
         let unkept: Vec<_> = records
             .filter(|record| !self.instances.keeps(&record.id))
@@ -159,7 +161,7 @@ impl Reconciler {
         }
         if self.desired_changed.has_changed().unwrap_or(false) {
             self.desired_changed.mark_unchanged();
-            self.state.load_desired().await?;
+            self.state.reload_desired().await?;
         }
         self.adopt_unkept();
         let now = self.clock.now();
@@ -278,6 +280,10 @@ impl Reconciler {
             Effect::Stop(id) => self.instances.stop(&id),
             Effect::Kill(id) => self.instances.kill(&id),
             Effect::Forget(id, attempt) => self.instances.forget(&id, attempt),
+            Effect::PruneLogs(id) => {
+                let live = self.state.instances.keys().map(ToString::to_string);
+                self.instances.prune_logs(&id, live.collect());
+            }
         }
     }
 

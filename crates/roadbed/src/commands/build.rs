@@ -98,13 +98,17 @@ impl Drop for Children {
         let mut looked = 0;
         while let Some(parent) = found.get(looked).copied() {
             looked += 1;
-            let file = format!("/proc/{parent}/task/{parent}/children");
-            let children = std::fs::read_to_string(file).unwrap_or_default();
-            found.extend(
-                children
-                    .split_whitespace()
-                    .filter_map(|pid| pid.parse::<u32>().ok()),
-            );
+            // Each thread has the children that it has started itself.
+            let threads = std::fs::read_dir(format!("/proc/{parent}/task"));
+            for thread in threads.into_iter().flatten().flatten() {
+                let children = std::fs::read_to_string(thread.path().join("children"));
+                let children = children.unwrap_or_default();
+                found.extend(
+                    children
+                        .split_whitespace()
+                        .filter_map(|pid| pid.parse::<u32>().ok()),
+                );
+            }
         }
         for pid in found.into_iter().skip(1) {
             if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use control::ShutdownRequest;
 use control::status::Status;
-use tokio::time::{Duration, sleep};
+use tokio::time::{Duration, Instant, sleep};
 
 use crate::api_client::{ApiClient, ApiFailure};
 use crate::arguments::Down;
@@ -15,6 +15,8 @@ use crate::follow;
 use crate::output::print_result;
 use crate::terminal::progress;
 
+/// How long a server may take to end: its proxy finishes what is in flight first.
+const LONGEST_END: Duration = Duration::from_secs(60);
 /// The pause between two looks whether the server has ended.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -63,7 +65,12 @@ pub(super) async fn stop_server(client: &ApiClient) -> Result<bool, Failure> {
         Err(ApiFailure::Refused(error)) if error.status == 409 => return Ok(false),
         ordered => ordered?,
     }
+    let begun = Instant::now();
     while client.is_up().await {
+        if begun.elapsed() > LONGEST_END {
+            return Err(Failure::new("the server does not end")
+                .hint("its log, in `server-logs` of its home, says what it waits for"));
+        }
         sleep(PAUSE).await;
     }
     Ok(true)

@@ -6,7 +6,7 @@ use runner::logs::{Record, Stream};
 use serde::Serialize;
 
 use crate::follow::short;
-use crate::terminal::colour_on_stdout;
+use crate::terminal::{colour_on_stderr, colour_on_stdout};
 
 /// Colours that are told apart on dark and light ground: cyan, yellow, green, magenta, blue.
 const COLOURS: [u8; 5] = [36, 33, 32, 35, 34];
@@ -41,6 +41,16 @@ impl Form {
             json,
             colour: colour_on_stdout(),
             is_terminal,
+        }
+    }
+
+    /// The form of lines on standard error.
+    pub(super) fn beside_progress() -> Self {
+        Self {
+            timestamps: false,
+            json: false,
+            colour: colour_on_stderr(),
+            is_terminal: std::io::stderr().is_terminal(),
         }
     }
 

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use control::status::Status;
 use runner::logs::{Merged, Selection, Timestamp};
@@ -18,10 +18,12 @@ use crate::commands::{build, deploy, down, request, runtime};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::follow::{self, AppWatch, plural};
-use crate::output::{Reader, print};
+use crate::output::print;
 use crate::server_process;
-use crate::terminal::progress;
+use crate::terminal::{pass_on, progress};
 
+/// How long the last lines of logs may take to be printed.
+const LONGEST_FAREWELL: Duration = Duration::from_secs(2);
 /// How often the thread that prints logs looks whether it should end.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -44,13 +46,7 @@ pub(crate) fn run(up: &Up, context: &Context) -> Result<ExitCode, Failure> {
             owns_server: false,
             logs: None,
         };
-        let outcome = tokio::select! {
-            outcome = session.bring_up(up, &app) => outcome,
-            () = interrupts.next() => {
-                let failure = Failure::new("interrupted before the app was up");
-                Err(failure.hint("what this had started is stopped; start it again with `roadbed up`"))
-            }
-        };
+        let outcome = session.bring_up(up, &app, &mut interrupts).await;
         if let (Ok(()), true) = (&outcome, up.detach) {
             return Ok(());
         }
@@ -82,7 +78,14 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
-    async fn bring_up(&mut self, up: &Up, app: &Loaded) -> Result<(), Failure> {
+    /// An interrupt ends what may take long. What is short is finished, so that it is known what has
+    /// been started and is to be stopped again.
+    async fn bring_up(
+        &mut self,
+        up: &Up,
+        app: &Loaded,
+        interrupts: &mut Interrupts,
+    ) -> Result<(), Failure> {
         let exposes = app
             .app
             .services
@@ -99,7 +102,7 @@ impl Session<'_> {
                 server_process::check_edge_before_start(self.context, edge).await?;
             }
         }
-        build::run(app).await?;
+        interrupts.or(build::run(app)).await?;
         if !running {
             self.owns_server = server_process::start(self.context, edge).await?;
         }
@@ -109,7 +112,7 @@ impl Session<'_> {
         self.logs = (!up.detach).then(|| LogPrinter::start(self.context, &app.app.name, begun));
         let following =
             follow::rollout(&self.client, &self.context.home, &self.name, answer.release);
-        let status = following.await?;
+        let status = interrupts.or(following).await?;
         print(&deploy::summary(&status)).map(drop)
     }
 
@@ -182,6 +185,20 @@ impl Interrupts {
         })
     }
 
+    /// Does something unless a word to stop comes before it is done.
+    async fn or<T>(
+        &mut self,
+        doing: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        tokio::select! {
+            done = doing => done,
+            () = self.next() => {
+                let failure = Failure::new("interrupted before the app was up");
+                Err(failure.hint("what this had started is stopped; start it again with `roadbed up`"))
+            }
+        }
+    }
+
     async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
@@ -218,8 +235,11 @@ impl Drop for LogPrinter {
     fn drop(&mut self) {
         if let Some(thread) = self.thread.take() {
             self.ended.store(true, Ordering::Relaxed);
-            // It ends by itself; a panic in it was printed.
-            let _ = thread.join();
+            // It ends by itself, unless whoever should read does not.
+            let begun = Instant::now();
+            while !thread.is_finished() && begun.elapsed() < LONGEST_FAREWELL {
+                std::thread::sleep(LOOK / 10);
+            }
         }
     }
 }
@@ -235,7 +255,7 @@ fn print_logs(
         since: Some(since),
         follow: true,
     };
-    let form = Form::new(false, false);
+    let form = Form::beside_progress();
     let mut merged = Merged::open(root, app, None, selection).map_err(|error| error.to_string())?;
     loop {
         let was_ended = ended.load(Ordering::Relaxed);
@@ -246,10 +266,8 @@ fn print_logs(
         }
         match merged.next(Some(LOOK)).map_err(|error| error.to_string())? {
             Some(record) => {
-                let line = form.line(&record, app.as_str());
-                match print(&line) {
-                    Ok(Reader::Reads) => {}
-                    Ok(Reader::Gone) | Err(_) => return Ok(()),
+                if !pass_on(&form.line(&record, app.as_str())) {
+                    return Ok(());
                 }
             }
             None if was_ended => return Ok(()),

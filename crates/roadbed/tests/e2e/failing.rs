@@ -195,7 +195,7 @@ fn a_program_that_cannot_be_started_is_reported_at_once() {
             "; nothing of it runs any more",
             "hint: it wrote nothing; see `run` of web in roadbed.toml",
         ]);
-        // Health has a deadline of a second, and nothing waits for that.
+        // Nothing waits for the deadline of its health.
         within_soon(obstacle.run, started);
         nothing_is_left(&machine);
     }
@@ -224,7 +224,7 @@ fn a_release_that_cannot_be_started_leaves_the_one_before_in_its_place() {
     let mut release = 1;
     for obstacle in OBSTACLES.into_iter().chain([crashes, unhealthy]) {
         release += 1;
-        app.solo_runs(obstacle.run);
+        app.solo_runs_within(obstacle.run, "1s");
         let deploy = machine.run(&["deploy", app.path()]);
         deploy.failed(&[
             &format!("release {release} of solo failed: web.{release}.1 "),
@@ -311,7 +311,7 @@ fn what_never_gets_ready_is_given_up_at_its_deadline() {
         ),
     ];
     for (run, probe, wrote) in cases {
-        app.solo_runs(&run);
+        app.solo_runs_within(&run, "1s");
         let started = Instant::now();
         let up = machine.try_up(&app);
         within_soon(&run, started);

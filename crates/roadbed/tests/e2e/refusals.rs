@@ -266,7 +266,8 @@ fn of_two_ups_of_the_same_app_one_wins_and_the_other_leaves_it_alone() {
         let (won, lost): (Vec<_>, Vec<_>) = both.into_iter().partition(|up| up.code == Some(0));
         assert_eq!((won.len(), lost.len()), (1, 1), "{won:?} {lost:?}");
         assert!(won[0].stdout.starts_with("pair is up at release "));
-        lost[0].failed(&["of pair", "hint: `roadbed "]);
+        // It depends on how far the winner has come.
+        lost[0].failed(&["pair", "hint: "]);
         assert_eq!(machine.get(HOST, VIA).status, 200, "round {round}");
         machine.is_consistent();
         machine.ok(&["down", "pair"]);

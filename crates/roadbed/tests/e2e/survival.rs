@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use bench::{Load, Report, Running};
 
-use crate::support::apps::{HOST, PAIR, VIA};
+use crate::support::apps::{HOST, PAIR, SOLO, VIA};
 use crate::support::processes::{is_living, kill};
 use crate::support::{AppFolder, Finished, LONG, Machine, Server, soak, until};
 
@@ -339,4 +339,59 @@ fn a_proxy_that_cannot_start_any_more_keeps_no_app_from_going_down() {
     until("all processes have ended", || {
         machine.processes().is_empty()
     });
+}
+
+/// A deadline counts only time in which somebody looked.
+#[test]
+fn a_server_that_was_away_for_longer_than_a_deadline_goes_on_with_its_rollout() {
+    let machine = Machine::new();
+    let app = AppFolder::solo("\"./trivial\"");
+    machine.up(&app);
+    let load = solo_load(&machine);
+    // It is ready after half of its deadline, and the server is away for all of it.
+    app.solo_runs_within("\"./trivial --start-delay-ms 500\"", "1s");
+    let deploy = machine.spawn(&["deploy", app.path()]);
+    until("the new one is starting", || {
+        let instances = machine.instances("solo");
+        instances
+            .iter()
+            .any(|i| i["release"] == 2 && i["pid"].is_u64())
+    });
+    kill(machine.server_pid());
+    more_answers(&load, (RATE * 1.5) as u64);
+    let _server = machine.start_server();
+    let finished = deploy.finish();
+    assert_eq!(finished.code, Some(0), "{finished:?}");
+    none_failed(&load.stop());
+}
+
+/// A load on the one service of [`AppFolder::solo`].
+fn solo_load(machine: &Machine) -> Running {
+    let mut load = Load::new(format!("http://{}/", machine.edge), RATE);
+    load.host = Some(SOLO.into());
+    load.start().unwrap()
+}
+
+#[test]
+fn who_follows_a_server_that_does_not_come_back_is_told_in_the_end() {
+    let machine = Machine::new();
+    let app = AppFolder::solo("\"./trivial\"");
+    machine.up(&app);
+    app.solo_runs("\"./trivial --unhealthy\"");
+    let deploy = machine.spawn(&["deploy", app.path()]);
+    until("the new one is starting", || {
+        let instances = machine.instances("solo");
+        instances
+            .iter()
+            .any(|i| i["release"] == 2 && i["pid"].is_u64())
+    });
+    kill(machine.server_pid());
+    let finished = deploy.finish();
+    finished.failed(&["no server runs in", "hint: "]);
+    assert_eq!(
+        finished.stderr.matches("the server is away").count(),
+        1,
+        "{finished:?}"
+    );
+    assert_eq!(machine.get(SOLO, "/").status, 200);
 }

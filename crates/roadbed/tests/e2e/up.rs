@@ -63,16 +63,16 @@ fn ctrl_c_stops_what_up_has_started_and_its_logs_are_complete() {
     let mut lines = BufReader::new(up.stdout.take().unwrap())
         .lines()
         .map(Result::unwrap);
-    let mut seen: Vec<String> = Vec::new();
-    seen.extend(
-        lines
-            .by_ref()
-            .take_while(|line| !line.contains("is up at release 1")),
-    );
+    lines
+        .find(|line| line == "pair is up at release 1")
+        .unwrap();
     until("it is served", || machine.get(HOST, VIA).status == 200);
     kill_process(Pid::from_child(&up), Signal::INT).unwrap();
-    seen.extend(lines);
-    assert!(up.wait().unwrap().success());
+    // The logs are told beside the progress, on standard error.
+    let ended = up.wait_with_output().unwrap();
+    assert!(ended.status.success());
+    let told = String::from_utf8(ended.stderr).unwrap();
+    let seen: Vec<&str> = told.lines().collect();
     let count = |text: &str| seen.iter().filter(|line| line.contains(text)).count();
     assert_eq!(
         (count("| started on port"), count("| stopped by signal 15")),

@@ -67,13 +67,18 @@ impl AppFolder {
     /// Replaces the declaration by that of [`AppFolder::solo`] with another command: a TOML value
     /// or more lines of the service.
     pub(crate) fn solo_runs(&self, run: &str) {
+        self.solo_runs_within(run, "30s");
+    }
+
+    /// The same, with a deadline for getting ready: for tests of that.
+    pub(crate) fn solo_runs_within(&self, run: &str, deadline: &str) {
         self.declare(&format!(
             r#"
 app = "solo"
 [services.web]
 run    = {run}
 expose = {{ host = "{SOLO}" }}
-health = {{ path = "/healthz", deadline = "1s", interval = "250ms" }}
+health = {{ path = "/healthz", deadline = "{deadline}", interval = "250ms" }}
 "#
         ));
     }

@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -209,12 +210,14 @@ pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
 }
 
 /// An address that nobody listens on, outside the ranges of which Roadbed and the system give
-/// ports away by themselves.
+/// ports away by themselves, and that no other test of this process was given.
 pub(crate) fn free_address() -> SocketAddr {
     use std::hash::BuildHasher;
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     let random = std::collections::hash_map::RandomState::new();
     (0u32..)
         .map(|n| 2_000 + u16::try_from(random.hash_one(n) % 6_000).unwrap())
+        .filter(|port| GIVEN.lock().unwrap().insert(*port))
         .map(|port| SocketAddr::from(([127, 0, 0, 1], port)))
         .find(|address| TcpListener::bind(address).is_ok())
         .unwrap()
