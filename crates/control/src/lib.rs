@@ -5,7 +5,7 @@ mod api;
 mod clock;
 mod home;
 mod instances;
-mod ports;
+pub mod ports;
 mod proxies;
 mod reconcile;
 mod server;

@@ -10,9 +10,9 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::ops::Range;
 
 /// Where services find what they use.
-pub(crate) const LISTENERS: Range<u16> = 10_000..20_000;
+pub const LISTENERS: Range<u16> = 10_000..20_000;
 /// Where instances listen.
-pub(crate) const INSTANCES: Range<u16> = 20_000..32_000;
+pub const INSTANCES: Range<u16> = 20_000..32_000;
 
 /// Every port of a range is taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

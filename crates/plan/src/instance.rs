@@ -137,11 +137,11 @@ pub(crate) fn remove(plan: &mut Plan, seen: &ObservedInstance, now: Timestamp) {
             if seen.process == ProcessState::Running && seen.asked < Asked::Stop {
                 plan.steps.push(Step::Terminate { instance });
             }
-            wait(
-                plan,
-                seen,
-                "stopping: its process has been told to end".into(),
-            );
+            let reason = match seen.process {
+                ProcessState::Unknown => "stopping: its process is being looked for",
+                _ => "stopping: its process has been told to end",
+            };
+            wait(plan, seen, reason.into());
         }
         _ => plan.steps.push(Step::Enter {
             instance,

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::process::ExitCode;
 
+use control::ports::{INSTANCES, LISTENERS};
 use control::status::Status;
 use rustix::process::{Pid, PidfdFlags, Resource, getpid, getrlimit, pidfd_open};
 use serde::Serialize;
@@ -22,8 +23,6 @@ use crate::server_process;
 const LITTLE_SPACE: u64 = 1 << 30;
 /// Below so many open files a busy proxy runs out: each request may take two.
 const FEW_FILES: u64 = 4096;
-/// Where listeners and instances get their ports.
-const OWN_PORTS: std::ops::Range<u32> = 10_000..32_000;
 
 /// The columns that a verdict takes.
 const VERDICT: usize = 6;
@@ -308,7 +307,8 @@ fn ports() -> Check {
         return Check::warning("ports", format!("{file} cannot be read"), "mount /proc");
     };
     let detail = format!("outgoing connections use {first} to {last}");
-    match first < OWN_PORTS.end && last >= OWN_PORTS.start {
+    let own = u32::from(LISTENERS.start)..u32::from(INSTANCES.end);
+    match first < own.end && last >= own.start {
         true => Check::warning(
             "ports",
             format!("{detail}, some of which Roadbed gives to instances"),

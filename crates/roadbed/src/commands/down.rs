@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use control::ShutdownRequest;
 use control::status::Status;
+use model::AppName;
 use tokio::time::{Duration, Instant, sleep};
 
 use crate::api_client::{ApiClient, ApiFailure};
@@ -45,14 +46,10 @@ pub(crate) fn run(down: &Down, context: &Context) -> Result<ExitCode, Failure> {
 
 /// Has an app stop, and waits until it has.
 pub(super) async fn stop_app(client: &ApiClient, app: &str) -> Result<(), Failure> {
-    if !app
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-        || app.is_empty()
-    {
-        return Err(Failure::usage(format!("{app:?} is not the name of an app"))
-            .hint("`roadbed status` lists the apps"));
-    }
+    AppName::new(app).map_err(|error| {
+        Failure::usage(format!("{app:?} does not name an app: {error}"))
+            .hint("`roadbed status` lists the apps")
+    })?;
     client.delete(&format!("/v1/apps/{app}")).await?;
     progress(&format!("stopping {app}"));
     follow::gone(client, app).await

@@ -73,10 +73,8 @@ fn render_server(server: &ServerStatus) -> String {
         .count();
     let proxies = match (server.proxies.len(), behind) {
         (0, _) => "no proxy is connected".to_owned(),
-        (count, 0) => format!(
-            "{count} {} up to date",
-            plural(count, "proxy").replace("proxys", "proxies")
-        ),
+        (1, 0) => "1 proxy up to date".to_owned(),
+        (count, 0) => format!("{count} proxies up to date"),
         (count, behind) => format!("{behind} of {count} proxies not up to date"),
     };
     let mut text = wrap(

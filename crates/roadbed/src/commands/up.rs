@@ -264,14 +264,15 @@ fn print_logs(
                 .look_everywhere()
                 .map_err(|error| error.to_string())?;
         }
-        match merged.next(Some(LOOK)).map_err(|error| error.to_string())? {
-            Some(record) => {
-                if !pass_on(&form.line(&record, app.as_str())) {
-                    return Ok(());
-                }
+        let next = merged.next(Some(LOOK));
+        let Some(record) = next.map_err(|error| error.to_string())? else {
+            if was_ended {
+                return Ok(());
             }
-            None if was_ended => return Ok(()),
-            None => {}
+            continue;
+        };
+        if !pass_on(&form.line(&record, app.as_str())) {
+            return Ok(());
         }
     }
 }
