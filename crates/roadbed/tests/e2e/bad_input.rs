@@ -182,7 +182,7 @@ fn bad_usage_is_refused_with_the_way_to_do_it() {
         (&["server", "--edge", "127.0.0.1:0"], "port 0"),
         (&["down"], "Usage: roadbed down [OPTIONS] <APP | --all>"),
         (&["down", "--all", "shop"], "'--all' cannot be used with"),
-        (&["down", "no name"], "is not the name of an app"),
+        (&["down", "no name"], "does not name an app"),
         (&["logs"], "<APP[/SERVICE]>"),
         (&["logs", "shop", "-n", "few"], "'few' for '--tail <N>'"),
         (&["logs", "shop", "--since", "90"], "such as 15m"),

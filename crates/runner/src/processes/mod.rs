@@ -19,6 +19,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
@@ -35,6 +36,12 @@ use mark::HomeId;
 /// How many shims are being started at the same time. A start costs the machine some milliseconds
 /// of processor time; more at once would not end sooner, but hold a thread each.
 const MOST_LAUNCHES_AT_ONCE: usize = 8;
+
+/// How often the lock of a start that is to be forgotten is tried, and the pause in between. Though
+/// its shim is dead, a process that this server is just starting may hold a copy for an instant,
+/// from its fork until its exec.
+const LOCK_ATTEMPTS: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// Starts and finds the processes of one home. Only one may exist per home at a time.
 #[derive(Debug, Clone)]
@@ -95,13 +102,14 @@ impl Processes {
             if !folder.path().exists() {
                 return Ok(());
             }
-            match folder.lock()? {
-                Some(_lock) => folder.remove(),
-                None => {
-                    let error = format!("{} still runs", folder.path().display());
-                    Err(io::Error::new(io::ErrorKind::ResourceBusy, error))
+            for _ in 0..LOCK_ATTEMPTS {
+                if let Some(_lock) = folder.lock()? {
+                    return folder.remove();
                 }
+                std::thread::sleep(LOCK_PAUSE);
             }
+            let error = format!("{} still runs", folder.path().display());
+            Err(io::Error::new(io::ErrorKind::ResourceBusy, error))
         })
         .await
     }
