@@ -116,6 +116,7 @@ mod tests {
     use std::process::{Command, Stdio};
 
     use super::*;
+    use std::io::{Read, Write};
 
     #[test]
     fn a_home_keeps_its_id() {
@@ -139,7 +140,18 @@ mod tests {
             .env_clear()
             .env(MARK_VARIABLE, homes[0].mark("proxy.3"))
             .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
             .spawn()
+            .unwrap();
+        // Only when it answers it is sure to have become what it was told to: a process that is
+        // just being started shows no environment for an instant.
+        let mut answer = [0];
+        child.stdin.as_mut().unwrap().write_all(b"x").unwrap();
+        child
+            .stdout
+            .as_mut()
+            .unwrap()
+            .read_exact(&mut answer)
             .unwrap();
         let found = marked(&homes[0]).unwrap();
         assert_eq!(found.len(), 1);
