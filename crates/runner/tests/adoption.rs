@@ -167,12 +167,18 @@ async fn a_sweep_clears_what_nobody_claims_and_nothing_else() {
     ];
     // What an earlier server ran for itself, and what this one does.
     let own = |mark: (&str, String)| {
-        Command::new("/bin/sleep")
+        let process = Command::new("/bin/sleep")
             .arg("613")
             .env_clear()
             .env(mark.0, mark.1)
             .spawn()
-            .unwrap()
+            .unwrap();
+        // One that is just being started shows no environment for an instant.
+        let environment = format!("/proc/{}/environ", process.id());
+        while fs::read(&environment).unwrap().is_empty() {
+            std::thread::yield_now();
+        }
+        process
     };
     let earlier = Processes::new(home.path(), PROGRAM.into()).unwrap();
     let (mut old_probe, mut probe) = (own(earlier.mark()), own(home.processes.mark()));
