@@ -136,6 +136,11 @@ async fn nothing_is_left_over_after_everything_was_killed() {
     let mut server = server(&home, "web", script);
     let (pid, daemon) = (home.pid("pid").await, home.pid("daemon").await);
     let shim = adopt_running(&home, "web").await.shim_pid().unwrap();
+    let logs = home.logs("web");
+    until("the line is logged", || {
+        runner::logs::last_lines(&logs, 1).is_ok_and(|lines| lines == ["said"])
+    })
+    .await;
     server.kill().unwrap();
     server.wait().unwrap();
     kill(shim, Signal::KILL);

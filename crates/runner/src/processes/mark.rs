@@ -7,6 +7,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use crate::machine::{Identity, Status, is_gone, process_ids};
 use crate::unit::Start;
@@ -91,7 +92,7 @@ pub(crate) fn marked(home: &HomeId) -> io::Result<Vec<Marked>> {
         let Some(status) = Status::of(pid)? else {
             continue;
         };
-        let environment = match fs::read(format!("/proc/{pid}/environ")) {
+        let environment = match environment(pid) {
             Ok(environment) => environment,
             Err(error) if is_gone(&error) => continue,
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => continue,
@@ -109,6 +110,28 @@ pub(crate) fn marked(home: &HomeId) -> io::Result<Vec<Marked>> {
         }
     }
     Ok(found)
+}
+
+/// How often the environment of a process that shows none is read, and the pause in between.
+const READINGS: u32 = 10;
+const READING_PAUSE: Duration = Duration::from_millis(1);
+
+/// The environment of a process. One that is just becoming another program shows none for an
+/// instant, and no arguments either: it is looked at again, or it would be missed.
+fn environment(pid: u32) -> io::Result<Vec<u8>> {
+    let mut environment = fs::read(format!("/proc/{pid}/environ"))?;
+    for _ in 1..READINGS {
+        // The kernel's own threads and the dead have no program.
+        let shows_nothing = environment.is_empty()
+            && fs::read(format!("/proc/{pid}/cmdline"))?.is_empty()
+            && fs::read_link(format!("/proc/{pid}/exe")).is_ok();
+        if !shows_nothing {
+            break;
+        }
+        std::thread::sleep(READING_PAUSE);
+        environment = fs::read(format!("/proc/{pid}/environ"))?;
+    }
+    Ok(environment)
 }
 
 #[cfg(test)]
