@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use model::ExitCause;
 use support::{Home, PROGRAM, left_out, until};
 
-/// 3 MiB each is what the issue allows. This build is not optimised, and optimised ones only take
+/// There is one for each instance, so it has to stay small. This build is not optimised, and optimised ones only take
 /// less.
 #[tokio::test]
 async fn a_shim_stays_below_three_mebibytes() {
