@@ -3,7 +3,6 @@
 //!
 //! Nothing here decides: what to start, when to try again and when to stop is the caller's.
 
-pub mod backoff;
 pub mod expand;
 mod folder;
 pub mod logs;
