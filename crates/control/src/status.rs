@@ -343,10 +343,10 @@ fn service_status(
         service: name.to_string(),
         replicas: declared.map_or(0, |service| service.replicas),
         ready: u16::try_from(ready).unwrap_or(u16::MAX),
-        protocol: match declared.map_or(Protocol::Http, |service| service.protocol) {
-            Protocol::Http => "http".into(),
-            Protocol::Tcp => "tcp".into(),
-        },
+        protocol: declared
+            .map_or(Protocol::Http, |service| service.protocol)
+            .name()
+            .into(),
         url: declared
             .and_then(|service| service.expose.as_ref())
             .map(|exposure| url(exposure, edge)),

@@ -102,10 +102,31 @@ impl fmt::Display for Command {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Protocol {
-    /// HTTP/1.1, routed and retried per request.
+    /// HTTP, routed and retried per request. Callers speak HTTP/1.1 or HTTP/2, instances HTTP/1.1.
     Http,
+    /// As [`Self::Http`], but instances speak HTTP/2, in the clear with prior knowledge.
+    Http2,
+    /// gRPC over HTTP/2.
+    Grpc,
     /// Bytes, balanced per connection.
     Tcp,
+}
+
+impl Protocol {
+    /// Whether it is a kind of HTTP, which is balanced by request and not by connection.
+    pub fn is_http(self) -> bool {
+        self != Self::Tcp
+    }
+
+    /// Its name in a spec.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Http2 => "http2",
+            Self::Grpc => "grpc",
+            Self::Tcp => "tcp",
+        }
+    }
 }
 
 /// Where the edge serves a service.

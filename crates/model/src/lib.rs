@@ -10,6 +10,7 @@ pub mod instance;
 pub mod names;
 pub mod observed;
 pub mod plan;
+pub mod secret;
 pub mod snapshot;
 pub mod time;
 
@@ -22,8 +23,10 @@ pub use observed::{
     ProcessState,
 };
 pub use plan::{Plan, Step, Wait};
+pub use secret::Secret;
 pub use snapshot::{
-    Endpoint, Generation, Listener, ListenerId, ListenerRole, Route, Snapshot, SnapshotDelta,
-    StaleGeneration, Upstream, UpstreamId,
+    Authority, AuthorityId, Certificate, CertificateId, Endpoint, EndpointTls, Generation,
+    Listener, ListenerId, ListenerRole, Route, Snapshot, SnapshotDelta, StaleGeneration, Upstream,
+    UpstreamId,
 };
 pub use time::Timestamp;

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::app::{Host, PathPrefix, Protocol};
 use crate::instance::InstanceId;
 use crate::names::{AppName, ServiceName};
+use crate::secret::Secret;
 
 /// The number of a snapshot. It only grows; a receiver refuses one below its own.
 #[derive(
@@ -79,6 +80,9 @@ pub struct Listener {
     pub address: SocketAddr,
     /// What arrives there.
     pub role: ListenerRole,
+    /// Whether it arrives in TLS, for which [`Snapshot::certificates`] are used.
+    #[serde(default)]
+    pub tls: bool,
 }
 
 /// What arrives at a listener.
@@ -110,7 +114,7 @@ pub struct Route {
 /// A service and the endpoints that may be sent its traffic now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Upstream {
-    /// What is spoken to it.
+    /// What its callers speak.
     pub protocol: Protocol,
     /// How long a request waits for the head of its answer, from the request's end.
     pub timeout: Duration,
@@ -123,6 +127,51 @@ pub struct Upstream {
 pub struct Endpoint {
     /// Where its instance listens.
     pub address: SocketAddr,
+    /// What its instance speaks. During a rollout it may differ between endpoints; HTTP is
+    /// translated, and bytes are passed on as they are where [`Upstream::protocol`] is TCP.
+    #[serde(default = "http")]
+    pub protocol: Protocol,
+    /// How its instance proves who it is, where it speaks TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<EndpointTls>,
+}
+
+/// What an endpoint of an older release's snapshot speaks.
+fn http() -> Protocol {
+    Protocol::Http
+}
+
+/// How an instance that speaks TLS is verified.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointTls {
+    /// The name that its certificate must have, and that it is asked for (SNI).
+    pub name: String,
+    /// Who must have signed it: a key of [`Snapshot::authorities`].
+    pub authority: AuthorityId,
+}
+
+/// The key of a certificate within a snapshot.
+pub type CertificateId = String;
+
+/// What the proxy proves itself with towards clients that ask for one host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// The host whose clients are shown it.
+    pub host: Host,
+    /// The certificate and those that lead to its authority, in PEM.
+    pub chain: String,
+    /// Its private key, in PEM.
+    pub key: Secret<String>,
+}
+
+/// The key of an authority within a snapshot.
+pub type AuthorityId = String;
+
+/// Whose signatures on the certificates of instances are trusted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Authority {
+    /// Certificates in PEM.
+    pub roots: String,
 }
 
 /// All that a proxy knows.
@@ -136,6 +185,12 @@ pub struct Snapshot {
     pub routes: BTreeMap<String, Route>,
     /// The services that listeners and routes lead to.
     pub upstreams: BTreeMap<UpstreamId, Upstream>,
+    /// What listeners with TLS prove themselves with.
+    #[serde(default)]
+    pub certificates: BTreeMap<CertificateId, Certificate>,
+    /// Whom endpoints with TLS are verified against.
+    #[serde(default)]
+    pub authorities: BTreeMap<AuthorityId, Authority>,
 }
 
 /// What turns the snapshot of one generation into that of a later one.
@@ -151,6 +206,12 @@ pub struct SnapshotDelta {
     pub routes: Changes<String, Route>,
     /// Changed upstreams.
     pub upstreams: Changes<UpstreamId, Upstream>,
+    /// Changed certificates.
+    #[serde(default)]
+    pub certificates: Changes<CertificateId, Certificate>,
+    /// Changed authorities.
+    #[serde(default)]
+    pub authorities: Changes<AuthorityId, Authority>,
 }
 
 /// The difference between two maps.
@@ -160,6 +221,15 @@ pub struct Changes<K: Ord, V> {
     pub set: BTreeMap<K, V>,
     /// Keys that are gone.
     pub removed: BTreeSet<K>,
+}
+
+impl<K: Ord, V> Default for Changes<K, V> {
+    fn default() -> Self {
+        Self {
+            set: BTreeMap::new(),
+            removed: BTreeSet::new(),
+        }
+    }
 }
 
 impl<K: Ord + Clone, V: PartialEq + Clone> Changes<K, V> {
@@ -213,6 +283,8 @@ impl Snapshot {
             listeners: Changes::between(&self.listeners, &newer.listeners),
             routes: Changes::between(&self.routes, &newer.routes),
             upstreams: Changes::between(&self.upstreams, &newer.upstreams),
+            certificates: Changes::between(&self.certificates, &newer.certificates),
+            authorities: Changes::between(&self.authorities, &newer.authorities),
         }
     }
 
@@ -228,6 +300,8 @@ impl Snapshot {
         delta.listeners.apply(&mut self.listeners);
         delta.routes.apply(&mut self.routes);
         delta.upstreams.apply(&mut self.upstreams);
+        delta.certificates.apply(&mut self.certificates);
+        delta.authorities.apply(&mut self.authorities);
         self.generation = delta.to;
         Ok(())
     }
@@ -237,13 +311,19 @@ impl Snapshot {
         self.listeners == other.listeners
             && self.routes == other.routes
             && self.upstreams == other.upstreams
+            && self.certificates == other.certificates
+            && self.authorities == other.authorities
     }
 }
 
 impl SnapshotDelta {
     /// Whether only the number changes.
     pub fn is_empty(&self) -> bool {
-        self.listeners.is_empty() && self.routes.is_empty() && self.upstreams.is_empty()
+        self.listeners.is_empty()
+            && self.routes.is_empty()
+            && self.upstreams.is_empty()
+            && self.certificates.is_empty()
+            && self.authorities.is_empty()
     }
 }
 
@@ -269,6 +349,8 @@ mod tests {
                         instance,
                         Endpoint {
                             address: ([127, 0, 0, 1], port).into(),
+                            protocol: Protocol::Http,
+                            tls: None,
                         },
                     )
                 })

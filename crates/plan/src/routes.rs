@@ -70,6 +70,7 @@ pub fn snapshot<'a>(
             Listener {
                 address: edge,
                 role: ListenerRole::Edge,
+                tls: false,
             },
         );
     }
@@ -85,7 +86,10 @@ fn add_app(snapshot: &mut Snapshot, app: &ObservedApp, ports: &BTreeMap<Listener
                 caller: mesh.caller,
                 upstream: mesh.upstream,
             };
-            snapshot.listeners.insert(id, Listener { address, role });
+            let tls = false;
+            snapshot
+                .listeners
+                .insert(id, Listener { address, role, tls });
         }
     }
     for release in served_releases(app) {
@@ -112,7 +116,7 @@ fn add_app(snapshot: &mut Snapshot, app: &ObservedApp, ports: &BTreeMap<Listener
         {
             upstream
                 .endpoints
-                .insert(id.clone(), endpoint(&seen.record));
+                .insert(id.clone(), endpoint(app, &seen.record));
         }
     }
     if app.desired.intent == Intent::Run
@@ -127,8 +131,8 @@ fn add_app(snapshot: &mut Snapshot, app: &ObservedApp, ports: &BTreeMap<Listener
 fn for_both(older: &Upstream, newer: &Upstream) -> Upstream {
     Upstream {
         protocol: match (older.protocol, newer.protocol) {
-            (Protocol::Http, Protocol::Http) => Protocol::Http,
-            _ => Protocol::Tcp,
+            (Protocol::Tcp, _) | (_, Protocol::Tcp) => Protocol::Tcp,
+            (_, newer) => newer,
         },
         timeout: older.timeout.max(newer.timeout),
         endpoints: BTreeMap::new(),
@@ -194,9 +198,14 @@ fn upstream_id(release: &Release, service: &ServiceName) -> UpstreamId {
     }
 }
 
-fn endpoint(record: &InstanceRecord) -> Endpoint {
+fn endpoint(app: &ObservedApp, record: &InstanceRecord) -> Endpoint {
+    let id = &record.id;
+    let release = app.releases.get(&id.release);
+    let service = release.and_then(|release| release.app.services.get(&id.service));
     Endpoint {
         address: SocketAddr::from((Ipv4Addr::LOCALHOST, record.port)),
+        protocol: service.map_or(Protocol::Http, |service| service.protocol),
+        tls: None,
     }
 }
 

@@ -132,8 +132,8 @@ fn command() -> impl Strategy<Value = Command> {
 fn health(protocol: Protocol) -> impl Strategy<Value = Health> {
     let http = "/[!\"$-~]{0,20}".prop_map(|path| Probe::Http { path });
     let http = http.prop_map(move |probe| match protocol {
-        Protocol::Http => probe,
         Protocol::Tcp => Probe::Tcp,
+        _ => probe,
     });
     let probe = prop_oneof![http, Just(Probe::Tcp), command().prop_map(Probe::Command)];
     (
@@ -181,8 +181,8 @@ fn service() -> impl Strategy<Value = Service> {
             health,
             protocol,
             timeout: match protocol {
-                Protocol::Http => times.0,
                 Protocol::Tcp => Duration::from_secs(30),
+                _ => times.0,
             },
             drain: times.1,
             volumes: volumes.clone(),
@@ -257,8 +257,7 @@ fn written_health(health: &Health, as_line: bool) -> Table {
 
 fn written_service(service: &Service, as_line: bool) -> Table {
     let protocol = match service.protocol {
-        Protocol::Http => "http",
-        Protocol::Tcp => "tcp",
+        protocol => protocol.name(),
     };
     let env = service
         .env

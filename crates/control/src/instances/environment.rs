@@ -38,9 +38,9 @@ pub(super) fn of_instance(
     all.extend(service.env.clone());
     for (used, (protocol, port)) in addresses {
         let prefix = used.environment_prefix();
-        let scheme = match protocol {
-            Protocol::Http => "http",
-            Protocol::Tcp => "tcp",
+        let scheme = match protocol.is_http() {
+            true => "http",
+            false => "tcp",
         };
         all.insert(
             format!("{prefix}_URL"),

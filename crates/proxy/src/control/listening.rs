@@ -159,6 +159,7 @@ mod tests {
         let listener = |address| Listener {
             address,
             role: ListenerRole::Edge,
+            tls: false,
         };
         Snapshot {
             generation: Generation(generation),

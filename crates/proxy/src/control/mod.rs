@@ -270,14 +270,10 @@ impl Control {
                 set: listeners,
                 removed: Default::default(),
             },
-            routes: Changes {
-                set: Default::default(),
-                removed: Default::default(),
-            },
-            upstreams: Changes {
-                set: Default::default(),
-                removed: Default::default(),
-            },
+            routes: Changes::default(),
+            upstreams: Changes::default(),
+            certificates: Changes::default(),
+            authorities: Changes::default(),
         }
     }
 

@@ -219,8 +219,8 @@ fn route(
         }
     };
     match upstream.protocol() {
-        Protocol::Http => Ok(upstream),
         Protocol::Tcp => Err(GatewayError::WrongProtocol),
+        _ => Ok(upstream),
     }
 }
 

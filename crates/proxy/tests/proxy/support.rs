@@ -230,6 +230,7 @@ impl Builder {
             Listener {
                 address,
                 role: ListenerRole::Edge,
+                tls: false,
             },
         );
         self
@@ -241,7 +242,9 @@ impl Builder {
             upstream: upstream_id(service),
         };
         let id = format!("mesh/app/caller/{service}");
-        self.0.listeners.insert(id, Listener { address, role });
+        let tls = false;
+        let listener = Listener { address, role, tls };
+        self.0.listeners.insert(id, listener);
         self
     }
 
@@ -273,7 +276,13 @@ impl Builder {
     ) -> Self {
         let endpoints = endpoints.iter().enumerate().map(|(index, &address)| {
             let instance = format!("app.{service}.1.{}", index + 1).parse().unwrap();
-            (instance, Endpoint { address })
+            let tls = None;
+            let endpoint = Endpoint {
+                address,
+                protocol,
+                tls,
+            };
+            (instance, endpoint)
         });
         let upstream = Upstream {
             protocol,
