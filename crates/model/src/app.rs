@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::file_path::FilePath;
 use crate::names::{AppName, ServiceName, VolumeName};
 
 /// Everything that one `roadbed.toml` declares.
@@ -15,6 +16,16 @@ pub struct App {
     pub name: AppName,
     /// Its services; every name in a service's `uses` is a key here.
     pub services: BTreeMap<ServiceName, Service>,
+}
+
+impl App {
+    /// The hosts that are served in TLS, each with the files that it is proven with.
+    pub fn certificates(&self) -> BTreeMap<&Host, &CertificateFiles> {
+        let exposures = self.services.values().filter_map(|s| s.expose.as_ref());
+        exposures
+            .filter_map(|exposure| Some((&exposure.host, exposure.certificate.as_ref()?)))
+            .collect()
+    }
 }
 
 /// A named, replicated part of an app.
@@ -36,6 +47,9 @@ pub struct Service {
     pub health: Health,
     /// What callers speak to it.
     pub protocol: Protocol,
+    /// How its instances are verified, where they speak TLS.
+    #[serde(default)]
+    pub tls: Option<ServiceTls>,
     /// How long a caller waits for the head of an answer, from the end of its request.
     pub timeout: Duration,
     /// How long an instance that is being removed may finish what it has begun.
@@ -130,12 +144,41 @@ impl Protocol {
 }
 
 /// Where the edge serves a service.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exposure {
     /// The host that a request must name.
     pub host: Host,
     /// The path that a request's path must begin with, by whole segments.
     pub path: PathPrefix,
+    /// What the host is proven with, where it is served in TLS. It holds for every exposure of the
+    /// host, whether that names it too or not.
+    #[serde(default)]
+    pub certificate: Option<CertificateFiles>,
+}
+
+impl Exposure {
+    /// Whether requests could not be told apart from those for `other`.
+    pub fn is_same_place(&self, other: &Exposure) -> bool {
+        self.host == other.host && self.path == other.path
+    }
+}
+
+/// A certificate and its private key on disk, each in PEM.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateFiles {
+    /// The certificate, and after it those that lead to its authority.
+    pub certificate: FilePath,
+    /// Its private key.
+    pub key: FilePath,
+}
+
+/// How the instances of a service that speak TLS are verified.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceTls {
+    /// The certificates of those who may have signed theirs, in PEM.
+    pub authority: FilePath,
+    /// The name that their certificate must have.
+    pub name: Host,
 }
 
 /// A host name in lower case, without port: what a request's `Host` is compared with.
@@ -294,6 +337,11 @@ pub enum Probe {
     },
     /// The instance's port accepts a connection.
     Tcp,
+    /// The standard health service of gRPC, `grpc.health.v1.Health`, says that it is serving.
+    Grpc {
+        /// What is asked about; the whole server if empty.
+        service: String,
+    },
     /// This command, run with the instance's environment and folder, exits with 0.
     Command(Command),
 }

@@ -5,7 +5,9 @@
 //! whoever builds one (the spec, the store, the wire) goes through a checked constructor.
 
 pub mod app;
+pub mod credentials;
 pub mod desired;
+pub mod file_path;
 pub mod instance;
 pub mod names;
 pub mod observed;
@@ -14,8 +16,13 @@ pub mod secret;
 pub mod snapshot;
 pub mod time;
 
-pub use app::{App, Command, Exposure, Health, Host, PathPrefix, Probe, Protocol, Service};
+pub use app::{
+    App, CertificateFiles, Command, Exposure, Health, Host, PathPrefix, Probe, Protocol, Service,
+    ServiceTls,
+};
+pub use credentials::Credentials;
 pub use desired::{Desired, Failure, Intent, Release, Rollout, RolloutState};
+pub use file_path::{BadFilePath, FilePath};
 pub use instance::{Exit, ExitCause, InstanceId};
 pub use names::{AppName, NameError, ServiceName, VolumeName};
 pub use observed::{

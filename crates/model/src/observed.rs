@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::credentials::Credentials;
 use crate::desired::{Desired, Release};
 use crate::instance::{Exit, InstanceId};
 use crate::names::ServiceName;
@@ -217,6 +218,8 @@ pub struct ObservedApp {
     pub desired: Desired,
     /// The releases that `desired` and the instances speak of, as far as they are kept.
     pub releases: BTreeMap<u64, Arc<Release>>,
+    /// What the files say that the releases name for TLS, by release.
+    pub credentials: BTreeMap<u64, Arc<Credentials>>,
     /// Every instance of the app.
     pub instances: BTreeMap<InstanceId, ObservedInstance>,
     /// Why a service could not reach the addresses that would be injected into it: by service, the

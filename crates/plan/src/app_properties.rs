@@ -1,7 +1,6 @@
 //! The planner against a small world, whatever is deployed and however it behaves.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
 use model::*;
 use proptest::prelude::*;
@@ -21,7 +20,7 @@ fn any_behaviour() -> impl Strategy<Value = Behaviour> {
 fn any_app() -> impl Strategy<Value = App> {
     let graph = proptest::collection::vec((0..5usize, 0..5usize), 0..8);
     let replicas = proptest::collection::vec(1..4u16, 5);
-    let exposed = proptest::option::of(0..5usize);
+    let exposed = proptest::option::of((0..5usize, any::<bool>()));
     (1..5usize, graph, replicas, exposed).prop_map(|(count, uses, replicas, exposed)| {
         let names = ["a", "b", "c", "d", "e"];
         let mut app = app(&names[..count]
@@ -38,21 +37,40 @@ fn any_app() -> impl Strategy<Value = App> {
             declared.replicas = replicas;
         }
         // Always the same host, so that the services of different releases take it over.
-        if let Some(exposed) = exposed.filter(|exposed| *exposed < count) {
+        if let Some((exposed, in_tls)) = exposed.filter(|(exposed, _)| *exposed < count) {
             let declared = app.services.get_mut(&service(names[exposed])).unwrap();
             declared.expose = Some(Exposure {
                 host: Host::new("shop.localhost").unwrap(),
                 path: PathPrefix::root(),
+                certificate: in_tls.then(|| CertificateFiles {
+                    certificate: FilePath::new("shop.pem").unwrap(),
+                    key: FilePath::new("shop.key").unwrap(),
+                }),
             });
         }
         app
     })
 }
 
+fn snapshot(world: &World) -> Snapshot {
+    let edge = routes::EdgeAddresses {
+        plain: ([127, 0, 0, 1], 8080).into(),
+        tls: ([127, 0, 0, 1], 8443).into(),
+    };
+    routes::snapshot([&world.seen()], &BTreeMap::new(), edge)
+}
+
+/// Whether the edge serves anything in TLS at present.
+fn serves_tls(world: &World) -> bool {
+    let snapshot = snapshot(world);
+    let listens = snapshot.listeners.contains_key(routes::EDGE_TLS);
+    assert_eq!(listens, !snapshot.certificates.is_empty());
+    listens
+}
+
 /// The endpoints of what the edge serves at present, if it serves anything.
 fn served(world: &World) -> Option<usize> {
-    let edge = SocketAddr::from(([127, 0, 0, 1], 8080));
-    let snapshot = routes::snapshot([&world.seen()], &BTreeMap::new(), edge);
+    let snapshot = snapshot(world);
     let route = snapshot.routes.values().next()?;
     let upstream = snapshot.upstreams.get(&route.upstream);
     Some(upstream.map_or(0, |upstream| upstream.endpoints.len()))
@@ -69,7 +87,8 @@ proptest! {
 
     /// Whatever is deployed and however it behaves, the world ends in one release, ready in full
     /// (or halted, if none ever worked), and a confirmed release never loses ready capacity
-    /// below what both releases declare, nor its place at the edge, whichever service holds it.
+    /// below what both releases declare, nor its place at the edge, in TLS too where both have
+    /// it, whichever service holds it.
     #[test]
     fn every_history_of_deploys_ends_in_exactly_one_release(
         history in proptest::collection::vec((any_app(), any_behaviour()), 1..5)
@@ -92,6 +111,10 @@ proptest! {
                 }
                 if !halted && exposes(&before) && exposes(app) {
                     prop_assert!(served(&world).is_some_and(|endpoints| endpoints > 0));
+                }
+                let in_tls = |app: &App| !app.certificates().is_empty();
+                if !halted && in_tls(&before) && in_tls(app) {
+                    prop_assert!(serves_tls(&world));
                 }
                 match (plan.steps.is_empty(), plan.wake) {
                     (true, Some(wake)) => world.now = wake,

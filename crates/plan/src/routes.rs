@@ -1,17 +1,29 @@
 //! What the proxies serve, from what the apps declare and which instances are ready.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use crate::app::is_full;
 use model::{
-    Endpoint, Generation, InstanceRecord, Intent, Listener, ListenerId, ListenerRole, ObservedApp,
-    Protocol, Release, Route, ServiceName, Snapshot, Upstream, UpstreamId,
+    AuthorityId, Endpoint, EndpointTls, Generation, Host, InstanceRecord, Intent, Listener,
+    ListenerId, ListenerRole, ObservedApp, Protocol, Release, Route, ServiceName, Snapshot,
+    Upstream, UpstreamId,
 };
 
 /// The key of the edge's listener in a snapshot.
 pub const EDGE: &str = "edge";
+/// The key of the edge's listener for TLS.
+pub const EDGE_TLS: &str = "edge-tls";
+
+/// Where the edge listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EdgeAddresses {
+    /// For HTTP in the clear.
+    pub plain: SocketAddr,
+    /// For HTTP in TLS, to hosts that have a certificate.
+    pub tls: SocketAddr,
+}
 
 /// A caller and what it calls within one app: what one mesh listener serves.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,7 +67,7 @@ pub fn mesh_edges(app: &ObservedApp) -> Vec<Edge> {
 pub fn snapshot<'a>(
     apps: impl IntoIterator<Item = &'a ObservedApp>,
     ports: &BTreeMap<ListenerId, u16>,
-    edge: SocketAddr,
+    edge: EdgeAddresses,
 ) -> Snapshot {
     let mut snapshot = Snapshot {
         generation: Generation(0),
@@ -64,15 +76,18 @@ pub fn snapshot<'a>(
     for app in apps {
         add_app(&mut snapshot, app, ports);
     }
+    let listener = |address, tls| Listener {
+        address,
+        role: ListenerRole::Edge,
+        tls,
+    };
     if !snapshot.routes.is_empty() {
-        snapshot.listeners.insert(
-            EDGE.into(),
-            Listener {
-                address: edge,
-                role: ListenerRole::Edge,
-                tls: false,
-            },
-        );
+        let plain = listener(edge.plain, false);
+        snapshot.listeners.insert(EDGE.into(), plain);
+    }
+    if !snapshot.certificates.is_empty() {
+        let tls = listener(edge.tls, true);
+        snapshot.listeners.insert(EDGE_TLS.into(), tls);
     }
     snapshot
 }
@@ -106,6 +121,7 @@ fn add_app(snapshot: &mut Snapshot, app: &ObservedApp, ports: &BTreeMap<Listener
                 .or_insert(upstream);
         }
     }
+    add_authorities(snapshot, app);
     for (id, seen) in &app.instances {
         let key = UpstreamId {
             app: id.app.clone(),
@@ -139,8 +155,9 @@ fn for_both(older: &Upstream, newer: &Upstream) -> Upstream {
     }
 }
 
-/// The routes of the target. As long as it is being rolled out, those of the release before it
-/// stay, and each gives way only when what takes its place has an endpoint.
+/// The routes of the target, and the certificates of their hosts. As long as it is being rolled out,
+/// the routes of the release before it stay, and each gives way only when what takes its place has
+/// an endpoint.
 fn add_routes(snapshot: &mut Snapshot, app: &ObservedApp, target: &Release) {
     let before = app
         .desired
@@ -161,7 +178,48 @@ fn add_routes(snapshot: &mut Snapshot, app: &ObservedApp, target: &Release) {
             routes.insert(key, route);
         }
     }
+    let hosts: BTreeSet<&Host> = routes.values().map(|route| &route.host).collect();
+    let releases = [Some(target), before.map(Arc::as_ref)];
+    for release in releases.into_iter().flatten() {
+        add_certificates(snapshot, app, release, &hosts);
+    }
     snapshot.routes.extend(routes);
+}
+
+/// The certificates of a release for `hosts`, where they have none yet: one of the target goes
+/// before one of the release before it, and two apps that share a host name the same files.
+fn add_certificates(
+    snapshot: &mut Snapshot,
+    app: &ObservedApp,
+    release: &Release,
+    hosts: &BTreeSet<&Host>,
+) {
+    let Some(credentials) = app.credentials.get(&release.number) else {
+        return;
+    };
+    for (host, certificate) in &credentials.certificates {
+        if hosts.contains(host) {
+            snapshot
+                .certificates
+                .entry(host.to_string())
+                .or_insert_with(|| certificate.clone());
+        }
+    }
+}
+
+/// Whom the instances of each release are verified against.
+fn add_authorities(snapshot: &mut Snapshot, app: &ObservedApp) {
+    for release in served_releases(app) {
+        let credentials = app.credentials.get(&release.number);
+        let authorities = credentials.into_iter().flat_map(|c| &c.authorities);
+        let authorities = authorities.map(|(name, a)| (authority_id(release, name), a.clone()));
+        snapshot.authorities.extend(authorities);
+    }
+}
+
+/// Each release has its own: while two of them run, their instances may be signed differently.
+fn authority_id(release: &Release, service: &ServiceName) -> AuthorityId {
+    format!("{}/{}", upstream_id(release, service), release.number)
 }
 
 fn routes_of(release: &Release) -> impl Iterator<Item = (String, Route)> {
@@ -198,21 +256,28 @@ fn upstream_id(release: &Release, service: &ServiceName) -> UpstreamId {
     }
 }
 
+/// What an instance speaks is what its own release declares.
 fn endpoint(app: &ObservedApp, record: &InstanceRecord) -> Endpoint {
     let id = &record.id;
     let release = app.releases.get(&id.release);
-    let service = release.and_then(|release| release.app.services.get(&id.service));
+    let declared = release.and_then(|r| Some((r, r.app.services.get(&id.service)?)));
     Endpoint {
         address: SocketAddr::from((Ipv4Addr::LOCALHOST, record.port)),
-        protocol: service.map_or(Protocol::Http, |service| service.protocol),
-        tls: None,
+        protocol: declared.map_or(Protocol::Http, |(_, service)| service.protocol),
+        tls: declared.and_then(|(release, service)| {
+            service.tls.as_ref().map(|tls| EndpointTls {
+                name: tls.name.to_string(),
+                authority: authority_id(release, &id.service),
+            })
+        }),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::world::{World, app};
+    use crate::world::{World, app, service};
+    use model::{App, CertificateFiles, Exposure, FilePath, PathPrefix, ServiceTls};
 
     #[test]
     fn a_snapshot_of_two_releases_in_mid_rollout() {
@@ -226,7 +291,75 @@ mod tests {
             .enumerate()
             .map(|(n, edge)| (edge.listener_id(), 10_000 + n as u16))
             .collect();
-        let snapshot = snapshot([&seen], &ports, "127.0.0.1:8080".parse().unwrap());
+        insta::assert_json_snapshot!(snapshot([&seen], &ports, EDGES));
+    }
+
+    const EDGES: EdgeAddresses = EdgeAddresses {
+        plain: SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080),
+        tls: SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8443),
+    };
+
+    /// An app of `web`, exposed with a certificate, and `api`, whose instances speak TLS.
+    fn with_tls() -> App {
+        let mut app = app(&[("web", &["api"]), ("api", &[])]);
+        let file = |name| FilePath::new(name).unwrap();
+        let web = app.services.get_mut(&service("web")).unwrap();
+        web.expose = Some(Exposure {
+            host: Host::new("shop.example.com").unwrap(),
+            path: PathPrefix::root(),
+            certificate: Some(CertificateFiles {
+                certificate: file("shop.pem"),
+                key: file("shop.key"),
+            }),
+        });
+        let api = app.services.get_mut(&service("api")).unwrap();
+        api.protocol = Protocol::Grpc;
+        api.tls = Some(ServiceTls {
+            authority: file("ca.pem"),
+            name: Host::new("api.internal").unwrap(),
+        });
+        app
+    }
+
+    #[test]
+    fn a_snapshot_with_tls_on_both_sides() {
+        let mut world = World::new(with_tls());
+        world.run_until_complete();
+        let snapshot = snapshot([&world.seen()], &BTreeMap::new(), EDGES);
         insta::assert_json_snapshot!(snapshot);
+    }
+
+    #[test]
+    fn each_release_has_its_own_authority_and_the_target_its_certificate() {
+        let mut world = World::new(with_tls());
+        world.run_until_complete();
+        let mut plain = with_tls();
+        plain.services.get_mut(&service("api")).unwrap().tls = None;
+        world.deploy(plain);
+        // Until one instance of each release is ready.
+        let tls_of = |seen: &ObservedApp| -> BTreeSet<(u64, Option<String>)> {
+            let snapshot = snapshot([seen], &BTreeMap::new(), EDGES);
+            let endpoints = snapshot
+                .upstreams
+                .into_iter()
+                .flat_map(|(_, u)| u.endpoints);
+            endpoints
+                .filter(|(id, _)| id.service == service("api"))
+                .map(|(id, endpoint)| (id.release, endpoint.tls.map(|tls| tls.authority)))
+                .collect()
+        };
+        let both = BTreeSet::from([(1, Some("shop/api/1".to_owned())), (2, None)]);
+        for _ in 0..50 {
+            world.step();
+            let seen = world.seen();
+            let published = snapshot([&seen], &BTreeMap::new(), EDGES);
+            let chain = &published.certificates["shop.example.com"].chain;
+            assert_eq!(chain, "chain of release 2");
+            if tls_of(&seen) == both {
+                assert!(published.authorities.contains_key("shop/api/1"));
+                return;
+            }
+        }
+        panic!("the two releases never served together");
     }
 }

@@ -30,6 +30,7 @@ pub(crate) fn app(services: &[(&str, &[&str])]) -> App {
                 deadline: Duration::from_secs(30),
             },
             protocol: Protocol::Http,
+            tls: None,
             timeout: Duration::from_secs(30),
             drain: Duration::from_secs(30),
             volumes: Default::default(),
@@ -50,6 +51,27 @@ pub(crate) fn failed_exit(cause: ExitCause) -> Exit {
     }
 }
 
+/// What the files of a release are taken to say.
+fn credentials(app: &App, number: u64) -> Credentials {
+    let certificates = app.certificates().into_keys().map(|host| {
+        let certificate = Certificate {
+            host: host.clone(),
+            chain: format!("chain of release {number}"),
+            key: Secret::new(format!("key of release {number}")),
+        };
+        (host.clone(), certificate)
+    });
+    let with_tls = app.services.iter().filter(|(_, s)| s.tls.is_some());
+    let authorities = with_tls.map(|(name, _)| {
+        let roots = format!("roots of release {number}");
+        (name.clone(), Authority { roots })
+    });
+    Credentials {
+        certificates: certificates.collect(),
+        authorities: authorities.collect(),
+    }
+}
+
 /// What a release's processes do when they are started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Behaviour {
@@ -64,6 +86,7 @@ pub(crate) struct World {
     pub(crate) now: Timestamp,
     pub(crate) desired: Desired,
     pub(crate) releases: BTreeMap<u64, Arc<Release>>,
+    pub(crate) credentials: BTreeMap<u64, Arc<Credentials>>,
     pub(crate) instances: BTreeMap<InstanceId, ObservedInstance>,
     pub(crate) behaviour: BTreeMap<u64, Behaviour>,
     pub(crate) gone: bool,
@@ -89,6 +112,7 @@ impl World {
             now: started,
             desired,
             releases: BTreeMap::new(),
+            credentials: BTreeMap::new(),
             instances: BTreeMap::new(),
             behaviour: BTreeMap::new(),
             gone: false,
@@ -101,6 +125,8 @@ impl World {
 
     pub(crate) fn deploy(&mut self, app: App) -> u64 {
         let number = self.desired.target + 1;
+        self.credentials
+            .insert(number, Arc::new(credentials(&app, number)));
         let release = Release {
             number,
             app,
@@ -122,6 +148,7 @@ impl World {
         ObservedApp {
             desired: self.desired.clone(),
             releases: self.releases.clone(),
+            credentials: self.credentials.clone(),
             instances: self.instances.clone(),
             unserved: BTreeMap::new(),
             listener_failures: BTreeMap::new(),

@@ -67,6 +67,9 @@ pub(crate) struct Service {
     #[serde(default)]
     #[schemars(extend("enum" = limits::PROTOCOLS, "default" = limits::PROTOCOLS[0]))]
     pub(crate) protocol: Written<String>,
+    /// How the instances of this service are verified, if they speak TLS.
+    #[serde(default)]
+    pub(crate) tls: Written<Tls>,
     /// How long a caller waits for the head of an answer, from the end of its request.
     #[serde(default)]
     #[schemars(extend("default" = duration::text(limits::TIMEOUT.usual)))]
@@ -84,6 +87,7 @@ pub(crate) struct Service {
 /// Where the edge serves a service.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("dependencies" = { "certificate": ["key"], "key": ["certificate"] }))]
 pub(crate) struct Expose {
     /// The host that a request must name, without scheme and port.
     pub(crate) host: Written<String>,
@@ -91,14 +95,33 @@ pub(crate) struct Expose {
     #[serde(default)]
     #[schemars(extend("default" = "/"))]
     pub(crate) path: Written<String>,
+    /// A file in PEM: the certificate of the host, and after it those that lead to its authority.
+    /// With it the host is served in TLS too.
+    #[serde(default)]
+    pub(crate) certificate: Written<String>,
+    /// A file in PEM: the private key of the certificate.
+    #[serde(default)]
+    pub(crate) key: Written<String>,
 }
 
-/// How an instance is known to be well: exactly one of `path`, `tcp` and `command`.
+/// How the instances of a service that speak TLS are verified.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tls {
+    /// A file in PEM: the certificates of those who may have signed the instances' certificates.
+    pub(crate) authority: Written<String>,
+    /// The name that the instances' certificate must have. Without it: the service's name.
+    #[serde(default)]
+    pub(crate) name: Written<String>,
+}
+
+/// How an instance is known to be well: exactly one of `path`, `tcp`, `grpc` and `command`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(extend("oneOf" = [
     { "required": ["path"] },
     { "required": ["tcp"] },
+    { "required": ["grpc"] },
     { "required": ["command"] },
 ]))]
 pub(crate) struct Health {
@@ -109,6 +132,11 @@ pub(crate) struct Health {
     #[serde(default)]
     #[schemars(extend("const" = true))]
     pub(crate) tcp: Written<bool>,
+    /// The standard health service of gRPC says that this service is serving; that the whole
+    /// server is, if it is empty.
+    #[serde(default)]
+    #[schemars(length(max = limits::LONGEST_PROBE_SERVICE))]
+    pub(crate) grpc: Written<String>,
     /// This command, run with the instance's environment and folder, exits with 0.
     #[serde(default)]
     pub(crate) command: Written<CommandText>,
@@ -196,6 +224,10 @@ impl Described for Service {
 
 impl Described for Expose {
     const DESCRIPTION: &'static str = "a table such as { host = \"shop.localhost\" }";
+}
+
+impl Described for Tls {
+    const DESCRIPTION: &'static str = "a table such as { authority = \"tls/ca.pem\" }";
 }
 
 impl Described for Health {

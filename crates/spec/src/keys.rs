@@ -5,7 +5,7 @@ use schemars::{JsonSchema, SchemaGenerator};
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use crate::app_file::{AppFile, Expose, Health, Service};
+use crate::app_file::{AppFile, Expose, Health, Service, Tls};
 use crate::findings::{Findings, quoted};
 
 /// Keys of a service that the design has and this version does not, each with what to do today.
@@ -82,7 +82,11 @@ pub(crate) fn keep_known(file: &mut DeTable<'_>, findings: &mut Findings) {
         later: &LATER,
         ..Known::of::<Service>()
     };
-    let (expose, health) = (Known::of::<Expose>(), Known::of::<Health>());
+    let inner = [
+        ("expose", Known::of::<Expose>()),
+        ("health", Known::of::<Health>()),
+        ("tls", Known::of::<Tls>()),
+    ];
 
     let Some(services) = table_at(file, "services") else {
         return;
@@ -93,11 +97,10 @@ pub(crate) fn keep_known(file: &mut DeTable<'_>, findings: &mut Findings) {
         };
         let place = format!("service {}", quoted(name.get_ref()));
         service.keep(table, &place, findings);
-        if let Some(table) = table_at(table, "expose") {
-            expose.keep(table, &format!("`expose` of {place}"), findings);
-        }
-        if let Some(table) = table_at(table, "health") {
-            health.keep(table, &format!("`health` of {place}"), findings);
+        for (key, known) in &inner {
+            if let Some(table) = table_at(table, key) {
+                known.keep(table, &format!("`{key}` of {place}"), findings);
+            }
         }
     }
 }
@@ -132,7 +135,10 @@ mod tests {
     #[test]
     fn the_known_keys_are_those_of_the_types() {
         assert_eq!(Known::of::<AppFile>().keys, ["app", "services"]);
-        assert_eq!(Known::of::<Expose>().keys, ["host", "path"]);
+        assert_eq!(
+            Known::of::<Expose>().keys,
+            ["certificate", "host", "key", "path"]
+        );
         assert!(Known::of::<Service>().keys.contains(&"replicas".to_owned()));
         assert!(Known::of::<Health>().keys.contains(&"deadline".to_owned()));
     }

@@ -30,6 +30,9 @@ pub(crate) const MOST_SERVICES: usize = 1_000;
 /// The longest path of a health probe, in bytes.
 pub(crate) const LONGEST_PROBE_PATH: usize = 1_024;
 
+/// The longest name of a gRPC service that a probe asks about, in bytes.
+pub(crate) const LONGEST_PROBE_SERVICE: usize = 200;
+
 /// `replicas`
 pub(crate) const REPLICAS: Bounds<u16> = Bounds {
     least: 1,
@@ -54,7 +57,7 @@ pub(crate) const HEALTH_FAILURES: Bounds<u16> = Bounds {
 pub(crate) const HEALTH_DEADLINE: Bounds<Duration> = millis(SECOND, HOUR, 30 * SECOND);
 
 /// The protocols of this version, the default first.
-pub(crate) const PROTOCOLS: [&str; 2] = ["http", "tcp"];
+pub(crate) const PROTOCOLS: [&str; 4] = ["http", "http2", "grpc", "tcp"];
 
 /// The rule of `model::names` for editors; `validate` asks the model itself.
 pub(crate) const NAME_PATTERN: &str = "^[a-z]([a-z0-9-]*[a-z0-9])?$";

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use model::App;
+use model::{App, FilePath};
 
 use crate::findings::{Findings, quoted};
 use crate::limits::MOST_BYTES;
@@ -106,7 +106,11 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
     let file = folder.join(named.file_name().unwrap_or_default());
 
     let shown = named.display().to_string();
-    let Valid { app, programs } = crate::read(&shown, &source)?;
+    let Valid {
+        app,
+        programs,
+        files,
+    } = crate::read(&shown, &source)?;
     let mut findings = Findings::default();
     let builds = app.services.values().any(|service| service.build.is_some());
     for (name, span) in programs {
@@ -114,6 +118,11 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
             program_problem(&folder, app.services[&name].run.words(), builds)
         {
             findings.add(span, message).hint(hint);
+        }
+    }
+    for (path, span) in files.named() {
+        if let Some((message, hint)) = file_problem(&folder, path, builds) {
+            findings.add(span.clone(), message).hint(hint);
         }
     }
     if !findings.is_empty() {
@@ -181,6 +190,38 @@ fn program_problem(folder: &Path, words: &[String], builds: bool) -> Option<(Str
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let hint = "build it first, or say how with `build`".into();
             Some((format!("there is no {shown} in {}", folder.display()), hint))
+        }
+        Err(error) => {
+            let hint = "check the permissions of the folders above it".into();
+            Some((format!("{shown} cannot be looked at: {error}"), hint))
+        }
+    }
+}
+
+/// What the disk says against a file that the server will read, with a hint. One within the app's
+/// folder that a `build` may yet make can be absent. What is in it is looked at by the server, which
+/// may be another user.
+fn file_problem(folder: &Path, path: &FilePath, builds: bool) -> Option<(String, String)> {
+    let shown = quoted(path.as_str());
+    let full = path.within(folder);
+    match fs::metadata(&full) {
+        Ok(found) if !found.is_file() => Some((
+            format!("{shown} is not a regular file"),
+            "name a file in PEM".into(),
+        )),
+        Ok(_) => match File::open(&full) {
+            Ok(_) => None,
+            Err(error) => Some((
+                format!("{shown} cannot be read: {error}"),
+                "let the user who runs the server read it, and no others".into(),
+            )),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let may_be_built = builds && !path.as_str().starts_with('/');
+            (!may_be_built).then(|| {
+                let hint = "relative paths are those below the app's folder".into();
+                (format!("there is no {}", full.display()), hint)
+            })
         }
         Err(error) => {
             let hint = "check the permissions of the folders above it".into();

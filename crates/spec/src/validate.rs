@@ -4,6 +4,7 @@
 
 mod environment;
 mod exposure;
+mod files;
 mod health;
 mod service;
 mod values;
@@ -21,14 +22,24 @@ use crate::limits;
 use crate::written::{Table, Written};
 
 use exposure::Exposures;
+use files::Files;
 
-/// A valid app, and where in the source the programs of its services are named.
+/// A valid app, and where in the source the programs and files of its services are named.
 #[derive(Debug)]
 pub(crate) struct Valid {
     /// The app.
     pub(crate) app: App,
     /// The place of each service's program.
     pub(crate) programs: BTreeMap<ServiceName, Range<usize>>,
+    /// The files that have to be there when the app is deployed.
+    pub(crate) files: Files,
+}
+
+/// What concerns all services together.
+#[derive(Default)]
+struct Together {
+    exposures: Exposures,
+    files: Files,
 }
 
 /// Validates `file`; `None` only where something was found.
@@ -40,7 +51,7 @@ pub(crate) fn app(file: AppFile, source: &str, findings: &mut Findings) -> Optio
         .map(|(name, _)| name.get_ref().clone())
         .collect();
 
-    let mut exposures = Exposures::default();
+    let mut together = Together::default();
     let mut services = BTreeMap::new();
     let mut programs = BTreeMap::new();
     for (name, written) in table {
@@ -62,7 +73,7 @@ pub(crate) fn app(file: AppFile, source: &str, findings: &mut Findings) -> Optio
             Written::Value(run) => run.span(),
             _ => place,
         };
-        let service = service::service(written, &context, &mut exposures, findings);
+        let service = service::service(written, &context, &mut together, findings);
         if let (Some(name), Some(service)) = (valid_name, service) {
             programs.insert(name.clone(), program);
             services.insert(name, service);
@@ -75,6 +86,7 @@ pub(crate) fn app(file: AppFile, source: &str, findings: &mut Findings) -> Optio
             services,
         },
         programs,
+        files: together.files,
     })
 }
 

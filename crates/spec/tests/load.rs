@@ -136,3 +136,36 @@ fn bare_names_and_variables_are_left_to_the_start() {
         load(folder.path()).unwrap();
     }
 }
+
+#[test]
+fn files_for_tls_have_to_be_there_unless_a_build_makes_them() {
+    let files = "expose = { host = \"a.example\", certificate = \"tls/a.pem\", key = \"a.key\" }";
+    let tls = "tls = { authority = \"/no/such/ca.pem\" }";
+    let web = |lines: &str| format!("run = \"web\"\n{lines}");
+
+    let bare = folder(&web(&format!("{files}\n{tls}")));
+    fs::write(bare.path().join("a.key"), "").unwrap();
+    let Err(LoadError::Invalid(problems)) = load(bare.path()) else {
+        panic!("it is valid")
+    };
+    let found: Vec<_> = problems
+        .problems
+        .iter()
+        .map(|problem| (problem.message.clone(), problem.line, problem.column))
+        .collect();
+    let certificate = fs::canonicalize(bare.path()).unwrap().join("tls/a.pem");
+    let expected = [
+        (format!("there is no {}", certificate.display()), 6, 46),
+        ("there is no /no/such/ca.pem".to_owned(), 7, 21),
+    ];
+    assert_eq!(found, expected);
+
+    let built = folder(&web(&format!("{files}\nbuild = \"make\"")));
+    load(built.path()).unwrap();
+    fs::create_dir(built.path().join("a.key")).unwrap();
+    let (message, line) = problem(built.path());
+    assert_eq!(
+        (message.as_str(), line),
+        ("\"a.key\" is not a regular file", 6)
+    );
+}

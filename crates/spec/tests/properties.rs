@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use model::{
-    App, AppName, Command, Exposure, Health, Host, PathPrefix, Probe, Protocol, Service,
-    ServiceName, VolumeName,
+    App, AppName, CertificateFiles, Command, Exposure, FilePath, Health, Host, PathPrefix, Probe,
+    Protocol, Service, ServiceName, ServiceTls, VolumeName,
 };
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
@@ -129,13 +129,41 @@ fn command() -> impl Strategy<Value = Command> {
     })
 }
 
-fn health(protocol: Protocol) -> impl Strategy<Value = Health> {
+fn file() -> impl Strategy<Value = FilePath> {
+    "/?[a-zé .]{1,8}/[a-z]{1,5}\\.pem"
+        .prop_filter_map("leaves the folder", |path| FilePath::new(path).ok())
+}
+
+/// The certificate of a service's host, where the service has one.
+fn certificate() -> impl Strategy<Value = Option<CertificateFiles>> {
+    option::of(
+        (file(), file()).prop_map(|(certificate, key)| CertificateFiles { certificate, key }),
+    )
+}
+
+/// How the instances of a service are verified that speaks `protocol`.
+fn tls(protocol: Protocol) -> impl Strategy<Value = Option<ServiceTls>> {
+    let host = name().prop_map(|name| Host::new(&format!("{name}.internal")).unwrap());
+    let tls = (file(), host).prop_map(|(authority, name)| ServiceTls { authority, name });
+    option::of(tls).prop_map(move |tls| tls.filter(|_| protocol.is_http()))
+}
+
+fn health(protocol: Protocol, has_tls: bool) -> impl Strategy<Value = Health> {
     let http = "/[!\"$-~]{0,20}".prop_map(|path| Probe::Http { path });
-    let http = http.prop_map(move |probe| match protocol {
-        Protocol::Tcp => Probe::Tcp,
-        _ => probe,
+    let http = http.prop_map(move |probe| match protocol.is_http() && !has_tls {
+        true => probe,
+        false => Probe::Tcp,
     });
-    let probe = prop_oneof![http, Just(Probe::Tcp), command().prop_map(Probe::Command)];
+    let grpc = "[a-z.A-Z]{0,9}".prop_map(move |service| match (protocol, has_tls) {
+        (Protocol::Grpc, false) => Probe::Grpc { service },
+        _ => Probe::Tcp,
+    });
+    let probe = prop_oneof![
+        http,
+        grpc,
+        Just(Probe::Tcp),
+        command().prop_map(Probe::Command)
+    ];
     (
         probe,
         1..=100_u16,
@@ -156,30 +184,40 @@ fn health(protocol: Protocol) -> impl Strategy<Value = Health> {
 }
 
 fn service() -> impl Strategy<Value = Service> {
-    let protocol = select(vec![Protocol::Http, Protocol::Tcp]);
+    let protocol = select(vec![
+        Protocol::Http,
+        Protocol::Http2,
+        Protocol::Grpc,
+        Protocol::Tcp,
+    ]);
     let path = "/[a-z]{0,5}".prop_map(|path| PathPrefix::new(&path).unwrap());
     let env = btree_map("[A-Z][A-Z_]{0,5}_X", "[^\0]{0,8}", 0..3);
     let volumes = btree_set(name().prop_map(|name| VolumeName::new(name).unwrap()), 0..3);
     let basics = (command(), option::of(command()), 1..=100_u16, env, volumes);
     let times = (millis(10..=3_600_000), millis(0..=3_600_000));
-    (protocol, basics, option::of(path), times).prop_flat_map(|(protocol, basics, path, times)| {
+    let exposure = option::of((path, certificate()));
+    let protocol = protocol.prop_flat_map(|protocol| (Just(protocol), tls(protocol)));
+    (protocol, basics, exposure, times).prop_flat_map(|(spoken, basics, exposure, times)| {
         let (run, build, replicas, env, volumes) = basics;
-        health(protocol).prop_map(move |health| Service {
+        let (protocol, tls) = spoken;
+        health(protocol, tls.is_some()).prop_map(move |health| Service {
             run: run.clone(),
             build: build.clone(),
             replicas,
             uses: BTreeSet::new(),
             // The host is the service's own, set when its name is known.
-            expose: path
+            expose: exposure
                 .clone()
-                .filter(|_| protocol == Protocol::Http)
-                .map(|path| Exposure {
+                .filter(|_| protocol.is_http())
+                .map(|(path, certificate)| Exposure {
                     host: Host::new("localhost").unwrap(),
                     path,
+                    certificate,
                 }),
             env: env.clone(),
             health,
             protocol,
+            tls: tls.clone(),
             timeout: match protocol {
                 Protocol::Tcp => Duration::from_secs(30),
                 _ => times.0,
@@ -241,6 +279,7 @@ fn written_health(health: &Health, as_line: bool) -> Table {
     let probe = match &health.probe {
         Probe::Http { path } => ("path", Value::String(path.clone())),
         Probe::Tcp => ("tcp", Value::Boolean(true)),
+        Probe::Grpc { service } => ("grpc", Value::String(service.clone())),
         Probe::Command(command) => ("command", written_command(command, as_line)),
     };
     let rest = [
@@ -256,9 +295,6 @@ fn written_health(health: &Health, as_line: bool) -> Table {
 }
 
 fn written_service(service: &Service, as_line: bool) -> Table {
-    let protocol = match service.protocol {
-        protocol => protocol.name(),
-    };
     let env = service
         .env
         .iter()
@@ -272,19 +308,32 @@ fn written_service(service: &Service, as_line: bool) -> Table {
             "health",
             Value::Table(written_health(&service.health, as_line)),
         ),
-        ("protocol", protocol.into()),
+        ("protocol", service.protocol.name().into()),
         ("drain", time(service.drain)),
         ("volumes", strings(&service.volumes)),
     ];
     if let Some(build) = &service.build {
         keys.push(("build", written_command(build, as_line)));
     }
-    if service.protocol == Protocol::Http {
+    if service.protocol.is_http() {
         keys.push(("timeout", time(service.timeout)));
     }
-    if let Some(Exposure { host, path }) = &service.expose {
-        let expose = BTreeMap::from([("host", host.as_str()), ("path", path.as_str())]);
+    if let Some(Exposure {
+        host,
+        path,
+        certificate,
+    }) = &service.expose
+    {
+        let mut expose = BTreeMap::from([("host", host.as_str()), ("path", path.as_str())]);
+        if let Some(files) = certificate {
+            expose.insert("certificate", files.certificate.as_str());
+            expose.insert("key", files.key.as_str());
+        }
         keys.push(("expose", Value::try_from(expose).unwrap()));
+    }
+    if let Some(ServiceTls { authority, name }) = &service.tls {
+        let tls = BTreeMap::from([("authority", authority.as_str()), ("name", name.as_str())]);
+        keys.push(("tls", Value::try_from(tls).unwrap()));
     }
     keys.into_iter()
         .map(|(key, value)| (key.to_owned(), value))

@@ -2,32 +2,42 @@
 
 use std::collections::BTreeMap;
 
-use model::{Exposure, Host, PathPrefix, Protocol};
+use model::{CertificateFiles, Exposure, Host, PathPrefix, Protocol};
 use toml::Spanned;
 
+use super::{Together, files};
 use crate::app_file::Expose;
 use crate::findings::{Findings, quoted};
 use crate::written::Written;
 
-/// The places of the edge that are taken, each with the service that has it.
-pub(super) type Exposures = BTreeMap<Exposure, String>;
+/// What is taken at the edge, each with the service that has it.
+#[derive(Default)]
+pub(super) struct Exposures {
+    places: BTreeMap<(Host, PathPrefix), String>,
+    certificates: BTreeMap<Host, (CertificateFiles, String)>,
+}
 
 /// The exposure of service `name`, where it has a valid one.
 pub(super) fn expose(
     written: Written<Expose>,
     protocol: Protocol,
     name: &Spanned<String>,
-    taken: &mut Exposures,
+    together: &mut Together,
     findings: &mut Findings,
 ) -> Option<Exposure> {
     let expose = findings.value("expose", written)?;
     let span = expose.span();
-    let Expose { host, path } = expose.into_inner();
-    if protocol != Protocol::Http {
-        let message = "`expose` needs protocol \"http\": the edge tells services apart by host";
+    let Expose {
+        host,
+        path,
+        certificate,
+        key,
+    } = expose.into_inner();
+    if !protocol.is_http() {
+        let message = "`expose` needs a protocol of HTTP: the edge tells services apart by host";
         findings
             .add(span.clone(), message)
-            .hint("remove `expose`".to_owned());
+            .hint("remove `expose`, or write protocol = \"http\"".to_owned());
     }
     if matches!(host, Written::Absent) {
         let hint = "add one, such as host = \"shop.localhost\"".to_owned();
@@ -35,13 +45,19 @@ pub(super) fn expose(
     }
     let host = findings
         .value("expose.host", host)
-        .and_then(|host| read_host(&host, findings));
+        .and_then(|host| read_host("expose.host", &host, findings));
     let path = read_path(path, findings);
+    let place = span.clone();
+    let certificate = files::certificate(certificate, key, place, &mut together.files, findings);
     let exposure = Exposure {
         host: host?,
         path: path?,
+        certificate,
     };
-    if let Some(other) = taken.get(&exposure) {
+    let exposures = &mut together.exposures;
+    check_certificate(&exposure, &span, name, exposures, findings);
+    let place = (exposure.host.clone(), exposure.path.clone());
+    if let Some(other) = exposures.places.get(&place) {
         let message = format!(
             "{}{} is where service {} is exposed already",
             exposure.host,
@@ -52,11 +68,46 @@ pub(super) fn expose(
         findings.add(span, message).hint(hint);
         return None;
     }
-    taken.insert(exposure.clone(), name.get_ref().clone());
+    exposures.places.insert(place, name.get_ref().clone());
     Some(exposure)
 }
 
-fn read_host(written: &Spanned<String>, findings: &mut Findings) -> Option<Host> {
+/// A host has one certificate, whichever of its exposures names it.
+fn check_certificate(
+    exposure: &Exposure,
+    span: &std::ops::Range<usize>,
+    name: &Spanned<String>,
+    exposures: &mut Exposures,
+    findings: &mut Findings,
+) {
+    let Some(files) = &exposure.certificate else {
+        return;
+    };
+    let host = &exposure.host;
+    match exposures.certificates.get(host) {
+        Some((other, service)) if other != files => {
+            let message = format!(
+                "{host} has another certificate already: {} of service {}",
+                quoted(other.certificate.as_str()),
+                quoted(service)
+            );
+            let hint = "name the same files at both, or at one of the two only".to_owned();
+            findings.add(span.clone(), message).hint(hint);
+        }
+        Some(_) => {}
+        None => {
+            let named = (files.clone(), name.get_ref().clone());
+            exposures.certificates.insert(host.clone(), named);
+        }
+    }
+}
+
+/// The host that is written under `key`.
+pub(super) fn read_host(
+    key: &str,
+    written: &Spanned<String>,
+    findings: &mut Findings,
+) -> Option<Host> {
     let text = written.get_ref().as_str();
     match Host::new(text) {
         Ok(host) => Some(host),
@@ -68,10 +119,11 @@ fn read_host(written: &Spanned<String>, findings: &mut Findings) -> Option<Host>
             // A scheme, a port or a path around a good host is the usual mistake.
             let bare = text.split_once("://").map_or(text, |(_, rest)| rest);
             let bare = bare.split(['/', ':']).next().unwrap_or_default();
+            let name = key.rsplit('.').next().unwrap_or(key);
             finding.hint(
                 Host::new(bare)
                     .ok()
-                    .map(|host| format!("write host = \"{host}\"")),
+                    .map(|host| format!("write {name} = \"{host}\"")),
             );
             None
         }

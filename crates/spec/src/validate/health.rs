@@ -11,10 +11,18 @@ use crate::findings::{Findings, quoted};
 use crate::limits;
 use crate::written::Written;
 
+/// What the instances of a service speak.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Speaks {
+    pub(super) protocol: Protocol,
+    /// Whether they speak it in TLS.
+    pub(super) has_tls: bool,
+}
+
 /// The health of a service; without any, its port has to accept a connection.
 pub(super) fn health(
     written: Written<app_file::Health>,
-    protocol: Protocol,
+    speaks: Speaks,
     findings: &mut Findings,
 ) -> Health {
     let mut health = Health {
@@ -77,17 +85,24 @@ pub(super) fn health(
             .add(deadline.span(), message)
             .hint("raise it, or lower `timeout`".to_owned());
     }
-    if let Some(probe) = probe(
-        span,
-        written.path,
-        written.tcp,
-        written.command,
-        protocol,
-        findings,
-    ) {
+    let asked = Asked {
+        path: written.path,
+        tcp: written.tcp,
+        grpc: written.grpc,
+        command: written.command,
+    };
+    if let Some(probe) = probe(span, asked, speaks, findings) {
         health.probe = probe;
     }
     health
+}
+
+/// The keys of which exactly one is there.
+struct Asked {
+    path: Written<String>,
+    tcp: Written<bool>,
+    grpc: Written<String>,
+    command: Written<app_file::CommandText>,
 }
 
 fn check_timeout(timeout: &Spanned<std::time::Duration>, health: &Health, findings: &mut Findings) {
@@ -104,54 +119,90 @@ fn check_timeout(timeout: &Spanned<std::time::Duration>, health: &Health, findin
 
 fn probe(
     span: std::ops::Range<usize>,
-    path: Written<String>,
-    tcp: Written<bool>,
-    command_text: Written<app_file::CommandText>,
-    protocol: Protocol,
+    asked: Asked,
+    speaks: Speaks,
     findings: &mut Findings,
 ) -> Option<Probe> {
     let present = [
-        !matches!(path, Written::Absent),
-        !matches!(tcp, Written::Absent),
-        !matches!(command_text, Written::Absent),
+        !matches!(asked.path, Written::Absent),
+        !matches!(asked.tcp, Written::Absent),
+        !matches!(asked.grpc, Written::Absent),
+        !matches!(asked.command, Written::Absent),
     ];
     match present.into_iter().filter(|&present| present).count() {
         0 => {
-            let message =
-                "`health` says nothing to probe: it takes one of `path`, `tcp`, `command`";
+            let message = "`health` says nothing to probe: it takes one of `path`, `tcp`, `grpc`, \
+                           `command`";
             let hint = "add tcp = true for the default probe".to_owned();
             findings.add_absence(span, message.into(), Some(hint));
         }
         1 => {}
         _ => {
-            let message = "`health` takes only one of `path`, `tcp` and `command`";
+            let message = "`health` takes only one of `path`, `tcp`, `grpc` and `command`";
             findings
                 .add(span, message)
                 .hint("keep one of them".to_owned());
         }
     }
-    let path = findings.value("health.path", path);
-    let path = path.and_then(|path| http(&path, protocol, findings));
+    let path = findings.value("health.path", asked.path);
+    let path = path.and_then(|path| http(&path, speaks, findings));
     let tcp = findings
-        .value("health.tcp", tcp)
+        .value("health.tcp", asked.tcp)
         .and_then(|tcp| connect(&tcp, findings));
-    let command_text = findings.value("health.command", command_text);
+    let grpc = findings.value("health.grpc", asked.grpc);
+    let grpc = grpc.and_then(|service| ask_grpc(&service, speaks, findings));
+    let command_text = findings.value("health.command", asked.command);
     let run = |text, findings: &mut Findings| -> Option<Command> {
         command("health.command", text, Reach::Release, findings)
     };
     let command = command_text
         .and_then(|text| run(text, findings))
         .map(Probe::Command);
-    path.or(tcp).or(command)
+    path.or(tcp).or(grpc).or(command)
 }
 
-fn http(path: &Spanned<String>, protocol: Protocol, findings: &mut Findings) -> Option<Probe> {
-    if protocol != Protocol::Http {
-        let hint = "write tcp = true, or use `command`".to_owned();
+/// Reports a probe that speaks to instances in the clear where these speak TLS.
+fn check_in_clear(
+    key: &str,
+    span: std::ops::Range<usize>,
+    speaks: Speaks,
+    findings: &mut Findings,
+) {
+    if speaks.has_tls {
+        let message = format!("`{key}` is asked in the clear, and the instances speak TLS");
+        let hint = "write tcp = true, or ask in TLS by a `command`".to_owned();
+        findings.add(span, message).hint(hint);
+    }
+}
+
+fn ask_grpc(service: &Spanned<String>, speaks: Speaks, findings: &mut Findings) -> Option<Probe> {
+    if speaks.protocol != Protocol::Grpc {
+        let hint = "write protocol = \"grpc\", or another probe".to_owned();
         findings
-            .add(path.span(), "`health.path` needs protocol \"http\"")
+            .add(service.span(), "`health.grpc` needs protocol \"grpc\"")
             .hint(hint);
     }
+    check_in_clear("health.grpc", service.span(), speaks, findings);
+    let text = service.get_ref();
+    if text.len() > limits::LONGEST_PROBE_SERVICE || !text.bytes().all(|b| b.is_ascii_graphic()) {
+        let message = format!("{} names no gRPC service", quoted(text));
+        let hint = "write it as \"package.Service\", or \"\" for the whole server".to_owned();
+        findings.add(service.span(), message).hint(hint);
+        return None;
+    }
+    Some(Probe::Grpc {
+        service: text.clone(),
+    })
+}
+
+fn http(path: &Spanned<String>, speaks: Speaks, findings: &mut Findings) -> Option<Probe> {
+    if !speaks.protocol.is_http() {
+        let hint = "write tcp = true, or use `command`".to_owned();
+        findings
+            .add(path.span(), "`health.path` needs a protocol of HTTP")
+            .hint(hint);
+    }
+    check_in_clear("health.path", path.span(), speaks, findings);
     let text = path.get_ref();
     let sendable = |b: u8| b.is_ascii_graphic() && b != b'#';
     if !text.starts_with('/') || !text.bytes().all(sendable) {
@@ -175,7 +226,7 @@ fn http(path: &Spanned<String>, protocol: Protocol, findings: &mut Findings) -> 
 
 fn connect(tcp: &Spanned<bool>, findings: &mut Findings) -> Option<Probe> {
     if !tcp.get_ref() {
-        let hint = "remove `tcp`, and name `path` or `command` instead".to_owned();
+        let hint = "remove `tcp`, and name another probe instead".to_owned();
         findings
             .add(tcp.span(), "`health.tcp` can only be true")
             .hint(hint);

@@ -7,8 +7,7 @@ use model::{NameError, Protocol, ServiceName, VolumeName};
 use toml::Spanned;
 
 use super::environment::{self, Injected};
-use super::exposure::Exposures;
-use super::{bad_name, exposure, health, values};
+use super::{Together, bad_name, exposure, files, health, values};
 use crate::app_file;
 use crate::command::{Reach, command};
 use crate::findings::{Findings, quoted};
@@ -30,7 +29,7 @@ pub(super) struct Context<'a> {
 pub(super) fn service(
     written: Spanned<app_file::Service>,
     context: &Context<'_>,
-    exposures: &mut Exposures,
+    together: &mut Together,
     findings: &mut Findings,
 ) -> Option<model::Service> {
     let written = written.into_inner();
@@ -48,8 +47,11 @@ pub(super) fn service(
     let volumes = volumes(written.volumes, findings);
     let injected = Injected::of(&uses, &volumes, findings);
     let env = environment::env(written.env, &injected, context.source, findings);
-    let expose = exposure::expose(written.expose, protocol, context.name, exposures, findings);
-    let health = health::health(written.health, protocol, findings);
+    let expose = exposure::expose(written.expose, protocol, context.name, together, findings);
+    let has_tls = !matches!(written.tls, Written::Absent);
+    let tls = files::tls(written.tls, protocol, context.name, together, findings);
+    let speaks = health::Speaks { protocol, has_tls };
+    let health = health::health(written.health, speaks, findings);
     let timeout = timeout(written.timeout, protocol, findings);
     let drain = values::duration("drain", written.drain, &limits::DRAIN, findings);
     Some(model::Service {
@@ -61,6 +63,7 @@ pub(super) fn service(
         env,
         health,
         protocol,
+        tls,
         timeout,
         drain: drain.map_or(limits::DRAIN.usual, Spanned::into_inner),
         volumes: volumes
@@ -74,23 +77,24 @@ fn protocol(written: Written<String>, findings: &mut Findings) -> Protocol {
     let Some(value) = findings.value("protocol", written) else {
         return Protocol::Http;
     };
-    match value.get_ref().as_str() {
-        "http" => Protocol::Http,
-        "tcp" => Protocol::Tcp,
-        "grpc" => {
-            let message = "this version of Roadbed does not support the protocol \"grpc\" yet";
-            let hint = "\"tcp\" carries it, balanced per connection".to_owned();
-            findings.add(value.span(), message).hint(hint);
-            Protocol::Tcp
-        }
-        other => {
-            let message = format!("`protocol` is \"http\" or \"tcp\", not {}", quoted(other));
-            let near = nearest(other, limits::PROTOCOLS.into_iter());
-            let hint = near.map(|near| format!("did you mean {near:?}?"));
-            findings.add(value.span(), message).hint(hint);
-            Protocol::Http
-        }
+    let text = value.get_ref().as_str();
+    let all = [
+        Protocol::Http,
+        Protocol::Http2,
+        Protocol::Grpc,
+        Protocol::Tcp,
+    ];
+    if let Some(protocol) = all.into_iter().find(|protocol| protocol.name() == text) {
+        return protocol;
     }
+    let message = format!(
+        "`protocol` is \"http\", \"http2\", \"grpc\" or \"tcp\", not {}",
+        quoted(text)
+    );
+    let near = nearest(text, limits::PROTOCOLS.into_iter());
+    let hint = near.map(|near| format!("did you mean {near:?}?"));
+    findings.add(value.span(), message).hint(hint);
+    Protocol::Http
 }
 
 fn timeout(
