@@ -5,7 +5,7 @@ mod support;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use model::Probe;
+use model::{Probe, Protocol};
 use runner::probe::{ProbeFailure, Target, check};
 use support::{Home, lives};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,6 +16,7 @@ const LIMIT: Duration = Duration::from_secs(10);
 fn target(address: SocketAddr) -> Target {
     Target {
         address,
+        protocol: Protocol::Http,
         host: "web.localhost".to_owned(),
         folder: "/".into(),
         environment: [("PATH".to_owned(), "/usr/bin:/bin".to_owned())].into(),

@@ -141,11 +141,10 @@ fn certificate() -> impl Strategy<Value = Option<CertificateFiles>> {
     )
 }
 
-/// How the instances of a service are verified that speaks `protocol`.
-fn tls(protocol: Protocol) -> impl Strategy<Value = Option<ServiceTls>> {
+/// How the instances of a service are verified, where they are.
+fn tls() -> impl Strategy<Value = Option<ServiceTls>> {
     let host = name().prop_map(|name| Host::new(&format!("{name}.internal")).unwrap());
-    let tls = (file(), host).prop_map(|(authority, name)| ServiceTls { authority, name });
-    option::of(tls).prop_map(move |tls| tls.filter(|_| protocol.is_http()))
+    option::of((file(), host).prop_map(|(authority, name)| ServiceTls { authority, name }))
 }
 
 fn health(protocol: Protocol, has_tls: bool) -> impl Strategy<Value = Health> {
@@ -196,8 +195,8 @@ fn service() -> impl Strategy<Value = Service> {
     let basics = (command(), option::of(command()), 1..=100_u16, env, volumes);
     let times = (millis(10..=3_600_000), millis(0..=3_600_000));
     let exposure = option::of((path, certificate()));
-    let protocol = protocol.prop_flat_map(|protocol| (Just(protocol), tls(protocol)));
-    (protocol, basics, exposure, times).prop_flat_map(|(spoken, basics, exposure, times)| {
+    let spoken = (protocol, tls());
+    (spoken, basics, exposure, times).prop_flat_map(|(spoken, basics, exposure, times)| {
         let (run, build, replicas, env, volumes) = basics;
         let (protocol, tls) = spoken;
         health(protocol, tls.is_some()).prop_map(move |health| Service {

@@ -4,7 +4,9 @@
 //! and then says nothing, or one byte a second, is as unwell as one that refuses them.
 
 mod command;
+mod grpc;
 mod http;
+mod http2;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,16 +14,20 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use model::{ExitCause, Probe};
+use model::{ExitCause, Probe, Protocol};
 use tokio::net::TcpStream;
 
 use crate::program::LaunchError;
+
+pub use grpc::GrpcFailure;
 
 /// The instance that is asked.
 #[derive(Debug, Clone)]
 pub struct Target {
     /// Where it listens.
     pub address: SocketAddr,
+    /// What it speaks.
+    pub protocol: Protocol,
     /// What an HTTP probe names as the host.
     pub host: String,
     /// The working directory of a probe's command.
@@ -64,6 +70,17 @@ pub enum ProbeFailure {
         /// What is wrong with the answer.
         problem: &'static str,
     },
+    /// The answer is not one of HTTP/2.
+    #[error("{request} was not answered in HTTP/2: {problem}")]
+    NotHttp2 {
+        /// What was asked for.
+        request: String,
+        /// What is wrong with the answer.
+        problem: String,
+    },
+    /// The health service of gRPC does not say that all is well.
+    #[error(transparent)]
+    Grpc(#[from] GrpcFailure),
     /// The path or host cannot stand in a request.
     #[error("{0:?} cannot be asked for: a path begins with \"/\" and has no spaces")]
     BadPath(String),
@@ -86,7 +103,15 @@ pub async fn check(probe: &Probe, target: &Target, limit: Duration) -> Result<()
     let verdict = async {
         match probe {
             Probe::Tcp => connect(target.address).await.map(drop),
-            Probe::Http { path } => http::get(target.address, &target.host, path).await,
+            Probe::Http { path } => match target.protocol {
+                Protocol::Http2 | Protocol::Grpc => {
+                    http2::get(target.address, &target.host, path).await
+                }
+                Protocol::Http | Protocol::Tcp => {
+                    http::get(target.address, &target.host, path).await
+                }
+            },
+            Probe::Grpc { service } => grpc::check(target.address, &target.host, service).await,
             Probe::Command(words) => command::run(words, target).await,
         }
     };

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use model::{BadFilePath, CertificateFiles, FilePath, Host, Protocol, ServiceTls};
+use model::{BadFilePath, CertificateFiles, FilePath, Host, ServiceTls};
 use toml::Spanned;
 
 use super::Together;
@@ -60,7 +60,6 @@ pub(super) fn certificate(
 /// How the instances of service `name` are verified, where that is said.
 pub(super) fn tls(
     written: Written<Tls>,
-    protocol: Protocol,
     name: &Spanned<String>,
     together: &mut Together,
     findings: &mut Findings,
@@ -68,11 +67,6 @@ pub(super) fn tls(
     let tls = findings.value("tls", written)?;
     let span = tls.span();
     let tls = tls.into_inner();
-    if !protocol.is_http() {
-        let message = "`tls` needs a protocol of HTTP: with \"tcp\" bytes pass as they are";
-        let hint = "remove `tls`: callers speak TLS with the instances themselves".to_owned();
-        findings.add(span.clone(), message).hint(hint);
-    }
     if matches!(tls.authority, Written::Absent) {
         let hint = "add one, such as authority = \"tls/ca.pem\"".to_owned();
         findings.add_absence(span, "`tls` has no `authority`".into(), Some(hint));

@@ -49,7 +49,7 @@ pub(super) fn service(
     let env = environment::env(written.env, &injected, context.source, findings);
     let expose = exposure::expose(written.expose, protocol, context.name, together, findings);
     let has_tls = !matches!(written.tls, Written::Absent);
-    let tls = files::tls(written.tls, protocol, context.name, together, findings);
+    let tls = files::tls(written.tls, context.name, together, findings);
     let speaks = health::Speaks { protocol, has_tls };
     let health = health::health(written.health, speaks, findings);
     let timeout = timeout(written.timeout, protocol, findings);
