@@ -6,7 +6,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use libfuzzer_sys::fuzz_target;
 use proxy::http1::request::{Body, RequestHead, parse};
-use proxy::http1::{Refusal, whole::forward_request};
+use proxy::http::Refusal;
+use proxy::http1::whole::forward_request;
 use proxy::limits::HEAD_FIELDS;
 
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));

@@ -5,7 +5,10 @@
 //! nothing with the others while it does. The proxy outlives the server and starts without it.
 
 mod control;
+mod dial;
+pub mod http;
 pub mod http1;
+mod http2;
 pub mod limits;
 mod persist;
 pub mod protocol;
@@ -13,6 +16,8 @@ mod settings;
 mod socket;
 mod start;
 mod tcp;
+mod tls;
+mod translate;
 mod tunnel;
 mod worker;
 

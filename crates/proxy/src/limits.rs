@@ -39,9 +39,40 @@ pub const LARGE_BUFFER_BYTES: usize = 64 * 1024;
 /// Free buffers that a worker keeps of each size; what is returned beyond is freed.
 pub const SPARE_BUFFERS: usize = 128;
 
+/// Encrypted bytes of a connection that may wait to be sent.
+pub const TLS_PENDING_BYTES: usize = 64 * 1024;
+
 /// How much of a body is relayed before the worker's other connections have their turn, where
 /// neither side ever makes it wait.
 pub const TURN_BYTES: usize = 1024 * 1024;
+
+/// Streams that a client may have open on one HTTP/2 connection.
+pub const HTTP2_STREAMS: u32 = 128;
+
+/// Streams that we open on one HTTP/2 connection to a backend before we open another, where the
+/// backend allows that many.
+pub const HTTP2_STREAMS_TO_BACKEND: usize = 100;
+
+/// What a peer may send of a body on one HTTP/2 stream before we have passed it on.
+pub const HTTP2_STREAM_WINDOW: u32 = 256 * 1024;
+
+/// The same for all streams of a connection.
+pub const HTTP2_CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+/// What we hold of a body that an HTTP/2 peer has not opened its window for.
+pub const HTTP2_SEND_BUFFER: usize = 64 * 1024;
+
+/// Window updates that a peer may send without having been sent anything.
+pub const FRAMES_WINDOW: u32 = 2000;
+
+/// Pings, settings and the like that a peer may send without asking for anything.
+pub const FRAMES_CONTROL: u32 = 1000;
+
+/// Requests that a peer may cancel beyond half of those it makes.
+pub const FRAMES_RESET: u32 = 250;
+
+/// What is kept of a request's body in case a backend refuses to look at it.
+pub const REPLAY_BYTES: usize = 64 * 1024;
 
 /// Idle connections that a worker keeps to one endpoint.
 pub const IDLE_PER_ENDPOINT: usize = 64;

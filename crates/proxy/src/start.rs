@@ -13,6 +13,7 @@ use crate::control::{self, Control};
 use crate::limits::{LOCK_ATTEMPTS, LOCK_INTERVAL, RESERVED_DESCRIPTORS, RESERVED_TABLE};
 use crate::persist::SnapshotFiles;
 use crate::settings::Settings;
+use crate::tls;
 use crate::worker::{self, Command, Event, Reporter};
 
 /// Why the proxy cannot run, or not any longer.
@@ -73,7 +74,8 @@ pub fn run(settings: Settings) -> Result<(), StartError> {
         })
         .collect::<Result<_, _>>()?;
     drop(events);
-    let control = Control::new(files, workers, from_workers);
+    let tls = tls::Keeper::new().map_err(|error| StartError::Runtime(io::Error::other(error)))?;
+    let control = Control::new(files, workers, from_workers, tls);
     // Once nothing is accepted any more, a successor may take the folder and the ports.
     control::run(control, &settings, saved, move || drop(lock))
 }

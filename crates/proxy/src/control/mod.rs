@@ -23,6 +23,7 @@ use crate::persist::SnapshotFiles;
 use crate::protocol::{FromProxy, PROTOCOL, ToProxy};
 use crate::settings::Settings;
 use crate::start::StartError;
+use crate::tls::{self, Trust};
 use crate::worker::{Command, Event};
 
 /// Everything that the control thread holds.
@@ -34,6 +35,7 @@ pub(crate) struct Control {
     /// `snapshot` could not be saved; nothing is acknowledged before it is.
     unsaved: bool,
     listening: Listening,
+    tls: tls::Keeper,
     busy: Busy,
     workers: Vec<UnboundedSender<Command>>,
     events: UnboundedReceiver<(usize, Event)>,
@@ -46,6 +48,7 @@ impl Control {
         files: SnapshotFiles,
         workers: Vec<UnboundedSender<Command>>,
         events: UnboundedReceiver<(usize, Event)>,
+        tls: tls::Keeper,
     ) -> Self {
         Self {
             files,
@@ -53,6 +56,7 @@ impl Control {
             has_snapshot: false,
             unsaved: false,
             listening: Listening::new(workers.len()),
+            tls,
             busy: Busy::new(workers.len()),
             workers,
             events,
@@ -183,11 +187,17 @@ impl Control {
 
     /// Has every worker follow `delta`, and returns when all do.
     async fn distribute(&mut self, mut delta: SnapshotDelta) -> Result<(), StartError> {
+        let trust = self.tls.follow(&delta);
         let opened = self.listening.follow(&mut delta);
-        self.command(delta, opened).await
+        self.command(delta, opened, trust).await
     }
 
-    async fn command(&mut self, delta: SnapshotDelta, opened: Opened) -> Result<(), StartError> {
+    async fn command(
+        &mut self,
+        delta: SnapshotDelta,
+        opened: Opened,
+        trust: Option<Trust>,
+    ) -> Result<(), StartError> {
         let mut shares: Vec<_> = self.workers.iter().map(|_| BTreeMap::new()).collect();
         for (id, duplicates) in opened {
             for (share, duplicate) in shares.iter_mut().zip(duplicates) {
@@ -199,6 +209,7 @@ impl Control {
             let command = Command::Apply {
                 delta: delta.clone(),
                 sockets,
+                trust: trust.clone(),
             };
             worker.send(command).map_err(|_| StartError::WorkerLost)?;
         }
@@ -244,7 +255,7 @@ impl Control {
             let set = set
                 .map(|(id, listener)| (id.clone(), listener.clone()))
                 .collect();
-            self.command(self.unchanged(set), opened).await?;
+            self.command(self.unchanged(set), opened, None).await?;
         }
         if was_unsaved || any_opened {
             self.acknowledge().await;
@@ -254,8 +265,8 @@ impl Control {
 
     /// Acknowledges the snapshot once more, with what is busy now.
     async fn acknowledge_again(&mut self) -> Result<(), StartError> {
-        self.command(self.unchanged(BTreeMap::new()), Opened::new())
-            .await?;
+        let nothing = self.unchanged(BTreeMap::new());
+        self.command(nothing, Opened::new(), None).await?;
         self.acknowledge().await;
         Ok(())
     }

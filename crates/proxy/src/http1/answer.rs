@@ -5,22 +5,15 @@ use std::cell::Cell;
 use super::body::{BodyError, Coding, Relay, Turn};
 use super::exchange::Exchange;
 use super::fields::head_end;
-use super::gateway_error::GatewayError;
 use super::request::Body;
 use super::response::{self, ResponseHead};
 use super::rewrite::{self, Framing};
+use crate::http::gateway_error::GatewayError;
+use crate::http::phases::NoAnswer;
 use crate::limits::{HEAD_BYTES, INTERIM_ANSWERS};
 use crate::socket::Socket;
+use crate::worker::Worker;
 use crate::worker::buffers::Pooled;
-
-/// Why there is no answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum NoAnswer {
-    /// The backend, or the wait for it, failed.
-    Failed(GatewayError),
-    /// The client is gone.
-    ClientGone,
-}
 
 /// Reads the head of the final answer, which stays in `incoming`. Informational answers before
 /// it are passed on. `begun` is set once any byte of an answer has arrived.
@@ -32,12 +25,12 @@ pub(crate) async fn read_head(
 ) -> Result<ResponseHead, NoAnswer> {
     let bad = |refusal| NoAnswer::Failed(GatewayError::BadResponse(refusal));
     for _ in 0..=INTERIM_ANSWERS {
-        let end = read_one(exchange, backend, incoming, begun).await?;
+        let end = read_one(exchange.worker, backend, incoming, begun).await?;
         let Some(buffer) = incoming else { break };
         let bytes = &buffer.bytes()[..end];
         let head = response::parse_complete(bytes, exchange.facts.is_head).map_err(bad)?;
         if head.status == 101 && !(head.upgrade && exchange.facts.upgrade) {
-            return Err(bad(super::Refusal::Malformed(
+            return Err(bad(crate::http::Refusal::Malformed(
                 "it switches protocols unasked",
             )));
         }
@@ -57,14 +50,14 @@ pub(crate) async fn read_head(
         }
         buffer.consume(end);
     }
-    Err(bad(super::Refusal::Malformed(
+    Err(bad(crate::http::Refusal::Malformed(
         "it has too many informational answers",
     )))
 }
 
 /// Reads until a whole head is in the buffer, which is taken when its first byte arrives.
-async fn read_one(
-    exchange: &Exchange<'_>,
+pub(crate) async fn read_one(
+    worker: &Worker,
     backend: &Socket,
     incoming: &mut Option<Pooled>,
     begun: &Cell<bool>,
@@ -72,7 +65,7 @@ async fn read_one(
     let closed = NoAnswer::Failed(GatewayError::BackendClosed);
     let buffer = match incoming {
         Some(buffer) => buffer,
-        None => match backend.read_first(&exchange.worker.buffers).await {
+        None => match backend.read_first(&worker.buffers).await {
             Ok(Some(first)) => {
                 begun.set(true);
                 incoming.insert(first)

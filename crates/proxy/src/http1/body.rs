@@ -5,8 +5,8 @@ use std::io;
 use std::time::Duration;
 
 use super::chunked::{CHUNK_OVERHEAD, Decoder, Step, encode, encode_end};
-use super::refusal::Refusal;
 use super::request::Body;
+use crate::http::Refusal;
 use crate::limits::{BUFFER_BYTES, TURN_BYTES};
 use crate::socket::Socket;
 use crate::worker::buffers::Pooled;

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::ops::Range;
 
 use super::fields::{is_claim, malformed};
-use super::refusal::Refusal;
+use crate::http::Refusal;
 use crate::limits::{CHUNK_LINE_BYTES, HEAD_FIELDS, TRAILER_BYTES};
 use crate::worker::buffers::Buffer;
 
@@ -169,15 +169,18 @@ fn check_trailers(section: &[u8]) -> Result<(), Refusal> {
     let httparse::Status::Complete((_, headers)) = parsed else {
         return Err(Refusal::Chunk("the trailers are not fields"));
     };
-    match headers.iter().find(|h| {
-        FORBIDDEN
-            .iter()
-            .any(|name| h.name.eq_ignore_ascii_case(name))
-            || is_claim(h.name)
-    }) {
-        Some(_) => Err(Refusal::Chunk("a trailer may not carry this field")),
-        None => Ok(()),
+    match headers.iter().any(|h| is_forbidden_trailer(h.name)) {
+        true => Err(Refusal::Chunk("a trailer may not carry this field")),
+        false => Ok(()),
     }
+}
+
+/// Whether a trailer may not have this name.
+pub(crate) fn is_forbidden_trailer(name: &str) -> bool {
+    FORBIDDEN
+        .iter()
+        .any(|forbidden| name.eq_ignore_ascii_case(forbidden))
+        || is_claim(name)
 }
 
 /// What one chunk adds to its content at most: 16 digits and two line ends.

@@ -4,16 +4,20 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use model::Protocol;
-
-use super::exchange::{Exchange, exchange};
+use super::exchange::{self, exchange};
 use super::fields::head_end;
-use super::gateway_error::{self, GatewayError, Reply};
-use super::refusal::Refusal;
 use super::request::{self, Body, RequestHead};
 use super::rewrite::{self, Addition};
+use crate::http::Refusal;
+use crate::http::gateway_error::{self, GatewayError, Reply};
+use crate::http::route::{Origin, route};
+use crate::http2::PREFACE;
 use crate::limits::HEAD_BYTES;
 use crate::socket::{Socket, unless};
+use crate::translate::client::Client;
+use crate::translate::request::Request;
+use crate::translate::source::{Http1Source, Replayable, Source};
+use crate::translate::{self, Exchange};
 use crate::worker::buffers::Pooled;
 use crate::worker::{Listener, Upstream, Worker};
 
@@ -30,32 +34,52 @@ pub(crate) enum Next {
     Reset,
 }
 
+/// How the serving of a connection ended.
+pub(crate) enum Served {
+    /// With the connection.
+    Ended,
+    /// The client speaks HTTP/2, which begins with these bytes.
+    IsHttp2(Pooled),
+}
+
 /// Serves a client's connection to its end.
-pub(crate) async fn serve(worker: &Rc<Worker>, client: Socket, listener: &Listener, peer: IpAddr) {
+pub(crate) async fn serve(
+    worker: &Rc<Worker>,
+    client: &Socket,
+    listener: &Listener,
+    peer: IpAddr,
+) -> Served {
     // Held only while there are bytes in it or a request is being served.
     let mut input: Option<Pooled> = None;
     let mut is_new = true;
+    let connection = Connection {
+        worker,
+        client,
+        listener,
+        origin: &Origin::of(client, peer),
+    };
     let next = loop {
         let mut buffer = match input.take() {
             Some(pipelined) if !pipelined.is_empty() => pipelined,
-            _ => match first_bytes(worker, &client, listener, is_new).await {
+            _ => match first_bytes(worker, client, listener, is_new).await {
                 Some(buffer) => buffer,
                 None => break Next::Close,
             },
         };
+        if is_new && may_be_preface(buffer.bytes()) && !client.is_secure() {
+            match read_preface(worker, client, &mut buffer).await {
+                Some(true) => return Served::IsHttp2(buffer),
+                Some(false) => {}
+                None => break Next::Close,
+            }
+        }
         is_new = false;
         // A client that sends far ahead must not keep the worker to itself.
         tokio::task::coop::consume_budget().await;
-        let head = match read_head(worker, &client, &mut buffer).await {
+        let head = match read_head(worker, client, &mut buffer).await {
             Ok(head) => head,
             Err(HeadEnd::Closed) => break Next::Close,
-            Err(HeadEnd::Refused(error)) => break refuse(worker, &client, error).await,
-        };
-        let connection = Connection {
-            worker,
-            client: &client,
-            listener,
-            peer,
+            Err(HeadEnd::Refused(error)) => break refuse(worker, client, error).await,
         };
         match serve_request(connection, head, buffer, &mut input).await {
             Next::Request => {}
@@ -63,10 +87,37 @@ pub(crate) async fn serve(worker: &Rc<Worker>, client: Socket, listener: &Listen
         }
     };
     match next {
-        Next::Request | Next::Close => {}
-        Next::Linger => linger(worker, &client, input).await,
+        Next::Request | Next::Close => client.say_goodbye(),
+        Next::Linger => linger(worker, client, input).await,
         Next::Reset => client.reset_on_close(),
     }
+    Served::Ended
+}
+
+/// Whether HTTP/2 begins with `bytes` or they begin it.
+fn may_be_preface(bytes: &[u8]) -> bool {
+    let length = bytes.len().min(PREFACE.len());
+    length > 0 && bytes[..length] == PREFACE[..length]
+}
+
+/// Reads on until it is clear whether the client speaks HTTP/2; none when it ends the connection
+/// before, or takes too long.
+async fn read_preface(worker: &Worker, client: &Socket, buffer: &mut Pooled) -> Option<bool> {
+    let reading = async {
+        while may_be_preface(buffer.bytes()) {
+            if buffer.bytes().len() >= PREFACE.len() {
+                return Some(true);
+            }
+            match client.read(buffer).await {
+                Ok(0) | Err(_) => return None,
+                Ok(_) => {}
+            }
+        }
+        Some(false)
+    };
+    tokio::time::timeout(worker.limits.head, reading)
+        .await
+        .ok()?
 }
 
 /// Waits for the first bytes of a request, without a buffer; none when the connection is to be
@@ -97,7 +148,7 @@ struct Connection<'a> {
     worker: &'a Rc<Worker>,
     client: &'a Socket,
     listener: &'a Listener,
-    peer: IpAddr,
+    origin: &'a Origin,
 }
 
 /// Serves one request, whose head is at the beginning of `buffer`. What follows it there is left
@@ -112,11 +163,15 @@ async fn serve_request(
         worker,
         client,
         listener,
-        peer,
+        origin,
     } = connection;
     let facts = head.facts;
     let bytes = &buffer.bytes()[..head.length];
-    let routed = route(worker, listener, &head, bytes);
+    let (host, path) = (
+        &bytes[head.host.clone()],
+        &bytes[head.path_and_query.clone()],
+    );
+    let routed = route(worker, listener, origin, host, path);
     let upstream = match routed {
         Ok(upstream) => upstream,
         Err(error) => {
@@ -125,19 +180,23 @@ async fn serve_request(
             return answer(worker, client, error, Reply::to(facts, listener)).await;
         }
     };
+    if upstream.speaks_http2() {
+        return Box::pin(translated(connection, &upstream, head, buffer, input)).await;
+    }
     let mut out = match facts.body {
         Body::None => worker.buffers.take_small(),
         _ => worker.buffers.take(),
     };
     let addition = Addition {
         default_host: upstream.id.service.as_str(),
-        client: listener.upstream().is_none().then_some(peer),
+        client: listener.upstream().is_none().then_some(origin.peer),
+        is_secure: origin.is_secure,
     };
     rewrite::request(&mut out, bytes, &mut head, addition);
     buffer.consume(head.length);
     *input = Some(buffer);
     exchange(
-        Exchange {
+        exchange::Exchange {
             worker,
             client,
             listener,
@@ -148,6 +207,45 @@ async fn serve_request(
         out,
     )
     .await
+}
+
+/// Serves one request where a backend may speak HTTP/2.
+async fn translated(
+    connection: Connection<'_>,
+    upstream: &Upstream,
+    head: RequestHead,
+    mut buffer: Pooled,
+    input: &mut Option<Pooled>,
+) -> Next {
+    let Connection {
+        worker,
+        client,
+        listener,
+        origin,
+    } = connection;
+    let request = Request::from_http1(&buffer.bytes()[..head.length], &head);
+    buffer.consume(head.length);
+    *input = (!buffer.is_empty()).then_some(buffer);
+    let mut request = match request {
+        Ok(request) => request,
+        Err(refusal) => return refuse(worker, client, GatewayError::BadRequest(refusal)).await,
+    };
+    if listener.upstream().is_none() {
+        request.attest(origin.peer, origin.is_secure);
+    }
+    let facts = request.facts;
+    let source = match (facts.upgrade, facts.body) {
+        (true, _) => Source::Http1(Http1Source::raw(worker, client, input)),
+        (false, Body::None) => Source::Nothing,
+        (false, body) => Source::Http1(Http1Source::new(worker, client, input, body)),
+    };
+    let client = Client::Http1 {
+        worker,
+        socket: client,
+        listener,
+    };
+    let one = Exchange::new(worker, upstream, client, request);
+    translate::exchange(&one, Replayable::new(source)).await
 }
 
 /// Why there is no request.
@@ -194,33 +292,6 @@ async fn read_head(
     match tokio::time::timeout(worker.limits.head, reading).await {
         Ok(head) => head,
         Err(_) => Err(HeadEnd::Refused(GatewayError::SlowRequest)),
-    }
-}
-
-/// Finds where a request goes.
-fn route(
-    worker: &Worker,
-    listener: &Listener,
-    head: &RequestHead,
-    bytes: &[u8],
-) -> Result<Rc<Upstream>, GatewayError> {
-    let upstream = match listener.upstream() {
-        Some(upstream) => upstream,
-        None => {
-            let (host, path) = (
-                &bytes[head.host.clone()],
-                &bytes[head.path_and_query.clone()],
-            );
-            worker
-                .view
-                .borrow()
-                .route(host, path)
-                .ok_or(GatewayError::NoRoute)?
-        }
-    };
-    match upstream.protocol() {
-        Protocol::Tcp => Err(GatewayError::WrongProtocol),
-        _ => Ok(upstream),
     }
 }
 

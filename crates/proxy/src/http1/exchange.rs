@@ -2,19 +2,18 @@
 //! read the request, and a client may wait for `100 Continue` before it sends the rest.
 
 use std::cell::Cell;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 
-use tokio::time::Instant;
-
-use super::answer::{self, NoAnswer};
+use super::answer;
 use super::body::{BodyError, Coding, Relay, Turn};
 use super::connection::{self, Next};
-use super::dial::{Backend, Reuse, dial};
-use super::gateway_error::{GatewayError, Reply};
 use super::request::{Body, RequestFacts};
 use super::response::ResponseHead;
 use super::rewrite::Framing;
+use crate::dial::{Backend, Reuse, dial_alone};
+use crate::http::gateway_error::{GatewayError, Reply};
+use crate::http::phases::{NoAnswer, Sent, await_end, await_head};
 use crate::socket::Socket;
 use crate::tunnel;
 use crate::worker::buffers::Pooled;
@@ -28,17 +27,6 @@ pub(crate) struct Exchange<'a> {
     pub(crate) listener: &'a Listener,
     pub(crate) upstream: &'a Upstream,
     pub(crate) facts: RequestFacts,
-}
-
-/// How far the request has been sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sent {
-    /// Some of it is still to be sent.
-    Partly,
-    /// All of it.
-    Wholly,
-    /// The backend does not take the rest. It may still answer.
-    Rejected,
 }
 
 /// How one attempt at a backend ended.
@@ -71,7 +59,7 @@ pub(crate) async fn exchange(
         false => Reuse::Safe,
     };
     let error = loop {
-        let backend = match dial(worker, exchange.upstream, reuse).await {
+        let backend = match dial_alone(worker, exchange.upstream, reuse).await {
             Ok(backend) => backend,
             Err(error) => break error,
         };
@@ -99,13 +87,15 @@ async fn attempt(
     let relayed = {
         let mut sending = pin!(send(&exchange, &backend.socket, input, out));
         let reading = answer::read_head(&exchange, &backend.socket, &mut incoming, &begun);
-        let head = await_head(&exchange, sending.as_mut(), &mut sent, reading).await;
+        let gone = async || exchange.client.was_reset().await;
+        let timeout = exchange.upstream.timeout();
+        let head = await_head(sending.as_mut(), &mut sent, reading, gone, timeout).await;
         match (head, &mut incoming) {
             (Ok(head), _) if head.upgrade => Ok((head, None)),
             (Ok(head), Some(incoming)) => {
                 let framing = framing(&exchange, &head, sent);
                 let relay = answer::relay(&exchange, &backend.socket, incoming, &head, framing);
-                let end = await_end(&exchange, sending.as_mut(), &mut sent, relay).await;
+                let end = await_end(sending.as_mut(), &mut sent, relay, gone).await;
                 Ok((head, Some((framing, end))))
             }
             (Ok(_), None) => Err(NoAnswer::Failed(GatewayError::BackendClosed)),
@@ -176,72 +166,6 @@ async fn send(
             };
             relay.run(body, Coding::Chunked).await
         }
-    }
-}
-
-/// Waits for the head of the answer while the request is being sent. The upstream's timeout
-/// begins when all of the request was sent.
-async fn await_head(
-    exchange: &Exchange<'_>,
-    mut sending: Pin<&mut impl Future<Output = Result<(), BodyError>>>,
-    sent: &mut Sent,
-    reading: impl Future<Output = Result<ResponseHead, NoAnswer>>,
-) -> Result<ResponseHead, NoAnswer> {
-    let mut reading = pin!(reading);
-    while *sent == Sent::Partly {
-        tokio::select! {
-            biased;
-            result = &mut sending => *sent = sent_after(result)?,
-            head = &mut reading => return head,
-            // Sending may itself be waiting, for a backend that does not read.
-            () = exchange.client.was_reset() => return Err(NoAnswer::ClientGone),
-        }
-    }
-    let deadline = Instant::now() + exchange.upstream.timeout();
-    tokio::select! {
-        biased;
-        head = reading => head,
-        () = exchange.client.was_reset() => Err(NoAnswer::ClientGone),
-        () = tokio::time::sleep_until(deadline) => Err(NoAnswer::Failed(GatewayError::Timeout)),
-    }
-}
-
-/// What the end of the sending side means while there is no answer yet.
-fn sent_after(result: Result<(), BodyError>) -> Result<Sent, NoAnswer> {
-    match result {
-        Ok(()) => Ok(Sent::Wholly),
-        Err(BodyError::Sink) => Ok(Sent::Rejected),
-        Err(BodyError::Source) => Err(NoAnswer::ClientGone),
-        Err(BodyError::Malformed(refusal)) => {
-            Err(NoAnswer::Failed(GatewayError::BadRequest(refusal)))
-        }
-    }
-}
-
-/// Waits for the end of the answer while the rest of the request is being sent.
-async fn await_end(
-    exchange: &Exchange<'_>,
-    mut sending: Pin<&mut impl Future<Output = Result<(), BodyError>>>,
-    sent: &mut Sent,
-    relay: impl Future<Output = Result<(), BodyError>>,
-) -> Result<(), BodyError> {
-    let mut relay = pin!(relay);
-    while *sent == Sent::Partly {
-        tokio::select! {
-            biased;
-            end = &mut relay => return end,
-            result = &mut sending => *sent = match result {
-                Ok(()) => Sent::Wholly,
-                Err(BodyError::Sink) => Sent::Rejected,
-                Err(error) => return Err(error),
-            },
-            () = exchange.client.was_reset() => return Err(BodyError::Sink),
-        }
-    }
-    tokio::select! {
-        biased;
-        end = relay => end,
-        () = exchange.client.was_reset() => Err(BodyError::Sink),
     }
 }
 

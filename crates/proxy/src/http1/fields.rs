@@ -6,7 +6,7 @@
 
 use memchr::memchr_iter;
 
-use super::refusal::Refusal;
+use crate::http::Refusal;
 use crate::limits::{HEAD_BYTES, HEAD_FIELDS, TARGET_BYTES};
 
 // Positions are stored as u16, and the fields to drop as bits of a u128.

@@ -5,22 +5,15 @@
 //! ([`dial`]), relays the body ([`body`]) and reads the answer ([`response`], [`answer`]) at the
 //! same time, and settles both connections.
 
-mod accept;
-mod answer;
-mod body;
-mod chunked;
+pub(crate) mod answer;
+pub(crate) mod body;
+pub(crate) mod chunked;
 mod connection;
-pub(crate) mod dial;
 mod exchange;
-mod fields;
-mod gateway_error;
-mod refusal;
+pub(crate) mod fields;
 pub mod request;
-mod response;
-mod rewrite;
-mod target;
+pub(crate) mod response;
+pub(crate) mod rewrite;
 pub mod whole;
 
-pub(crate) use connection::serve;
-pub use refusal::Refusal;
-pub(crate) use target::split_port;
+pub(crate) use connection::{Next, Served, answer as answer_with, serve};

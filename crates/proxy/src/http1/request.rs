@@ -6,8 +6,8 @@ use std::ops::Range;
 use super::fields::{
     Connection, Fields, content_length, drop_named, elements, head_end, is_claim, malformed,
 };
-use super::refusal::Refusal;
-use super::target;
+use crate::http::Refusal;
+use crate::http::target;
 use crate::limits::{HEAD_FIELDS, METHOD_BYTES};
 
 /// How long a message's body is.
@@ -171,7 +171,7 @@ impl<'a> Reading<'a> {
                 let start = value.as_ptr() as usize - self.bytes.as_ptr() as usize;
                 self.host = Some((index, start..start + value.len()));
             }
-            6 if is("accept") => self.prefers_json |= super::accept::prefers_json(value),
+            6 if is("accept") => self.prefers_json |= crate::http::accept::prefers_json(value),
             6 if is("expect") => {
                 if !value.eq_ignore_ascii_case(b"100-continue") {
                     return Err(Refusal::Expectation);
@@ -259,10 +259,7 @@ impl<'a> Reading<'a> {
         Ok(RequestFacts {
             old_version: self.old_version,
             is_head: method == "HEAD",
-            idempotent: matches!(
-                method,
-                "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS" | "TRACE"
-            ),
+            idempotent: is_idempotent(method),
             body,
             keep_alive,
             expects_continue,
@@ -270,6 +267,14 @@ impl<'a> Reading<'a> {
             prefers_json: self.prefers_json,
         })
     }
+}
+
+/// Whether doing it twice is doing it once (RFC 9110 section 9.2.2).
+pub(crate) fn is_idempotent(method: &str) -> bool {
+    matches!(
+        method,
+        "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS" | "TRACE"
+    )
 }
 
 #[cfg(test)]

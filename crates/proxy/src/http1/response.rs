@@ -4,8 +4,8 @@
 use std::mem::MaybeUninit;
 
 use super::fields::{Connection, Fields, content_length, drop_named, malformed};
-use super::refusal::Refusal;
 use super::request::Body;
+use crate::http::Refusal;
 use crate::limits::HEAD_FIELDS;
 
 /// The head of an answer that follows the rules.

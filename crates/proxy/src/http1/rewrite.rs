@@ -15,6 +15,8 @@ pub(crate) struct Addition<'a> {
     pub(crate) default_host: &'a str,
     /// The client's address, at the edge. What the client itself claimed there is left out.
     pub(crate) client: Option<IpAddr>,
+    /// Whether that client speaks TLS.
+    pub(crate) is_secure: bool,
 }
 
 /// Writes the request's head for a backend.
@@ -43,7 +45,10 @@ pub(crate) fn request(
         out.append(b"x-forwarded-for: ");
         // A socket for both IP versions sees IPv4 in IPv6's clothes.
         append_display(out, client.to_canonical());
-        out.append(b"\r\nx-forwarded-proto: http\r\n");
+        out.append(match addition.is_secure {
+            true => b"\r\nx-forwarded-proto: https\r\n",
+            false => b"\r\nx-forwarded-proto: http\r\n",
+        });
     }
     if head.facts.body == Body::Chunked {
         out.append(b"transfer-encoding: chunked\r\n");

@@ -5,10 +5,10 @@ use std::net::IpAddr;
 
 use super::chunked::{Decoder, Step};
 use super::fields::head_end;
-use super::refusal::Refusal;
 use super::request::{self, Body, RequestHead};
 use super::response;
 use super::rewrite::{self, Addition, Framing};
+use crate::http::Refusal;
 use crate::worker::buffers::Buffer;
 
 /// The head at the beginning of `bytes`, and the head that a backend is sent for it; none while
@@ -27,6 +27,7 @@ pub fn forward_request(
     let addition = Addition {
         default_host: "service",
         client,
+        is_secure: false,
     };
     rewrite::request(&mut out, &bytes[..head.length], &mut head, addition);
     let forwarded = out.bytes().to_vec();

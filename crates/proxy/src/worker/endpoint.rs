@@ -6,9 +6,10 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::{Event, Reporter, RetiredEndpoint};
+use crate::http2::pool::Pool;
 use crate::limits::IDLE_PER_ENDPOINT;
 use crate::socket::Socket;
-use model::{InstanceId, UpstreamId};
+use model::{EndpointTls, InstanceId, Protocol, UpstreamId};
 
 /// One address of an upstream.
 #[derive(Debug)]
@@ -19,11 +20,17 @@ pub(crate) struct Endpoint {
     pub(crate) instance: InstanceId,
     /// Where it listens.
     pub(crate) address: SocketAddr,
+    /// What its instance speaks.
+    pub(crate) protocol: Protocol,
+    /// How its instance is verified, where it speaks TLS.
+    pub(crate) tls: Option<EndpointTls>,
     in_flight: Cell<u32>,
     /// It is not in the snapshot any more.
     retired: Cell<bool>,
     /// Idle connections, the freshest last.
     idle: RefCell<Vec<Idle>>,
+    /// Connections that requests share, where it speaks HTTP/2.
+    pub(crate) http2: Pool,
     /// Where the end of what was in flight is reported once it is retired.
     reporter: Reporter,
 }
@@ -39,18 +46,31 @@ impl Endpoint {
     pub(crate) fn new(
         upstream: UpstreamId,
         instance: InstanceId,
-        address: SocketAddr,
+        wanted: &model::Endpoint,
         reporter: Reporter,
     ) -> Rc<Self> {
         Rc::new(Self {
             upstream,
             instance,
-            address,
+            address: wanted.address,
+            protocol: wanted.protocol,
+            tls: wanted.tls.clone(),
             in_flight: Cell::new(0),
             retired: Cell::new(false),
             idle: RefCell::default(),
+            http2: Pool::default(),
             reporter,
         })
+    }
+
+    /// Whether it is what `wanted` says.
+    pub(crate) fn is(&self, wanted: &model::Endpoint) -> bool {
+        self.address == wanted.address && self.protocol == wanted.protocol && self.tls == wanted.tls
+    }
+
+    /// Whether requests share connections to it.
+    pub(crate) fn speaks_http2(&self) -> bool {
+        matches!(self.protocol, Protocol::Http2 | Protocol::Grpc)
     }
 
     /// What it is called towards the control thread.
@@ -71,6 +91,7 @@ impl Endpoint {
     pub(crate) fn retire(&self) {
         self.retired.set(true);
         self.idle.borrow_mut().clear();
+        self.http2.clear();
     }
 
     /// Takes it into use again.
@@ -115,6 +136,7 @@ impl Endpoint {
         self.idle
             .borrow_mut()
             .retain(|c| c.since.elapsed() <= limit && !c.socket.is_spent());
+        self.http2.sweep(limit);
     }
 }
 

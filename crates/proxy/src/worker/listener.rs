@@ -2,11 +2,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 use std::rc::Rc;
 
-use model::{ListenerRole, Protocol};
+use model::Protocol;
 use rustix::net::SocketFlags;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
@@ -16,7 +16,7 @@ use super::Worker;
 use super::upstream::Upstream;
 use crate::limits::ACCEPT_PAUSE;
 use crate::socket::Socket;
-use crate::{http1, tcp};
+use crate::{http, tcp};
 
 /// What a connection keeps of the listener that accepted it.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub(crate) struct Listener {
     /// The one upstream behind it; none at the edge, where the request decides. It changes
     /// when the server gives the listener another upstream.
     upstream: RefCell<Option<Rc<Upstream>>>,
+    /// Whether clients speak TLS.
+    tls: Cell<bool>,
     gone: Cell<bool>,
     /// Wakes idle connections when `gone` is set.
     closing: Notify,
@@ -63,12 +65,12 @@ impl Accepting {
     pub(crate) fn start(
         worker: &Rc<Worker>,
         socket: std::net::TcpListener,
-        role: &ListenerRole,
+        tls: bool,
         upstream: Option<Rc<Upstream>>,
     ) -> io::Result<Self> {
-        debug_assert_eq!(upstream.is_none(), *role == ListenerRole::Edge);
         let listener = Rc::new(Listener {
             upstream: RefCell::new(upstream),
+            tls: Cell::new(tls),
             gone: Cell::new(false),
             closing: Notify::new(),
         });
@@ -82,8 +84,9 @@ impl Accepting {
     }
 
     /// Gives the listener another upstream; its connections follow with their next request.
-    pub(crate) fn retarget(&self, upstream: Option<Rc<Upstream>>) {
+    pub(crate) fn retarget(&self, upstream: Option<Rc<Upstream>>, tls: bool) {
         *self.listener.upstream.borrow_mut() = upstream;
+        self.listener.tls.set(tls);
     }
 
     /// Stops accepting. What the kernel has accepted already is served, so that no caller sees
@@ -140,16 +143,41 @@ fn is_about_one_connection(error: &io::Error) -> bool {
 fn begin(worker: &Rc<Worker>, listener: &Rc<Listener>, (stream, peer): (TcpStream, SocketAddr)) {
     let open = worker.connections.open();
     let (worker, listener, socket) = (worker.clone(), listener.clone(), Socket::new(stream));
-    match listener.upstream() {
-        Some(upstream) if upstream.protocol() == Protocol::Tcp => {
-            drop(tokio::task::spawn_local(async move {
-                tcp::serve(&worker, socket, &upstream).await;
-                drop(open);
-            }));
-        }
-        _ => drop(tokio::task::spawn_local(async move {
-            http1::serve(&worker, socket, &listener, peer.ip()).await;
+    let upstream = listener.upstream();
+    match upstream.filter(|upstream| upstream.protocol() == Protocol::Tcp) {
+        _ if listener.tls.get() => drop(tokio::task::spawn_local(async move {
+            if let Some(socket) = Box::pin(secure(&worker, socket)).await {
+                serve(&worker, &listener, socket, peer.ip()).await;
+            }
+            drop(open);
+        })),
+        Some(upstream) => drop(tokio::task::spawn_local(async move {
+            tcp::serve(&worker, socket, &upstream).await;
+            drop(open);
+        })),
+        None => drop(tokio::task::spawn_local(async move {
+            http::serve(&worker, socket, &listener, peer.ip()).await;
             drop(open);
         })),
     }
+}
+
+/// Serves a connection whose TLS is agreed on.
+async fn serve(worker: &Rc<Worker>, listener: &Rc<Listener>, socket: Socket, peer: IpAddr) {
+    match listener.upstream() {
+        Some(upstream) if upstream.protocol() == Protocol::Tcp => {
+            tcp::serve(worker, socket, &upstream).await;
+        }
+        _ => http::serve(worker, socket, listener, peer).await,
+    }
+}
+
+/// Agrees on TLS with a client; none when that fails.
+async fn secure(worker: &Rc<Worker>, socket: Socket) -> Option<Socket> {
+    let config = worker.trust.borrow().server()?;
+    let limit = worker.limits.head;
+    let agreed = socket.accept_tls(config, &worker.buffers, limit).await;
+    agreed
+        .inspect_err(|error| tracing::debug!(%error, "a client and we do not agree on TLS"))
+        .ok()
 }

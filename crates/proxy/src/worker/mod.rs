@@ -26,6 +26,7 @@ pub(crate) use self::listener::Listener;
 pub(crate) use self::upstream::Upstream;
 use self::view::View;
 use crate::limits::{Limits, SWEEP_INTERVAL};
+use crate::tls::Trust;
 
 /// What the control thread tells a worker.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub(crate) enum Command {
     Apply {
         delta: Arc<SnapshotDelta>,
         sockets: BTreeMap<ListenerId, std::net::TcpListener>,
+        /// What TLS uses from now on, where that changes.
+        trust: Option<Trust>,
     },
     /// Accept nothing more, finish what is in flight, end.
     Drain,
@@ -86,6 +89,7 @@ pub(crate) struct Worker {
     pub(crate) limits: Limits,
     pub(crate) buffers: Rc<Buffers>,
     pub(crate) view: RefCell<View>,
+    pub(crate) trust: RefCell<Trust>,
     connections: Rc<Connections>,
 }
 
@@ -106,6 +110,7 @@ pub(crate) fn run(
         limits,
         buffers: Rc::default(),
         view: RefCell::new(View::new(reporter.clone())),
+        trust: RefCell::default(),
         connections: Connections::new(most_connections),
     });
     runtime.block_on(serve(worker, commands, &reporter, drain));
@@ -119,7 +124,15 @@ async fn serve(
     drain: Duration,
 ) {
     drop(tokio::task::spawn_local(sweep(worker.clone())));
-    while let Some(Command::Apply { delta, mut sockets }) = commands.recv().await {
+    while let Some(Command::Apply {
+        delta,
+        mut sockets,
+        trust,
+    }) = commands.recv().await
+    {
+        if let Some(trust) = trust {
+            *worker.trust.borrow_mut() = trust;
+        }
         let stopped = worker
             .view
             .borrow_mut()

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use model::{Host, PathPrefix};
 
 use super::upstream::Upstream;
-use crate::http1::split_port;
+use crate::http::split_port;
 
 /// Where requests from outside go.
 #[derive(Debug, Default)]

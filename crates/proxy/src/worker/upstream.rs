@@ -17,6 +17,8 @@ pub(crate) struct Upstream {
     protocol: Cell<Protocol>,
     timeout: Cell<Duration>,
     endpoints: RefCell<Vec<Rc<Endpoint>>>,
+    /// Whether any of them speaks HTTP/2.
+    speaks_http2: Cell<bool>,
     /// Whose turn it is.
     next: Cell<usize>,
 }
@@ -29,6 +31,7 @@ impl Upstream {
             protocol: Cell::new(Protocol::Http),
             timeout: Cell::new(Duration::ZERO),
             endpoints: RefCell::default(),
+            speaks_http2: Cell::new(false),
             next: Cell::new(0),
         })
     }
@@ -43,6 +46,11 @@ impl Upstream {
         self.timeout.get()
     }
 
+    /// Whether any of its endpoints speaks HTTP/2.
+    pub(crate) fn speaks_http2(&self) -> bool {
+        self.speaks_http2.get()
+    }
+
     /// Sets what a snapshot says of it.
     pub(crate) fn configure(&self, protocol: Protocol, timeout: Duration) {
         self.protocol.set(protocol);
@@ -51,6 +59,8 @@ impl Upstream {
 
     /// Replaces its endpoints; the old ones are returned.
     pub(crate) fn replace_endpoints(&self, endpoints: Vec<Rc<Endpoint>>) -> Vec<Rc<Endpoint>> {
+        let any = endpoints.iter().any(|endpoint| endpoint.speaks_http2());
+        self.speaks_http2.set(any);
         self.endpoints.replace(endpoints)
     }
 

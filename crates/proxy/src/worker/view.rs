@@ -80,11 +80,11 @@ impl View {
             stopped.extend(self.listeners.remove(id));
         }
         for (id, listener) in &delta.listeners.set {
-            self.retarget(id, &listener.role);
+            self.retarget(id, listener);
         }
         for (id, socket) in std::mem::take(sockets) {
             if let Some(listener) = delta.listeners.set.get(&id) {
-                stopped.extend(self.listen(worker, id, socket, &listener.role));
+                stopped.extend(self.listen(worker, id, socket, listener));
             }
         }
         self.forget_absent();
@@ -126,9 +126,8 @@ impl View {
         upstream.configure(wanted.protocol, wanted.timeout);
         let mut old = upstream.replace_endpoints(Vec::new());
         let endpoints = wanted.endpoints.iter().map(|(instance, endpoint)| {
-            let same = |e: &Rc<Endpoint>| {
-                e.instance == *instance && e.address == endpoint.address && e.upstream == *id
-            };
+            let same =
+                |e: &Rc<Endpoint>| e.instance == *instance && e.is(endpoint) && e.upstream == *id;
             if let Some(at) = old.iter().position(same) {
                 return old.swap_remove(at);
             }
@@ -139,7 +138,7 @@ impl View {
                 return endpoint;
             }
             let reporter = self.reporter.clone();
-            Endpoint::new(id.clone(), instance.clone(), endpoint.address, reporter)
+            Endpoint::new(id.clone(), instance.clone(), endpoint, reporter)
         });
         let endpoints = endpoints.collect();
         upstream.replace_endpoints(endpoints);
@@ -184,10 +183,10 @@ impl View {
         }
     }
 
-    fn retarget(&mut self, id: &ListenerId, role: &ListenerRole) {
-        let upstream = self.role_upstream(role);
+    fn retarget(&mut self, id: &ListenerId, wanted: &model::Listener) {
+        let upstream = self.role_upstream(&wanted.role);
         if let Some(accepting) = self.listeners.get(id) {
-            accepting.retarget(upstream);
+            accepting.retarget(upstream, wanted.tls);
         }
     }
 
@@ -197,10 +196,10 @@ impl View {
         worker: &Rc<Worker>,
         id: ListenerId,
         socket: std::net::TcpListener,
-        role: &ListenerRole,
+        wanted: &model::Listener,
     ) -> Option<Accepting> {
-        let upstream = self.role_upstream(role);
-        match Accepting::start(worker, socket, role, upstream) {
+        let upstream = self.role_upstream(&wanted.role);
+        match Accepting::start(worker, socket, wanted.tls, upstream) {
             Ok(accepting) => self.listeners.insert(id, accepting),
             Err(error) => {
                 // The runtime has no room for another descriptor. Other workers may have.

@@ -5,6 +5,7 @@ mod answers;
 mod bodies;
 mod flood;
 mod http;
+mod http2;
 mod memory;
 mod rollout;
 mod snapshots;

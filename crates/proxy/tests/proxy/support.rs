@@ -2,6 +2,7 @@
 
 pub(crate) mod backend;
 pub(crate) mod client;
+pub(crate) mod http2;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};

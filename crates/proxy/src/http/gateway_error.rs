@@ -4,20 +4,30 @@
 use std::io;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, StatusCode, header};
+
 use super::refusal::Refusal;
-use super::request::{Body, RequestFacts};
+use crate::http1::request::{Body, RequestFacts};
 use crate::socket::Socket;
 use crate::worker::Listener;
+
+/// The field that has the reason.
+const REASON: HeaderName = HeaderName::from_static("roadbed-reason");
 
 /// Why the proxy answers in place of a backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum GatewayError {
     #[error("no service is exposed at this host and path")]
     NoRoute,
+    #[error("this connection was opened for another host, with another certificate")]
+    Misdirected,
     #[error("the service has no healthy instance at the moment")]
     NoHealthyEndpoint,
     #[error("the service speaks TCP, not HTTP")]
     WrongProtocol,
+    #[error("the service does not open WebSockets over HTTP/2")]
+    NoWebSocket,
     #[error("no instance of the service accepts connections")]
     ConnectFailed,
     #[error("the service closed the connection before it answered")]
@@ -33,18 +43,53 @@ pub(crate) enum GatewayError {
 }
 
 impl GatewayError {
-    /// The status and the value of `roadbed-reason`.
+    /// The value of the field `roadbed-reason`.
+    pub(crate) fn reason(self) -> &'static str {
+        self.status_and_reason().1
+    }
+
     fn status_and_reason(self) -> (u16, &'static str) {
         match self {
             Self::NoRoute => (404, "no-route"),
+            Self::Misdirected => (421, "misdirected"),
             Self::NoHealthyEndpoint => (503, "no-healthy-endpoint"),
             Self::WrongProtocol => (502, "wrong-protocol"),
+            Self::NoWebSocket => (502, "no-websocket"),
             Self::ConnectFailed => (502, "connect-failed"),
             Self::BackendClosed => (502, "backend-closed"),
             Self::Timeout => (504, "timeout"),
             Self::BadResponse(_) => (502, "bad-response"),
             Self::SlowRequest => (408, "slow-request"),
             Self::BadRequest(refusal) => (refusal.status(), "bad-request"),
+        }
+    }
+
+    /// The answer that tells of it over HTTP/2.
+    pub(crate) fn response(self, json: bool) -> (http::Response<()>, Bytes) {
+        let (status, reason) = self.status_and_reason();
+        let (kind, body) = self.content(json);
+        let mut response = http::Response::new(());
+        *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+        let headers = response.headers_mut();
+        headers.insert(REASON, HeaderValue::from_static(reason));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        (response, body.into())
+    }
+
+    /// What it says, and of which type that is.
+    fn content(self, json: bool) -> (&'static str, String) {
+        let reason = self.reason();
+        match json {
+            true => {
+                let error = serde_json::json!({ "reason": reason, "message": self.to_string() });
+                let body = serde_json::json!({ "error": error }).to_string() + "\n";
+                ("application/json", body)
+            }
+            false => {
+                let body = format!("{reason}: {self}\n");
+                ("text/plain; charset=utf-8", body)
+            }
         }
     }
 }
@@ -87,16 +132,7 @@ pub(crate) async fn send(
 
 fn text(error: GatewayError, reply: Reply) -> String {
     let (status, reason) = error.status_and_reason();
-    let (kind, body) = match reply.json {
-        true => {
-            let error = serde_json::json!({ "reason": reason, "message": error.to_string() });
-            (
-                "application/json",
-                serde_json::json!({ "error": error }).to_string() + "\n",
-            )
-        }
-        false => ("text/plain; charset=utf-8", format!("{reason}: {error}\n")),
-    };
+    let (kind, body) = error.content(reply.json);
     let connection = match (reply.keep_alive, reply.old_version) {
         (false, _) => "connection: close\r\n",
         (true, true) => "connection: keep-alive\r\n",
@@ -118,6 +154,7 @@ fn phrase(status: u16) -> &'static str {
         404 => "Not Found",
         408 => "Request Timeout",
         414 => "URI Too Long",
+        421 => "Misdirected Request",
         417 => "Expectation Failed",
         431 => "Request Header Fields Too Large",
         501 => "Not Implemented",

@@ -1,0 +1,164 @@
+//! Getting a connection to a backend: an endpoint in turn, then an idle connection to it or a
+//! new one, then another endpoint if that fails.
+
+use std::io;
+use std::rc::Rc;
+
+use crate::http::gateway_error::GatewayError;
+use crate::http2::pool::Slot;
+use crate::limits::{CONNECT_RETRIES, FRESH_ENOUGH};
+use crate::socket::Socket;
+use crate::tls;
+use crate::worker::{Endpoint, InFlight, Upstream, Worker};
+
+/// A connection to a backend of its own, and the count of what is in flight there.
+#[derive(Debug)]
+pub(crate) struct Backend {
+    pub(crate) socket: Socket,
+    in_flight: InFlight,
+}
+
+impl Backend {
+    /// Ends what is in flight and keeps the connection for the next request.
+    pub(crate) fn keep(self) {
+        self.in_flight.endpoint().keep_idle(self.socket);
+    }
+
+    /// Ends what is in flight in a way that the backend notices at once.
+    pub(crate) fn abort(self) {
+        self.socket.reset_on_close();
+    }
+}
+
+/// A place on a connection to a backend that requests share, and the count of what is in flight.
+#[derive(Debug)]
+pub(crate) struct SharedBackend {
+    pub(crate) slot: Slot,
+    in_flight: InFlight,
+}
+
+impl SharedBackend {
+    /// Whether what is sent is encrypted.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.in_flight.endpoint().tls.is_some()
+    }
+}
+
+/// What leads to a backend.
+#[derive(Debug)]
+pub(crate) enum Connected {
+    /// HTTP/1.1 or bytes.
+    Alone(Backend),
+    /// HTTP/2.
+    Shared(SharedBackend),
+}
+
+/// Which idle connections may serve a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reuse {
+    /// Any: should the backend just have closed it, the request is sent again.
+    Any,
+    /// Only what the backend hardly closes at this very moment: the request is sent once.
+    Safe,
+    /// None.
+    Never,
+}
+
+impl Reuse {
+    fn take(self, worker: &Worker, endpoint: &Endpoint) -> Option<Socket> {
+        match self {
+            Self::Any => endpoint.take_idle(worker.limits.pool_idle, Socket::is_spent),
+            Self::Safe => endpoint.take_idle(FRESH_ENOUGH, Socket::is_spent_now),
+            Self::Never => None,
+        }
+    }
+}
+
+/// Gets a connection to an endpoint of `upstream` in whatever it speaks.
+pub(crate) async fn dial(
+    worker: &Rc<Worker>,
+    upstream: &Upstream,
+    reuse: Reuse,
+) -> Result<Connected, GatewayError> {
+    let mut failed = Vec::new();
+    while let Some(in_flight) = upstream.pick(&failed) {
+        let endpoint = in_flight.endpoint();
+        if let Some(socket) = reuse.take(worker, endpoint) {
+            return Ok(Connected::Alone(Backend { socket, in_flight }));
+        }
+        let connected = match endpoint.speaks_http2() {
+            false => open(worker, endpoint).await.map(Opened::Socket),
+            true => Box::pin(endpoint.http2.slot(open(worker, endpoint)))
+                .await
+                .map(Opened::Slot),
+        };
+        match connected {
+            Ok(Opened::Socket(socket)) => {
+                return Ok(Connected::Alone(Backend { socket, in_flight }));
+            }
+            Ok(Opened::Slot(slot)) => {
+                return Ok(Connected::Shared(SharedBackend { slot, in_flight }));
+            }
+            Err(error) => {
+                let (instance, address) = (&endpoint.instance, endpoint.address);
+                tracing::debug!(%instance, %address, %error, "cannot connect");
+                failed.push(in_flight);
+            }
+        }
+        if failed.len() > CONNECT_RETRIES {
+            break;
+        }
+    }
+    match failed.is_empty() {
+        true => Err(GatewayError::NoHealthyEndpoint),
+        false => Err(GatewayError::ConnectFailed),
+    }
+}
+
+/// Gets a connection of its own to an endpoint of `upstream`, for HTTP/1.1 or bytes.
+pub(crate) async fn dial_alone(
+    worker: &Rc<Worker>,
+    upstream: &Upstream,
+    reuse: Reuse,
+) -> Result<Backend, GatewayError> {
+    match dial(worker, upstream, reuse).await? {
+        Connected::Alone(backend) => Ok(backend),
+        // The upstream has changed while we connected.
+        Connected::Shared(_) => Err(GatewayError::ConnectFailed),
+    }
+}
+
+enum Opened {
+    Socket(Socket),
+    Slot(Slot),
+}
+
+async fn open(worker: &Rc<Worker>, endpoint: &Endpoint) -> io::Result<Socket> {
+    let limit = worker.limits.connect;
+    let socket = Socket::connect(endpoint.address, limit).await?;
+    match &endpoint.tls {
+        None => Ok(socket),
+        // Few connections begin this way, and it takes much room.
+        Some(expected) => Box::pin(secure(worker, endpoint, expected, socket)).await,
+    }
+}
+
+async fn secure(
+    worker: &Rc<Worker>,
+    endpoint: &Endpoint,
+    expected: &model::EndpointTls,
+    socket: Socket,
+) -> io::Result<Socket> {
+    let trust = worker
+        .trust
+        .borrow()
+        .client(&expected.authority, endpoint.protocol);
+    let config = trust.ok_or_else(|| io::Error::other("its authority is not known"))?;
+    let name = expected.name.clone().try_into().map_err(io::Error::other)?;
+    let (buffers, limit) = (&worker.buffers, worker.limits.connect);
+    let socket = socket.open_tls(config, name, buffers, limit).await?;
+    match endpoint.speaks_http2() && socket.protocol().as_deref() != Some(tls::HTTP2) {
+        true => Err(io::Error::other("it does not speak HTTP/2")),
+        false => Ok(socket),
+    }
+}

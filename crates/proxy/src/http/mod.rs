@@ -1,0 +1,14 @@
+//! What HTTP/1.1 and HTTP/2 have in common: what is refused, what is answered in place of a
+//! backend, and where a request is for.
+
+pub(crate) mod accept;
+pub(crate) mod gateway_error;
+pub(crate) mod phases;
+mod refusal;
+pub(crate) mod route;
+mod serve;
+pub(crate) mod target;
+
+pub use refusal::Refusal;
+pub(crate) use serve::serve;
+pub(crate) use target::split_port;

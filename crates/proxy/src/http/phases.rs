@@ -1,0 +1,97 @@
+//! The two directions of an exchange, which run at once: a backend may answer before it has read
+//! the request, and a client may wait for `100 Continue` before it sends the rest.
+
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::gateway_error::GatewayError;
+use crate::http1::body::BodyError;
+
+/// How far a request has been sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sent {
+    /// Some of it is still to be sent.
+    Partly,
+    /// All of it.
+    Wholly,
+    /// The backend does not take the rest. It may still answer.
+    Rejected,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoAnswer {
+    /// The backend, or the wait for it, failed.
+    Failed(GatewayError),
+    /// The client is gone.
+    ClientGone,
+}
+
+/// Waits for the head of the answer while the request is being sent. `timeout` runs from the end
+/// of the request; `gone` returns when the client does not want an answer any more.
+pub(crate) async fn await_head<Head>(
+    mut sending: Pin<&mut impl Future<Output = Result<(), BodyError>>>,
+    sent: &mut Sent,
+    reading: impl Future<Output = Result<Head, NoAnswer>>,
+    gone: impl AsyncFn(),
+    timeout: Duration,
+) -> Result<Head, NoAnswer> {
+    let mut reading = pin!(reading);
+    while *sent == Sent::Partly {
+        tokio::select! {
+            biased;
+            result = &mut sending => *sent = sent_after(result)?,
+            head = &mut reading => return head,
+            // Sending may itself be waiting, for a backend that does not read.
+            () = gone() => return Err(NoAnswer::ClientGone),
+        }
+    }
+    let deadline = Instant::now() + timeout;
+    tokio::select! {
+        biased;
+        head = reading => head,
+        () = gone() => Err(NoAnswer::ClientGone),
+        () = tokio::time::sleep_until(deadline) => Err(NoAnswer::Failed(GatewayError::Timeout)),
+    }
+}
+
+/// What the end of the sending side means while there is no answer yet.
+fn sent_after(result: Result<(), BodyError>) -> Result<Sent, NoAnswer> {
+    match result {
+        Ok(()) => Ok(Sent::Wholly),
+        Err(BodyError::Sink) => Ok(Sent::Rejected),
+        Err(BodyError::Source) => Err(NoAnswer::ClientGone),
+        Err(BodyError::Malformed(refusal)) => {
+            Err(NoAnswer::Failed(GatewayError::BadRequest(refusal)))
+        }
+    }
+}
+
+/// Waits for the end of the answer while the rest of the request is being sent.
+pub(crate) async fn await_end<End>(
+    mut sending: Pin<&mut impl Future<Output = Result<(), BodyError>>>,
+    sent: &mut Sent,
+    relay: impl Future<Output = Result<End, BodyError>>,
+    gone: impl AsyncFn(),
+) -> Result<End, BodyError> {
+    let mut relay = pin!(relay);
+    while *sent == Sent::Partly {
+        tokio::select! {
+            biased;
+            end = &mut relay => return end,
+            result = &mut sending => *sent = match result {
+                Ok(()) => Sent::Wholly,
+                Err(BodyError::Sink) => Sent::Rejected,
+                Err(error) => return Err(error),
+            },
+            () = gone() => return Err(BodyError::Sink),
+        }
+    }
+    tokio::select! {
+        biased;
+        end = relay => end,
+        () = gone() => Err(BodyError::Sink),
+    }
+}

@@ -1,0 +1,71 @@
+//! Where a request goes, whichever codec read it.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use model::Protocol;
+
+use super::gateway_error::GatewayError;
+use super::target::split_port;
+use crate::socket::Socket;
+use crate::worker::{Listener, Upstream, Worker};
+
+/// Where a connection's requests come from.
+#[derive(Debug, Clone)]
+pub(crate) struct Origin {
+    pub(crate) peer: IpAddr,
+    /// They arrive in TLS.
+    pub(crate) is_secure: bool,
+    /// The host that the connection was opened for, where its client said so in TLS.
+    opened_for: Option<String>,
+}
+
+impl Origin {
+    /// The origin of what `client` sends, whose address is `peer`.
+    pub(crate) fn of(client: &Socket, peer: IpAddr) -> Self {
+        Self {
+            peer,
+            is_secure: client.is_secure(),
+            opened_for: client.server_name(),
+        }
+    }
+
+    /// Whether requests for `host` may come over this connection: one that was opened for another
+    /// host was shown that one's certificate.
+    fn may_ask_for(&self, worker: &Worker, host: &[u8]) -> bool {
+        if !self.is_secure {
+            return true;
+        }
+        let (host, _) = split_port(host);
+        let host = host.strip_suffix(b".").unwrap_or(host);
+        let opened_for = self.opened_for.as_deref();
+        if opened_for.is_some_and(|name| name.as_bytes().eq_ignore_ascii_case(host)) {
+            return true;
+        }
+        let host = std::str::from_utf8(host).unwrap_or_default();
+        worker.trust.borrow().covers(opened_for, host)
+    }
+}
+
+/// Finds where a request for `host` and `path_and_query` goes.
+pub(crate) fn route(
+    worker: &Worker,
+    listener: &Listener,
+    origin: &Origin,
+    host: &[u8],
+    path_and_query: &[u8],
+) -> Result<Rc<Upstream>, GatewayError> {
+    let upstream = match listener.upstream() {
+        Some(upstream) => upstream,
+        None if !origin.may_ask_for(worker, host) => return Err(GatewayError::Misdirected),
+        None => {
+            let view = worker.view.borrow();
+            let routed = view.route(host, path_and_query);
+            routed.ok_or(GatewayError::NoRoute)?
+        }
+    };
+    match upstream.protocol() {
+        Protocol::Tcp => Err(GatewayError::WrongProtocol),
+        _ => Ok(upstream),
+    }
+}

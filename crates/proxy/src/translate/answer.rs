@@ -1,0 +1,120 @@
+//! An answer between two codecs, and how it leaves in HTTP/1.1.
+
+use http::{HeaderMap, StatusCode, header};
+
+use super::fields;
+use crate::http1::request::{Body, RequestFacts};
+use crate::http1::response::ResponseHead;
+use crate::worker::buffers::Buffer;
+
+/// The head of an answer, without the fields that are for one connection only.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    /// What follows.
+    pub(crate) body: Body,
+}
+
+impl Answer {
+    /// The answer whose head is `bytes`.
+    pub(crate) fn from_http1(bytes: &[u8], head: &ResponseHead) -> Self {
+        let mut headers = fields::parse(head.fields.kept(bytes), bytes);
+        headers.remove(header::UPGRADE);
+        Self {
+            // The parser has seen a status from 100 to 599.
+            status: StatusCode::from_u16(head.status).unwrap_or(StatusCode::BAD_GATEWAY),
+            headers,
+            body: head.body,
+        }
+    }
+
+    /// The answer that came as `response`, whose stream is over or not.
+    pub(crate) fn from_http2(response: http::response::Parts, is_over: bool) -> Self {
+        let length = response.headers.get(header::CONTENT_LENGTH);
+        let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+        let body = match length {
+            _ if is_over => Body::None,
+            Some(length) if length > 0 => Body::Length(length),
+            _ => Body::Chunked,
+        };
+        Self {
+            status: response.status,
+            headers: response.headers,
+            body,
+        }
+    }
+
+    /// The answer as HTTP/2 has it.
+    pub(crate) fn into_http2(self) -> http::Response<()> {
+        let mut response = http::Response::new(());
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers;
+        response
+    }
+
+    /// Whether a client of HTTP/1.x can tell where it ends without its connection's end.
+    pub(crate) fn delimits_itself(&self, facts: &RequestFacts) -> bool {
+        !facts.old_version || matches!(self.body, Body::None | Body::Length(_))
+    }
+
+    /// Writes its head for a client that speaks HTTP/1.x.
+    pub(crate) fn write_http1(&self, out: &mut Buffer, facts: &RequestFacts, keep_alive: bool) {
+        self.write_status(out);
+        let in_chunks = matches!(self.body, Body::Chunked | Body::UntilClose);
+        for (name, value) in &self.headers {
+            // A body whose length is not what its head says is one that is not known.
+            if !(in_chunks && name == header::CONTENT_LENGTH) {
+                fields::append(out, name, value);
+            }
+        }
+        if in_chunks && !facts.old_version {
+            out.append(b"transfer-encoding: chunked\r\n");
+        }
+        if self.needs_length(facts) {
+            out.append(b"content-length: 0\r\n");
+        }
+        if !keep_alive {
+            out.append(b"connection: close\r\n");
+        } else if facts.old_version {
+            out.append(b"connection: keep-alive\r\n");
+        }
+        out.append(b"\r\n");
+    }
+
+    /// Writes it as an informational answer, or with `accept` as one that opens a WebSocket.
+    pub(crate) fn write_interim(&self, out: &mut Buffer, accept: Option<&str>) {
+        self.write_status(out);
+        for (name, value) in &self.headers {
+            fields::append(out, name, value);
+        }
+        if let Some(accept) = accept {
+            out.append(b"upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: ");
+            out.append(accept.as_bytes());
+            out.append(b"\r\n");
+        }
+        out.append(b"\r\n");
+    }
+
+    fn write_status(&self, out: &mut Buffer) {
+        for part in ["HTTP/1.1 ", self.status.as_str(), " "] {
+            out.append(part.as_bytes());
+        }
+        out.append(
+            self.status
+                .canonical_reason()
+                .unwrap_or_default()
+                .as_bytes(),
+        );
+        out.append(b"\r\n");
+    }
+
+    /// Whether without a length it would seem to have a body until the connection ends.
+    fn needs_length(&self, facts: &RequestFacts) -> bool {
+        let without_content = matches!(self.status.as_u16(), 100..=199 | 204 | 304);
+        self.body == Body::None
+            && !facts.is_head
+            && !without_content
+            && !self.headers.contains_key(header::CONTENT_LENGTH)
+    }
+}

@@ -1,0 +1,198 @@
+//! The client's side of an exchange: an answer, or word of why there is none.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+
+use bytes::Bytes;
+use h2::Reason;
+use h2::server::SendResponse;
+use http::{HeaderValue, StatusCode, header};
+
+use super::answer::Answer;
+use super::grpc;
+use super::sink::{Framing, Http1Sink, Sink};
+use crate::http::gateway_error::{GatewayError, Reply};
+use crate::http::phases::Sent;
+use crate::http1::body::BodyError;
+use crate::http1::request::{Body, RequestFacts};
+use crate::http1::{Next, answer_with};
+use crate::socket::Socket;
+use crate::worker::{Listener, Worker};
+
+/// Whoever asked.
+pub(crate) enum Client<'a> {
+    /// A connection of HTTP/1.x.
+    Http1 {
+        worker: &'a Worker,
+        socket: &'a Socket,
+        listener: &'a Listener,
+    },
+    /// A stream of HTTP/2.
+    Http2(RefCell<SendResponse<Bytes>>),
+}
+
+impl<'a> Client<'a> {
+    /// Returns when the client does not want an answer any more.
+    pub(crate) async fn gone(&self) {
+        match self {
+            Self::Http1 { socket, .. } => socket.was_reset().await,
+            // Either way the stream is over.
+            Self::Http2(respond) => {
+                drop(poll_fn(|cx| respond.borrow_mut().poll_reset(cx)).await);
+            }
+        }
+    }
+
+    /// Passes an informational answer on.
+    pub(crate) async fn inform(&self, interim: Answer, facts: RequestFacts) -> Result<(), ()> {
+        match self {
+            Self::Http1 { .. } if facts.old_version => Ok(()),
+            Self::Http1 { worker, socket, .. } => {
+                let mut out = worker.buffers.take_small();
+                interim.write_interim(&mut out, None);
+                let limit = worker.limits.body_idle;
+                socket.write_all(out.bytes(), limit).await.map_err(drop)
+            }
+            Self::Http2(respond) => {
+                let sent = respond
+                    .borrow_mut()
+                    .send_informational(interim.into_http2());
+                sent.map_err(drop)
+            }
+        }
+    }
+
+    /// Begins the answer: what takes its body, and what becomes of the connection after it.
+    pub(crate) fn begin(
+        &self,
+        answer: Answer,
+        facts: &RequestFacts,
+        sent: Sent,
+    ) -> Result<(Sink<'a>, Next), BodyError> {
+        match self {
+            Self::Http1 {
+                worker,
+                socket,
+                listener,
+            } => {
+                let keep_alive = facts.keep_alive
+                    && sent == Sent::Wholly
+                    && !listener.is_gone()
+                    && answer.delimits_itself(facts);
+                let mut out = worker.buffers.take();
+                answer.write_http1(&mut out, facts, keep_alive);
+                let in_chunks = !matches!(answer.body, Body::None | Body::Length(_));
+                let framing = match in_chunks && !facts.old_version {
+                    true => Framing::Chunked,
+                    false => Framing::Plain,
+                };
+                let sink = Sink::Http1(Http1Sink {
+                    socket,
+                    out,
+                    framing,
+                });
+                let next = match keep_alive {
+                    true => Next::Request,
+                    false => Next::Linger,
+                };
+                Ok((sink, next))
+            }
+            Self::Http2(respond) => {
+                let ends = answer.body == Body::None;
+                let mut respond = respond.borrow_mut();
+                let stream = respond
+                    .send_response(answer.into_http2(), ends)
+                    .map_err(|_| BodyError::Sink)?;
+                let sink = match ends {
+                    true => Sink::Ended,
+                    false => Sink::Http2(stream),
+                };
+                Ok((sink, Next::Request))
+            }
+        }
+    }
+
+    /// Agrees to open the WebSocket whose key was `key`: what takes the bytes that follow.
+    pub(crate) async fn open_websocket(
+        &self,
+        mut answer: Answer,
+        accept: Option<&str>,
+    ) -> Result<Sink<'a>, BodyError> {
+        match self {
+            Self::Http1 { worker, socket, .. } => {
+                answer.status = StatusCode::SWITCHING_PROTOCOLS;
+                let mut out = worker.buffers.take_small();
+                answer.write_interim(&mut out, accept);
+                let limit = worker.limits.body_idle;
+                let sent = socket.write_all(out.bytes(), limit).await;
+                sent.map_err(|_| BodyError::Sink)?;
+                out.clear();
+                Ok(Sink::Http1(Http1Sink {
+                    socket,
+                    out,
+                    framing: Framing::Raw,
+                }))
+            }
+            Self::Http2(respond) => {
+                answer.status = StatusCode::OK;
+                answer.headers.remove(header::SEC_WEBSOCKET_ACCEPT);
+                let sent = respond
+                    .borrow_mut()
+                    .send_response(answer.into_http2(), false);
+                sent.map(Sink::Http2).map_err(|_| BodyError::Sink)
+            }
+        }
+    }
+
+    /// Answers in place of a backend.
+    pub(crate) async fn fail(
+        &self,
+        error: GatewayError,
+        facts: RequestFacts,
+        is_grpc: bool,
+    ) -> Next {
+        match self {
+            Self::Http1 {
+                worker,
+                socket,
+                listener,
+            } => answer_with(worker, socket, error, Reply::to(facts, listener)).await,
+            Self::Http2(respond) => {
+                let mut respond = respond.borrow_mut();
+                let told = match is_grpc {
+                    true => fail_grpc(&mut respond, error),
+                    false => fail_plainly(&mut respond, error, facts),
+                };
+                if told.is_err() {
+                    // It cannot be told, so the stream ends as far as it has not yet.
+                    respond.send_reset(Reason::INTERNAL_ERROR);
+                }
+                Next::Request
+            }
+        }
+    }
+}
+
+fn fail_plainly(
+    respond: &mut SendResponse<Bytes>,
+    error: GatewayError,
+    facts: RequestFacts,
+) -> Result<(), h2::Error> {
+    let (response, body) = error.response(facts.prefers_json);
+    let mut stream = respond.send_response(response, facts.is_head)?;
+    match facts.is_head {
+        true => Ok(()),
+        false => stream.send_data(body, true),
+    }
+}
+
+/// A caller of gRPC is told by a status in what is head and trailers in one.
+fn fail_grpc(respond: &mut SendResponse<Bytes>, error: GatewayError) -> Result<(), h2::Error> {
+    let mut response = http::Response::new(());
+    *response.headers_mut() = grpc::failure(error);
+    let headers = response.headers_mut();
+    let kind = HeaderValue::from_static("application/grpc");
+    headers.insert(header::CONTENT_TYPE, kind);
+    headers.insert("roadbed-reason", HeaderValue::from_static(error.reason()));
+    respond.send_response(response, true).map(drop)
+}

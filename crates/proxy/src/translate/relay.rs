@@ -1,0 +1,45 @@
+//! Passing an answer's body on, and telling of its failure in the way that its client understands.
+
+use h2::Reason;
+
+use super::answer::Answer;
+use super::exchange::Exchange;
+use super::grpc;
+use super::sink::{Sink, pump};
+use super::source::Source;
+use crate::http::gateway_error::GatewayError;
+use crate::http::phases::Sent;
+use crate::http1::Next;
+use crate::http1::body::BodyError;
+
+/// Passes an answer on; `sent` is how far its request has been sent.
+pub(crate) async fn answer(
+    exchange: &Exchange<'_>,
+    answer: Answer,
+    mut body: Source<'_>,
+    sent: Sent,
+) -> Result<Next, BodyError> {
+    let facts = &exchange.request.facts;
+    let (mut sink, next) = exchange.client.begin(answer, facts, sent)?;
+    let pumped = exchange
+        .in_time(pump(&mut body, &mut sink, exchange.idle()))
+        .await;
+    match pumped {
+        Some(Ok(())) => Ok(next),
+        Some(Err(error)) => {
+            fail(exchange, &mut sink, GatewayError::BackendClosed);
+            Err(error)
+        }
+        None => {
+            fail(exchange, &mut sink, GatewayError::Timeout);
+            Err(BodyError::Source)
+        }
+    }
+}
+
+/// Ends an answer that has begun so that nobody takes it for whole.
+fn fail(exchange: &Exchange<'_>, sink: &mut Sink<'_>, error: GatewayError) {
+    if !exchange.is_grpc || !sink.fail_with(grpc::failure(error)) {
+        sink.cut(Reason::INTERNAL_ERROR);
+    }
+}

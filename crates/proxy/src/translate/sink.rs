@@ -1,0 +1,245 @@
+//! Where content goes, whichever codec takes it.
+
+use std::future::poll_fn;
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::{Reason, SendStream};
+use http::HeaderMap;
+
+use super::fields;
+use super::source::{Piece, Replayable, Source};
+use crate::http1::body::BodyError;
+use crate::http1::chunked;
+use crate::socket::Socket;
+use crate::worker::buffers::Pooled;
+
+/// Where pieces go.
+#[derive(Debug)]
+pub(crate) enum Sink<'a> {
+    /// The message is over; nothing can follow.
+    Ended,
+    /// A message in HTTP/1.1.
+    Http1(Http1Sink<'a>),
+    /// A stream of HTTP/2.
+    Http2(SendStream<Bytes>),
+}
+
+/// How content is framed in HTTP/1.1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// As it is: its length was said, or the connection ends with it.
+    Plain,
+    /// In chunks.
+    Chunked,
+    /// As it is, and its end is told by ending our side of the connection.
+    Raw,
+}
+
+/// A message that leaves in HTTP/1.1.
+#[derive(Debug)]
+pub(crate) struct Http1Sink<'a> {
+    pub(crate) socket: &'a Socket,
+    /// What is to be written first, such as a head, so that both leave at once.
+    pub(crate) out: Pooled,
+    pub(crate) framing: Framing,
+}
+
+impl Sink<'_> {
+    /// Sends content; `last` is whether nothing follows.
+    async fn data(&mut self, data: Bytes, last: bool, idle: Duration) -> Result<(), BodyError> {
+        match self {
+            Self::Ended => Err(BodyError::Sink),
+            Self::Http1(sink) => sink.data(&data, last, idle).await,
+            Self::Http2(stream) => {
+                send(stream, data, last, idle).await?;
+                if last {
+                    *self = Self::Ended;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Ends the message.
+    async fn end(&mut self, trailers: Option<HeaderMap>, idle: Duration) -> Result<(), BodyError> {
+        match std::mem::replace(self, Self::Ended) {
+            Self::Ended => Ok(()),
+            Self::Http1(mut sink) => sink.end(trailers, idle).await,
+            Self::Http2(mut stream) => match trailers {
+                Some(trailers) => stream.send_trailers(trailers),
+                None => stream.send_data(Bytes::new(), true),
+            }
+            .map_err(|_| BodyError::Sink),
+        }
+    }
+
+    /// Sends what is held back until content follows, when none is there yet.
+    pub(crate) async fn flush(&mut self, idle: Duration) -> Result<(), BodyError> {
+        match self {
+            Self::Http1(sink) => sink.flush(idle).await,
+            Self::Ended | Self::Http2(_) => Ok(()),
+        }
+    }
+
+    /// Returns when the receiver wants nothing more.
+    async fn gone(&mut self) {
+        match self {
+            Self::Ended => std::future::pending().await,
+            Self::Http1(sink) => sink.socket.was_reset().await,
+            // Either way the stream is over.
+            Self::Http2(stream) => drop(poll_fn(|cx| stream.poll_reset(cx)).await),
+        }
+    }
+
+    /// Ends the message in a way that cannot be taken for its orderly end.
+    pub(crate) fn cut(&mut self, reason: Reason) {
+        match self {
+            Self::Ended => {}
+            Self::Http1(sink) => sink.socket.reset_on_close(),
+            Self::Http2(stream) => stream.send_reset(reason),
+        }
+    }
+
+    /// Ends a stream of HTTP/2 with trailers that tell of a failure; false for another sink.
+    pub(crate) fn fail_with(&mut self, trailers: HeaderMap) -> bool {
+        match self {
+            Self::Http2(stream) => stream.send_trailers(trailers).is_ok(),
+            _ => false,
+        }
+    }
+}
+
+/// Sends content as the receiver opens its window for it.
+async fn send(
+    stream: &mut SendStream<Bytes>,
+    mut data: Bytes,
+    last: bool,
+    idle: Duration,
+) -> Result<(), BodyError> {
+    loop {
+        stream.reserve_capacity(data.len());
+        if stream.capacity() == 0 && !data.is_empty() {
+            let opened = poll_fn(|cx| stream.poll_capacity(cx));
+            match tokio::time::timeout(idle, opened).await {
+                Ok(Some(Ok(_))) => {}
+                _ => return Err(BodyError::Sink),
+            }
+        }
+        let piece = data.split_to(stream.capacity().min(data.len()));
+        let ends = data.is_empty();
+        let sent = stream.send_data(piece, last && ends);
+        sent.map_err(|_| BodyError::Sink)?;
+        if ends {
+            return Ok(());
+        }
+    }
+}
+
+impl Http1Sink<'_> {
+    async fn data(&mut self, data: &[u8], last: bool, idle: Duration) -> Result<(), BodyError> {
+        if data.is_empty() {
+            return Ok(());
+        }
+        match self.framing {
+            Framing::Chunked => chunked::encode(&mut self.out, data),
+            Framing::Plain | Framing::Raw => self.out.append(data),
+        }
+        // The end of a chunked message leaves with its last chunk.
+        match last && self.framing == Framing::Chunked {
+            true => Ok(()),
+            false => self.flush(idle).await,
+        }
+    }
+
+    async fn end(&mut self, trailers: Option<HeaderMap>, idle: Duration) -> Result<(), BodyError> {
+        if self.framing == Framing::Chunked {
+            let lines = trailers.as_ref().map(fields::trailer_lines);
+            match &lines {
+                // It would mislead whoever reads it; the sender broke the rules.
+                Some(None) => return Err(BodyError::Source),
+                Some(Some(lines)) => chunked::encode_end(&mut self.out, lines.bytes()),
+                None => chunked::encode_end(&mut self.out, b""),
+            }
+        }
+        self.flush(idle).await?;
+        if self.framing == Framing::Raw {
+            self.socket.shutdown_write();
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self, idle: Duration) -> Result<(), BodyError> {
+        if !self.out.is_empty() {
+            let sent = self.socket.write_all(self.out.bytes(), idle).await;
+            sent.map_err(|_| BodyError::Sink)?;
+            self.out.clear();
+        }
+        Ok(())
+    }
+}
+
+/// What a pump takes pieces from.
+pub(crate) trait Pieces {
+    async fn next(&mut self, idle: Duration) -> Result<Option<Piece>, BodyError>;
+    fn is_over(&self) -> bool;
+    fn passed_on(&mut self, count: usize);
+}
+
+impl Pieces for Source<'_> {
+    async fn next(&mut self, idle: Duration) -> Result<Option<Piece>, BodyError> {
+        Source::next(self, idle).await
+    }
+    fn is_over(&self) -> bool {
+        Source::is_over(self)
+    }
+    fn passed_on(&mut self, count: usize) {
+        Source::passed_on(self, count);
+    }
+}
+
+impl Pieces for Replayable<'_> {
+    async fn next(&mut self, idle: Duration) -> Result<Option<Piece>, BodyError> {
+        Replayable::next(self, idle).await
+    }
+    fn is_over(&self) -> bool {
+        Replayable::is_over(self)
+    }
+    fn passed_on(&mut self, count: usize) {
+        Replayable::passed_on(self, count);
+    }
+}
+
+/// Passes all pieces on, each when the one before was taken. `idle` is the longest silence of
+/// either side.
+pub(crate) async fn pump(
+    pieces: &mut impl Pieces,
+    sink: &mut Sink<'_>,
+    idle: Duration,
+) -> Result<(), BodyError> {
+    loop {
+        let next = {
+            let mut next = std::pin::pin!(pieces.next(idle));
+            match poll_fn(|cx| std::task::Poll::Ready(next.as_mut().poll(cx))).await {
+                std::task::Poll::Ready(next) => next?,
+                std::task::Poll::Pending => {
+                    sink.flush(idle).await?;
+                    tokio::select! {
+                        biased;
+                        next = next => next?,
+                        () = sink.gone() => return Err(BodyError::Sink),
+                    }
+                }
+            }
+        };
+        match next {
+            None => return sink.end(None, idle).await,
+            Some(Piece::Trailers(trailers)) => return sink.end(Some(trailers), idle).await,
+            Some(Piece::Data(data)) => {
+                let (count, last) = (data.len(), pieces.is_over());
+                sink.data(data, last, idle).await?;
+                pieces.passed_on(count);
+            }
+        }
+    }
+}

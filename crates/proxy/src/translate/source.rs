@@ -1,0 +1,282 @@
+//! Where content comes from: a piece at a time, whichever codec brings it.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::RecvStream;
+use http::HeaderMap;
+
+use super::fields;
+use crate::http1::body::BodyError;
+use crate::http1::chunked::{Decoder, Step};
+use crate::http1::request::Body;
+use crate::limits::REPLAY_BYTES;
+use crate::socket::Socket;
+use crate::worker::Worker;
+use crate::worker::buffers::Pooled;
+
+/// A piece of a body.
+#[derive(Debug, Clone)]
+pub(crate) enum Piece {
+    Data(Bytes),
+    /// What follows the content; nothing follows it.
+    Trailers(HeaderMap),
+}
+
+/// Where pieces come from.
+#[derive(Debug)]
+pub(crate) enum Source<'a> {
+    /// There are none.
+    Nothing,
+    /// A body in HTTP/1.1.
+    Http1(Http1Source<'a>),
+    /// A stream of HTTP/2.
+    Http2(RecvStream),
+}
+
+impl Source<'_> {
+    /// The next piece; none at the end. `idle` is the longest silence.
+    pub(crate) async fn next(&mut self, idle: Duration) -> Result<Option<Piece>, BodyError> {
+        let next = async {
+            match self {
+                Self::Nothing => Ok(None),
+                Self::Http1(source) => source.next().await,
+                Self::Http2(stream) => next_of(stream).await,
+            }
+        };
+        match tokio::time::timeout(idle, next).await {
+            Ok(piece) => piece,
+            Err(_) => Err(BodyError::Source),
+        }
+    }
+
+    /// Whether it is known that nothing follows.
+    pub(crate) fn is_over(&self) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::Http1(source) => source.is_over(),
+            Self::Http2(stream) => stream.is_end_stream(),
+        }
+    }
+
+    /// Notes that so many bytes were passed on, for which as many may follow.
+    pub(crate) fn passed_on(&mut self, count: usize) {
+        if let Self::Http2(stream) = self {
+            // Fails only when the stream is over.
+            let _ = stream.flow_control().release_capacity(count);
+        }
+    }
+}
+
+async fn next_of(stream: &mut RecvStream) -> Result<Option<Piece>, BodyError> {
+    match stream.data().await {
+        Some(Ok(data)) => return Ok(Some(Piece::Data(data))),
+        Some(Err(_)) => return Err(BodyError::Source),
+        None => {}
+    }
+    match stream.trailers().await {
+        Ok(trailers) => Ok(trailers.map(Piece::Trailers)),
+        Err(_) => Err(BodyError::Source),
+    }
+}
+
+/// A body in HTTP/1.1, from a socket and what was read from it before.
+#[derive(Debug)]
+pub(crate) struct Http1Source<'a> {
+    worker: &'a Worker,
+    socket: &'a Socket,
+    input: &'a mut Option<Pooled>,
+    rest: Rest,
+}
+
+/// What is left of a body.
+#[derive(Debug)]
+enum Rest {
+    Nothing,
+    Length(u64),
+    Chunks(Decoder),
+    UntilClose,
+}
+
+impl<'a> Http1Source<'a> {
+    /// The body that begins in `input` and goes on from `socket`. What follows it stays there.
+    pub(crate) fn new(
+        worker: &'a Worker,
+        socket: &'a Socket,
+        input: &'a mut Option<Pooled>,
+        body: Body,
+    ) -> Self {
+        let rest = match body {
+            Body::None => Rest::Nothing,
+            Body::Length(length) => Rest::Length(length),
+            Body::Chunked => Rest::Chunks(Decoder::new()),
+            Body::UntilClose => Rest::UntilClose,
+        };
+        Self {
+            worker,
+            socket,
+            input,
+            rest,
+        }
+    }
+
+    /// All that a connection brings until it ends: no body, but bytes of another protocol.
+    pub(crate) fn raw(
+        worker: &'a Worker,
+        socket: &'a Socket,
+        input: &'a mut Option<Pooled>,
+    ) -> Self {
+        Self::new(worker, socket, input, Body::UntilClose)
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self.rest, Rest::Nothing | Rest::Length(0))
+    }
+
+    async fn next(&mut self) -> Result<Option<Piece>, BodyError> {
+        loop {
+            if self.is_over() {
+                return Ok(None);
+            }
+            if let Some(piece) = self.buffered()? {
+                return Ok(piece);
+            }
+            if !self.read().await? {
+                return match self.rest {
+                    Rest::UntilClose => {
+                        self.rest = Rest::Nothing;
+                        Ok(None)
+                    }
+                    _ => Err(BodyError::Source),
+                };
+            }
+        }
+    }
+
+    /// What follows from the bytes that are there; none when it takes more of them.
+    fn buffered(&mut self) -> Result<Option<Option<Piece>>, BodyError> {
+        let Some(input) = self.input.as_mut() else {
+            return Ok(None);
+        };
+        while !input.is_empty() {
+            let count = match &mut self.rest {
+                Rest::Nothing => return Ok(Some(None)),
+                Rest::UntilClose => input.bytes().len(),
+                Rest::Length(left) => {
+                    let most = usize::try_from(*left).unwrap_or(usize::MAX);
+                    let count = input.bytes().len().min(most);
+                    *left -= count as u64;
+                    count
+                }
+                Rest::Chunks(decoder) => {
+                    match decoder.step(input.bytes()).map_err(BodyError::Malformed)? {
+                        Step::Incomplete => return Ok(None),
+                        Step::Framing(count) => {
+                            input.consume(count);
+                            continue;
+                        }
+                        Step::Data(count) => count,
+                        Step::End(count, lines) => {
+                            let trailers = fields::parse_trailers(&input.bytes()[lines]);
+                            input.consume(count);
+                            self.rest = Rest::Nothing;
+                            let any = !trailers.is_empty();
+                            return Ok(Some(any.then_some(Piece::Trailers(trailers))));
+                        }
+                    }
+                }
+            };
+            let data = Bytes::copy_from_slice(&input.bytes()[..count]);
+            input.consume(count);
+            return Ok(Some(Some(Piece::Data(data))));
+        }
+        Ok(None)
+    }
+
+    /// Reads more; false at the connection's end.
+    async fn read(&mut self) -> Result<bool, BodyError> {
+        let read = match self.input.as_mut().filter(|input| !input.is_empty()) {
+            // Part of a chunk's line or of trailers, for which a buffer has always room.
+            Some(input) => self.socket.read(input).await.map(|count| count > 0),
+            None => {
+                *self.input = None;
+                let first = self.socket.read_first(&self.worker.buffers).await;
+                first.map(|first| {
+                    *self.input = first;
+                    self.input.is_some()
+                })
+            }
+        };
+        read.map_err(|_| BodyError::Source)
+    }
+}
+
+/// A request's body, which can be sent again from its beginning as long as it is short.
+#[derive(Debug)]
+pub(crate) struct Replayable<'a> {
+    source: Source<'a>,
+    /// What was taken from the source, in order, while all of it is here.
+    kept: Vec<Piece>,
+    /// What of it is to be sent again.
+    again: VecDeque<Piece>,
+    size: usize,
+    /// The last piece was sent before, and paid for then.
+    is_repeated: bool,
+}
+
+impl<'a> Replayable<'a> {
+    pub(crate) fn new(source: Source<'a>) -> Self {
+        Self {
+            source,
+            kept: Vec::new(),
+            again: VecDeque::new(),
+            size: 0,
+            is_repeated: false,
+        }
+    }
+
+    /// Begins again; false when that is not possible any more.
+    pub(crate) fn rewind(&mut self) -> bool {
+        self.again = self.kept.iter().cloned().collect();
+        self.size <= REPLAY_BYTES
+    }
+
+    /// As [`Source::next`].
+    pub(crate) async fn next(&mut self, idle: Duration) -> Result<Option<Piece>, BodyError> {
+        if let Some(piece) = self.again.pop_front() {
+            self.is_repeated = true;
+            return Ok(Some(piece));
+        }
+        self.is_repeated = false;
+        let piece = self.source.next(idle).await?;
+        if let Some(piece) = &piece {
+            if let Piece::Data(data) = piece {
+                self.size = self.size.saturating_add(data.len());
+            }
+            match self.size <= REPLAY_BYTES {
+                true => self.kept.push(piece.clone()),
+                false => self.kept.clear(),
+            }
+        }
+        Ok(piece)
+    }
+
+    /// As [`Source::is_over`].
+    pub(crate) fn is_over(&self) -> bool {
+        self.again.is_empty() && self.source.is_over()
+    }
+
+    /// As [`Source::passed_on`].
+    pub(crate) fn passed_on(&mut self, count: usize) {
+        if !self.is_repeated {
+            self.source.passed_on(count);
+        }
+    }
+
+    /// Keeps nothing from now on: it will not be sent again.
+    pub(crate) fn forget(&mut self) {
+        self.size = REPLAY_BYTES + 1;
+        self.kept.clear();
+    }
+}

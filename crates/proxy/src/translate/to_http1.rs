@@ -1,0 +1,182 @@
+//! An attempt at a backend that speaks HTTP/1.1.
+
+use std::cell::Cell;
+use std::pin::pin;
+
+use super::answer::Answer;
+use super::exchange::{Attempt, Exchange};
+use super::sink::{Framing, Http1Sink, Sink, pump};
+use super::source::{Http1Source, Replayable, Source};
+use super::{tunnel, websocket};
+use crate::dial::Backend;
+use crate::http::Refusal;
+use crate::http::gateway_error::GatewayError;
+use crate::http::phases::{NoAnswer, Sent, await_end, await_head};
+use crate::http1::Next;
+use crate::http1::answer::read_one;
+use crate::http1::body::BodyError;
+use crate::http1::request::Body;
+use crate::http1::response::{self, ResponseHead};
+use crate::limits::INTERIM_ANSWERS;
+use crate::socket::Socket;
+use crate::worker::buffers::Pooled;
+
+/// Sends the request and passes the answer on.
+pub(crate) async fn attempt(
+    exchange: &Exchange<'_>,
+    backend: Backend,
+    body: &mut Replayable<'_>,
+) -> Attempt {
+    let facts = exchange.request.facts;
+    let key = match facts.upgrade {
+        true => match handshake_key(exchange) {
+            Some(key) => Some(key),
+            None => return Attempt::Failed(GatewayError::NoWebSocket),
+        },
+        false => None,
+    };
+    let begun = Cell::new(false);
+    let mut sent = Sent::Partly;
+    let mut incoming = None;
+    let mut to_backend = request_sink(exchange, &backend.socket, key.as_deref());
+    let idle = exchange.idle();
+    // The borrows of both directions end with this block.
+    let relayed = {
+        let mut sending = pin!(async {
+            match facts.upgrade {
+                true => to_backend.flush(idle).await,
+                false => pump(body, &mut to_backend, idle).await,
+            }
+        });
+        let reading = read_head(exchange, &backend.socket, &mut incoming, &begun);
+        let gone = async || exchange.client.gone().await;
+        let head = await_head(
+            sending.as_mut(),
+            &mut sent,
+            reading,
+            gone,
+            exchange.timeout(),
+        );
+        match exchange.in_time(head).await {
+            None => Err(NoAnswer::Failed(GatewayError::Timeout)),
+            Some(Err(error)) => Err(error),
+            Some(Ok((head, answer))) if head.upgrade => Ok((head, Err(answer))),
+            Some(Ok((head, answer))) => {
+                let relay = relay(exchange, &backend.socket, &mut incoming, answer, sent);
+                let pending = async || std::future::pending().await;
+                let end = await_end(sending.as_mut(), &mut sent, relay, pending).await;
+                Ok((head, Ok(end)))
+            }
+        }
+    };
+    match relayed {
+        Ok((_, Err(answer))) => {
+            let key = key.unwrap_or_default();
+            let end = tunnel::to_http1(exchange, &backend, answer, &key, body, incoming).await;
+            end.unwrap_or_else(|error| {
+                backend.abort();
+                Attempt::Failed(error)
+            })
+        }
+        Ok((head, Ok(Ok(next)))) => {
+            let clean = incoming.is_none_or(|incoming| incoming.is_empty());
+            match head.keep_alive && clean && sent == Sent::Wholly {
+                true => backend.keep(),
+                false => drop(backend),
+            }
+            Attempt::Over(next)
+        }
+        Ok((_, Ok(Err(error)))) => {
+            backend.abort();
+            Attempt::Over(match error {
+                BodyError::Sink => Next::Close,
+                _ => Next::Reset,
+            })
+        }
+        Err(NoAnswer::ClientGone) => {
+            backend.abort();
+            Attempt::Over(Next::Close)
+        }
+        Err(NoAnswer::Failed(error)) => {
+            backend.abort();
+            match error == GatewayError::BackendClosed && !begun.get() {
+                true => Attempt::Stale,
+                false => Attempt::Failed(error),
+            }
+        }
+    }
+}
+
+/// The key of the WebSocket that is opened: the client's own, or ours where it has none.
+fn handshake_key(exchange: &Exchange<'_>) -> Option<String> {
+    let theirs = exchange
+        .request
+        .headers
+        .get(http::header::SEC_WEBSOCKET_KEY);
+    match theirs {
+        Some(key) => key.to_str().ok().map(str::to_owned),
+        None => websocket::key(),
+    }
+}
+
+/// What takes the request, with its head in it.
+fn request_sink<'a>(exchange: &Exchange<'_>, socket: &'a Socket, key: Option<&str>) -> Sink<'a> {
+    let mut out = match exchange.request.facts.body {
+        Body::None => exchange.worker.buffers.take_small(),
+        _ => exchange.worker.buffers.take(),
+    };
+    let default_host = exchange.upstream.id.service.as_str();
+    exchange.request.write_http1(&mut out, default_host, key);
+    let framing = match exchange.request.facts.body {
+        Body::Chunked => Framing::Chunked,
+        _ => Framing::Plain,
+    };
+    Sink::Http1(Http1Sink {
+        socket,
+        out,
+        framing,
+    })
+}
+
+/// Reads the head of the final answer and uses it up. Informational answers before it are passed
+/// on.
+async fn read_head(
+    exchange: &Exchange<'_>,
+    backend: &Socket,
+    incoming: &mut Option<Pooled>,
+    begun: &Cell<bool>,
+) -> Result<(ResponseHead, Answer), NoAnswer> {
+    let bad = |refusal| NoAnswer::Failed(GatewayError::BadResponse(refusal));
+    let facts = exchange.request.facts;
+    for _ in 0..=INTERIM_ANSWERS {
+        let end = read_one(exchange.worker, backend, incoming, begun).await?;
+        let Some(buffer) = incoming else { break };
+        let bytes = &buffer.bytes()[..end];
+        let head = response::parse_complete(bytes, facts.is_head).map_err(bad)?;
+        let answer = Answer::from_http1(bytes, &head);
+        buffer.consume(end);
+        if head.status == 101 && !(head.upgrade && facts.upgrade) {
+            return Err(bad(Refusal::Malformed("it switches protocols unasked")));
+        }
+        if !head.is_interim() {
+            return Ok((head, answer));
+        }
+        let told = exchange.client.inform(answer, facts).await;
+        told.map_err(|()| NoAnswer::ClientGone)?;
+    }
+    Err(bad(Refusal::Malformed(
+        "it has too many informational answers",
+    )))
+}
+
+/// Passes the answer on.
+async fn relay(
+    exchange: &Exchange<'_>,
+    backend: &Socket,
+    incoming: &mut Option<Pooled>,
+    answer: Answer,
+    sent: Sent,
+) -> Result<Next, BodyError> {
+    let body = Http1Source::new(exchange.worker, backend, incoming, answer.body);
+    super::relay::answer(exchange, answer, Source::Http1(body), sent).await
+}

@@ -1,0 +1,187 @@
+//! An attempt at a backend that speaks HTTP/2.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::{Poll, ready};
+
+use bytes::Bytes;
+use h2::client::ResponseFuture;
+use h2::{Reason, RecvStream, SendStream};
+use http::{HeaderValue, StatusCode, header};
+use tokio::time::Instant;
+
+use super::answer::Answer;
+use super::exchange::{Attempt, Exchange};
+use super::sink::{Sink, pump};
+use super::source::{Replayable, Source};
+use super::{grpc, tunnel};
+use crate::dial::SharedBackend;
+use crate::http::Refusal;
+use crate::http::gateway_error::GatewayError;
+use crate::http::phases::{NoAnswer, Sent, await_end, await_head};
+use crate::http1::Next;
+use crate::http1::body::BodyError;
+use crate::limits::INTERIM_ANSWERS;
+
+/// Sends the request and passes the answer on.
+pub(crate) async fn attempt(
+    exchange: &Exchange<'_>,
+    backend: SharedBackend,
+    body: &mut Replayable<'_>,
+) -> Attempt {
+    let facts = exchange.request.facts;
+    let limit = exchange.worker.limits.connect;
+    if facts.upgrade && !backend.slot.opens_websockets(limit).await {
+        return Attempt::Failed(GatewayError::NoWebSocket);
+    }
+    let ended = body.is_over() && !facts.upgrade;
+    let (response, stream) = match open(exchange, &backend, ended).await {
+        Ok(opened) => opened,
+        Err(attempt) => return attempt,
+    };
+    let mut to_backend = match ended {
+        true => Sink::Ended,
+        false => Sink::Http2(stream),
+    };
+    let mut sent = if ended { Sent::Wholly } else { Sent::Partly };
+    let unprocessed = Cell::new(false);
+    let idle = exchange.idle();
+    let relayed = {
+        let mut sending = pin!(async {
+            match facts.upgrade || ended {
+                true => Ok(()),
+                false => pump(body, &mut to_backend, idle).await,
+            }
+        });
+        let reading = read_head(exchange, response, &unprocessed);
+        let gone = async || exchange.client.gone().await;
+        let head = await_head(
+            sending.as_mut(),
+            &mut sent,
+            reading,
+            gone,
+            exchange.timeout(),
+        );
+        match exchange.in_time(head).await {
+            None => Err(NoAnswer::Failed(GatewayError::Timeout)),
+            Some(Err(error)) => Err(error),
+            Some(Ok((answer, stream))) if facts.upgrade && answer.status == StatusCode::OK => {
+                Ok(Err((answer, stream)))
+            }
+            Some(Ok((answer, stream))) => {
+                let relay = super::relay::answer(exchange, answer, Source::Http2(stream), sent);
+                let pending = async || std::future::pending().await;
+                Ok(Ok(
+                    await_end(sending.as_mut(), &mut sent, relay, pending).await
+                ))
+            }
+        }
+    };
+    match relayed {
+        Ok(Err((answer, stream))) => {
+            tunnel::to_http2(exchange, answer, body, to_backend, stream).await
+        }
+        Ok(Ok(Ok(next))) => Attempt::Over(next),
+        Ok(Ok(Err(error))) => {
+            to_backend.cut(Reason::CANCEL);
+            Attempt::Over(match error {
+                BodyError::Sink => Next::Close,
+                _ => Next::Reset,
+            })
+        }
+        Err(NoAnswer::ClientGone) => {
+            to_backend.cut(Reason::CANCEL);
+            Attempt::Over(Next::Close)
+        }
+        Err(NoAnswer::Failed(_)) if unprocessed.get() => Attempt::Unprocessed,
+        Err(NoAnswer::Failed(GatewayError::BackendClosed)) => Attempt::Stale,
+        Err(NoAnswer::Failed(error)) => {
+            to_backend.cut(Reason::CANCEL);
+            Attempt::Failed(error)
+        }
+    }
+}
+
+/// Opens a stream with the request's head.
+async fn open(
+    exchange: &Exchange<'_>,
+    backend: &SharedBackend,
+    ended: bool,
+) -> Result<(ResponseFuture, SendStream<Bytes>), Attempt> {
+    let default_host = exchange.upstream.id.service.as_str();
+    let request = exchange.request.to_http2(default_host, backend.is_secure());
+    let mut request = request.map_err(|_| {
+        let refusal = Refusal::Target("it cannot be sent in HTTP/2");
+        Attempt::Failed(GatewayError::BadRequest(refusal))
+    })?;
+    if exchange.is_grpc {
+        let headers = request.headers_mut();
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        if let Some(deadline) = exchange.deadline {
+            grpc::set_timeout(headers, deadline.saturating_duration_since(Instant::now()));
+        }
+    }
+    // Nothing of the request has left us when the connection turns out to be at its end.
+    let at_its_end = |_| {
+        backend.slot.end_connection();
+        Attempt::Unprocessed
+    };
+    let mut sender = backend.slot.sender().ready().await.map_err(at_its_end)?;
+    sender.send_request(request, ended).map_err(at_its_end)
+}
+
+/// Waits for the head of the final answer. Informational answers before it are passed on.
+async fn read_head(
+    exchange: &Exchange<'_>,
+    response: ResponseFuture,
+    unprocessed: &Cell<bool>,
+) -> Result<(Answer, RecvStream), NoAnswer> {
+    let response = RefCell::new(response);
+    for _ in 0..=INTERIM_ANSWERS {
+        let head = poll_fn(|cx| {
+            let response = &mut *response.borrow_mut();
+            if let Poll::Ready(Some(interim)) = response.poll_informational(cx) {
+                return Poll::Ready(interim.map(Head::Interim));
+            }
+            let last = ready!(Pin::new(response).poll(cx));
+            Poll::Ready(last.map(Head::Final))
+        });
+        let head = head.await.map_err(|error| {
+            unprocessed.set(is_unprocessed(&error));
+            NoAnswer::Failed(GatewayError::BackendClosed)
+        })?;
+        match head {
+            Head::Interim(interim) => {
+                let (interim, ()) = interim.into_parts();
+                let interim = Answer::from_http2(interim, true);
+                let told = exchange
+                    .client
+                    .inform(interim, exchange.request.facts)
+                    .await;
+                told.map_err(|()| NoAnswer::ClientGone)?;
+            }
+            Head::Final(response) => {
+                let (head, stream) = response.into_parts();
+                if head.status.is_informational() {
+                    break;
+                }
+                return Ok((Answer::from_http2(head, stream.is_end_stream()), stream));
+            }
+        }
+    }
+    let refusal = Refusal::Malformed("it has too many informational answers");
+    Err(NoAnswer::Failed(GatewayError::BadResponse(refusal)))
+}
+
+enum Head {
+    Interim(http::Response<()>),
+    Final(http::Response<RecvStream>),
+}
+
+/// Whether the backend says that it has not looked at the request: it refuses the stream, or is
+/// about to go away and names an earlier one as its last.
+fn is_unprocessed(error: &h2::Error) -> bool {
+    let refused = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
+    error.is_remote() && (refused || error.is_go_away())
+}

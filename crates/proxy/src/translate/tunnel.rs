@@ -1,0 +1,86 @@
+//! WebSockets: bytes both ways, of which each side ends its own.
+
+use std::time::Duration;
+
+use h2::{Reason, RecvStream};
+use http::header;
+
+use super::answer::Answer;
+use super::exchange::{Attempt, Exchange};
+use super::sink::{Framing, Http1Sink, Sink, pump};
+use super::source::{Http1Source, Replayable, Source};
+use super::websocket;
+use crate::dial::Backend;
+use crate::http::Refusal;
+use crate::http::gateway_error::GatewayError;
+use crate::http1::Next;
+use crate::worker::buffers::Pooled;
+
+/// A stream may pause for as long as its two ends like.
+const NO_LIMIT: Duration = Duration::MAX;
+
+/// Opens the WebSocket that a backend of HTTP/1.1 has agreed to, whose key was `key`.
+pub(crate) async fn to_http1(
+    exchange: &Exchange<'_>,
+    backend: &Backend,
+    answer: Answer,
+    key: &str,
+    body: &mut Replayable<'_>,
+    mut incoming: Option<Pooled>,
+) -> Result<Attempt, GatewayError> {
+    let accept = websocket::accept(key);
+    let proof = answer.headers.get(header::SEC_WEBSOCKET_ACCEPT);
+    if proof.is_none_or(|proof| proof.as_bytes() != accept.as_bytes()) {
+        let refusal = Refusal::Malformed("it accepts another WebSocket than was asked for");
+        return Err(GatewayError::BadResponse(refusal));
+    }
+    let Ok(client) = exchange.client.open_websocket(answer, Some(&accept)).await else {
+        return Ok(Attempt::Over(Next::Close));
+    };
+    backend.socket.keep_alive();
+    let to_backend = Sink::Http1(Http1Sink {
+        socket: &backend.socket,
+        out: exchange.worker.buffers.take_small(),
+        framing: Framing::Raw,
+    });
+    let from = Http1Source::raw(exchange.worker, &backend.socket, &mut incoming);
+    Ok(both_ways(body, to_backend, Source::Http1(from), client).await)
+}
+
+/// Opens the WebSocket that a backend of HTTP/2 has agreed to.
+pub(crate) async fn to_http2(
+    exchange: &Exchange<'_>,
+    answer: Answer,
+    body: &mut Replayable<'_>,
+    to_backend: Sink<'_>,
+    from_backend: RecvStream,
+) -> Attempt {
+    let key = exchange.request.headers.get(header::SEC_WEBSOCKET_KEY);
+    let key = key.and_then(|key| key.to_str().ok());
+    let accept = key.map(websocket::accept);
+    let client = exchange.client.open_websocket(answer, accept.as_deref());
+    match client.await {
+        Ok(client) => both_ways(body, to_backend, Source::Http2(from_backend), client).await,
+        Err(_) => Attempt::Over(Next::Close),
+    }
+}
+
+async fn both_ways(
+    from_client: &mut Replayable<'_>,
+    mut to_backend: Sink<'_>,
+    mut from_backend: Source<'_>,
+    mut to_client: Sink<'_>,
+) -> Attempt {
+    from_client.forget();
+    let outcome = tokio::try_join!(
+        pump(from_client, &mut to_backend, NO_LIMIT),
+        pump(&mut from_backend, &mut to_client, NO_LIMIT),
+    );
+    if outcome.is_err() {
+        // Neither side may take this for an orderly end.
+        to_backend.cut(Reason::CANCEL);
+        to_client.cut(Reason::CANCEL);
+        return Attempt::Over(Next::Reset);
+    }
+    Attempt::Over(Next::Close)
+}

@@ -1,0 +1,162 @@
+//! Clients and backends that speak HTTP/2, by the library that the proxy uses too; what breaks its
+//! rules is sent by raw frames elsewhere.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use h2::client::SendRequest;
+use h2::server::SendResponse;
+use h2::{RecvStream, SendStream};
+use http::{HeaderMap, Request, Response};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::PATIENCE;
+
+/// Runs what a test does, on one thread and with a limit.
+pub(crate) fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let limit = PATIENCE * 3;
+        tokio::time::timeout(limit, test)
+            .await
+            .expect("the test hangs");
+    });
+}
+
+/// A connection to `address` in HTTP/2 with prior knowledge.
+pub(crate) async fn connect(address: SocketAddr) -> SendRequest<Bytes> {
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (sender, connection) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
+/// What was answered, read to its end.
+#[derive(Debug)]
+pub(crate) struct Whole {
+    pub(crate) head: http::response::Parts,
+    pub(crate) body: Vec<u8>,
+    pub(crate) trailers: Option<HeaderMap>,
+}
+
+impl Whole {
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        self.head
+            .headers
+            .get(name)
+            .map(|value| value.to_str().unwrap())
+    }
+}
+
+/// Sends a request with its whole body, and reads the answer.
+pub(crate) async fn ask(
+    sender: &SendRequest<Bytes>,
+    request: http::request::Builder,
+    body: Option<&'static [u8]>,
+) -> Result<Whole, h2::Error> {
+    let mut sender = sender.clone().ready().await?;
+    let request = request.body(()).unwrap();
+    let (response, mut stream) = sender.send_request(request, body.is_none())?;
+    if let Some(body) = body {
+        stream.send_data(Bytes::from_static(body), true)?;
+    }
+    let (head, stream) = response.await?.into_parts();
+    let (body, trailers) = read(stream).await?;
+    Ok(Whole {
+        head,
+        body,
+        trailers,
+    })
+}
+
+/// A GET of `url`.
+pub(crate) async fn get(sender: &SendRequest<Bytes>, url: &str) -> Whole {
+    ask(sender, Request::get(url), None).await.unwrap()
+}
+
+/// Reads a body to its end.
+pub(crate) async fn read(
+    mut stream: RecvStream,
+) -> Result<(Vec<u8>, Option<HeaderMap>), h2::Error> {
+    let mut body = Vec::new();
+    while let Some(data) = stream.data().await {
+        let data = data?;
+        stream.flow_control().release_capacity(data.len())?;
+        body.extend_from_slice(&data);
+    }
+    let trailers = stream.trailers().await?;
+    Ok((body, trailers))
+}
+
+/// Starts a backend in HTTP/2 that serves each request with `serve`, in a thread of its own.
+pub(crate) fn backend<Served: Future<Output = ()> + 'static>(
+    settings: h2::server::Builder,
+    serve: impl Fn(Request<RecvStream>, SendResponse<Bytes>) -> Served + Clone + Send + 'static,
+) -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build_local(tokio::runtime::LocalOptions::default())
+            .unwrap();
+        runtime.block_on(async move {
+            let listener = TcpListener::from_std(listener).unwrap();
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let (settings, serve) = (settings.clone(), serve.clone());
+                tokio::task::spawn_local(async move {
+                    let Ok(mut connection) = settings.handshake::<_, Bytes>(stream).await else {
+                        return;
+                    };
+                    while let Some(Ok((request, respond))) = connection.accept().await {
+                        tokio::task::spawn_local(serve(request, respond));
+                    }
+                });
+            }
+        });
+    });
+    address
+}
+
+/// A backend that answers with the method, path and body of what it is asked, and with trailers
+/// where it was sent some.
+pub(crate) fn echo() -> SocketAddr {
+    backend(
+        h2::server::Builder::new(),
+        |request, mut respond| async move {
+            let (head, body) = request.into_parts();
+            let (body, trailers) = read(body).await.unwrap_or_default();
+            let text = format!(
+                "{} {} {}",
+                head.method,
+                head.uri,
+                String::from_utf8_lossy(&body)
+            );
+            let mut response = Response::new(());
+            *response.headers_mut() = head.headers;
+            response.headers_mut().remove("content-length");
+            let Ok(mut stream) = respond.send_response(response, false) else {
+                return;
+            };
+            answer(&mut stream, text, trailers);
+        },
+    )
+}
+
+/// Sends a body and trailers, if any.
+pub(crate) fn answer(stream: &mut SendStream<Bytes>, body: String, trailers: Option<HeaderMap>) {
+    // The other side may be gone.
+    let _ = stream.send_data(body.into(), trailers.is_none());
+    if let Some(trailers) = trailers {
+        let _ = stream.send_trailers(trailers);
+    }
+}
