@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use model::{AppName, InstanceId, ServiceName, VolumeName};
+use plan::routes::EdgeAddresses;
 use rustix::fs::{FlockOperation, flock};
 
 /// The version of the folder's layout that this program reads and writes.
@@ -278,31 +279,44 @@ impl Home {
 
     /// Where the edge of the last server listened, if there was one.
     pub fn edge(&self) -> Option<SocketAddr> {
-        fs::read_to_string(self.edge_file())
-            .ok()?
-            .trim()
-            .parse()
-            .ok()
+        read_address(&self.edge_file())
+    }
+
+    /// Where it listened for TLS.
+    pub fn edge_tls(&self) -> Option<SocketAddr> {
+        read_address(&self.edge_tls_file())
     }
 
     /// Keeps where the edge listens for the next server: a restart must not move what runs.
     ///
     /// # Errors
     /// It cannot be written.
-    pub fn remember_edge(&self, edge: SocketAddr) -> Result<(), HomeError> {
-        let path = self.edge_file();
-        write_atomically(&path, edge.to_string().as_bytes())
-            .map_err(|source| failed("write", &path, source))
+    pub fn remember_edge(&self, edge: EdgeAddresses) -> Result<(), HomeError> {
+        let files = [
+            (self.edge_file(), edge.plain),
+            (self.edge_tls_file(), edge.tls),
+        ];
+        for (path, address) in files {
+            write_atomically(&path, address.to_string().as_bytes())
+                .map_err(|source| failed("write", &path, source))?;
+        }
+        Ok(())
     }
 
     /// Forgets it, when nothing is left that it matters to.
     pub(crate) fn forget_edge(&self) {
-        // One that stays is only where the next server begins to look.
-        let _ = fs::remove_file(self.edge_file());
+        for path in [self.edge_file(), self.edge_tls_file()] {
+            // One that stays is only where the next server begins to look.
+            let _ = fs::remove_file(path);
+        }
     }
 
     fn edge_file(&self) -> PathBuf {
         self.0.join("edge")
+    }
+
+    fn edge_tls_file(&self) -> PathBuf {
+        self.0.join("edge-tls")
     }
 
     fn lock(&self) -> Result<HomeLock, HomeError> {
@@ -350,6 +364,10 @@ fn failed(doing: &'static str, path: &Path, source: io::Error) -> HomeError {
         path: path.to_owned(),
         source,
     }
+}
+
+fn read_address(path: &Path) -> Option<SocketAddr> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
 /// Makes `path` and what is missing above it, readable by this user alone.
@@ -421,9 +439,14 @@ mod tests {
         let mode = fs::metadata(folder.path()).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
         assert_eq!(home.edge(), None);
-        let edge = SocketAddr::from(([127, 0, 0, 1], 9000));
-        home.remember_edge(edge).unwrap();
-        assert_eq!(home.edge(), Some(edge));
+        let (plain, tls) = (
+            SocketAddr::from(([127, 0, 0, 1], 9000)),
+            SocketAddr::from(([127, 0, 0, 1], 9443)),
+        );
+        home.remember_edge(EdgeAddresses { plain, tls }).unwrap();
+        assert_eq!((home.edge(), home.edge_tls()), (Some(plain), Some(tls)));
+        home.forget_edge();
+        assert_eq!((home.edge(), home.edge_tls()), (None, None));
     }
 
     #[test]

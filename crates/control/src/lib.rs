@@ -3,6 +3,7 @@
 
 mod api;
 mod clock;
+mod credentials;
 mod home;
 mod instances;
 pub mod ports;
@@ -14,8 +15,10 @@ mod state;
 pub mod status;
 
 pub use api::{
-    ApiError, DeployAnswer, DeployRequest, PlanAnswer, ServicePlan, ShutdownRequest, openapi_json,
+    ApiError, DeployAnswer, DeployRequest, PlanAnswer, ServicePlan, ShutdownRequest, file_obstacle,
+    openapi_json,
 };
 pub use home::{Home, HomeError, HomeLock};
+pub use plan::routes::EdgeAddresses;
 pub use server::{StartError, run};
-pub use settings::{DEFAULT_EDGE, LOG_FILTER_VARIABLE, Settings};
+pub use settings::{DEFAULT_EDGE, LOG_FILTER_VARIABLE, Settings, usual_edge_tls};

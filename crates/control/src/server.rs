@@ -14,6 +14,7 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::api::{self, Context, ShutdownRequest};
 use crate::clock::Clock;
+use crate::credentials::Watcher;
 use crate::home::{HomeError, HomeLock};
 use crate::instances::Instances;
 use crate::proxies::{self, LocalProxy, Proxies, bind_private};
@@ -119,11 +120,16 @@ pub async fn run(settings: Settings, lock: HomeLock) -> Result<(), StartError> {
     let (published, registry) = proxies.share();
     let (status, status_seen) = watch::channel(Arc::new(Status::default()));
     let clock = Clock::start();
+    let watcher = Watcher::start(Arc::clone(&wake)).map_err(|source| StartError::System {
+        doing: "start a thread",
+        source,
+    })?;
     let mut reconciler = Reconciler {
         state,
         instances,
         proxies,
         local_proxy: Arc::clone(&local_proxy),
+        watcher,
         settings: settings.clone(),
         clock,
         desired_changed: watch_desired(Arc::clone(&store), Arc::clone(&wake)).await?,

@@ -3,11 +3,23 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use plan::routes::EdgeAddresses;
+
 use crate::home::Home;
 
 /// Where the edge listens unless told otherwise.
 pub const DEFAULT_EDGE: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+
+/// Where the edge listens for TLS unless told otherwise: beside its other address.
+pub fn usual_edge_tls(edge: SocketAddr) -> SocketAddr {
+    let port = match edge.port() {
+        80 => 443,
+        8443 => 8444,
+        _ => 8443,
+    };
+    SocketAddr::new(edge.ip(), port)
+}
 
 /// The variable that says how much server and proxy log, as `info` or `warn,control=debug`.
 pub const LOG_FILTER_VARIABLE: &str = "ROADBED_LOG";
@@ -20,7 +32,7 @@ pub struct Settings {
     /// The socket of its API, [`Home::api_socket`] as a rule.
     pub socket: PathBuf,
     /// Where the edge listens.
-    pub edge: SocketAddr,
+    pub edge: EdgeAddresses,
     /// The `roadbed` program, which is started again as shim and as proxy.
     pub program: PathBuf,
 }

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use model::{
-    AppName, Desired, Generation, InstanceId, InstanceRecord, ListenerId, NameError, Release,
+    AppName, Credentials, Desired, Generation, InstanceId, InstanceRecord, ListenerId, NameError,
+    Release,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -22,6 +23,7 @@ pub(crate) mod keys {
 
     pub(crate) const DESIRED: &str = "desired/";
     pub(crate) const RELEASES: &str = "releases/";
+    pub(crate) const CREDENTIALS: &str = "credentials/";
     pub(crate) const INSTANCES: &str = "instances/";
     pub(crate) const PORTS: &str = "ports/";
     pub(crate) const GENERATION: &str = "generation";
@@ -43,6 +45,16 @@ pub(crate) mod keys {
     /// Padded, so that the store's order is that of the numbers.
     pub(crate) fn release(app: &AppName, number: u64) -> String {
         format!("{RELEASES}{app}/{number:010}")
+    }
+
+    /// What the files say that the releases of an app name.
+    pub(crate) fn credentials(app: &AppName) -> String {
+        format!("{CREDENTIALS}{app}/")
+    }
+
+    /// The same of one release.
+    pub(crate) fn credentials_of(app: &AppName, number: u64) -> String {
+        format!("{CREDENTIALS}{app}/{number:010}")
     }
 
     /// The highest number ever given to a release of this app, kept when the app goes down.
@@ -71,6 +83,8 @@ pub(crate) enum StateError {
     },
     #[error("the store has a record {0:?}, which names no app: {1}")]
     Key(String, NameError),
+    #[error("the store has a record {0:?}, which names no release")]
+    Number(String),
     #[error("a record was changed by someone else meanwhile: {0}")]
     Conflict(Conflict),
 }
@@ -100,6 +114,7 @@ pub(crate) struct State {
     store: Arc<dyn Store>,
     pub(crate) desired: BTreeMap<AppName, Held<Desired>>,
     pub(crate) releases: BTreeMap<AppName, BTreeMap<u64, Arc<Release>>>,
+    pub(crate) credentials: BTreeMap<AppName, BTreeMap<u64, Arc<Credentials>>>,
     pub(crate) instances: BTreeMap<InstanceId, InstanceRecord>,
     pub(crate) ports: BTreeMap<ListenerId, u16>,
     pub(crate) generation: Generation,
@@ -122,6 +137,7 @@ impl State {
             store,
             desired: BTreeMap::new(),
             releases: BTreeMap::new(),
+            credentials: BTreeMap::new(),
             instances: BTreeMap::new(),
             ports: BTreeMap::new(),
             generation: Generation(0),
@@ -169,23 +185,42 @@ impl State {
         loaded
     }
 
-    /// Reads what is desired, and the releases: those of each app by themselves, since a listing has
-    /// a limit that all together may exceed.
+    /// Reads what is desired, and the releases with what belongs to them: those of each app by
+    /// themselves, since a listing has a limit that all together may exceed.
     async fn load_desired(&mut self) -> Result<(), StateError> {
         let mut releases: BTreeMap<AppName, BTreeMap<u64, Arc<Release>>> = BTreeMap::new();
+        let mut credentials = BTreeMap::new();
         for app in self.read_desired().await?.into_keys() {
             let of_app = releases.entry(app.clone()).or_default();
             for entry in self.store.list(&keys::releases(&app)).await?.entries {
                 let release: Release = decode(&entry.key, &entry.value)?;
                 of_app.insert(release.number, Arc::new(release));
             }
+            let of_app = self.read_credentials(&app).await?;
+            credentials.insert(app, of_app);
         }
         // Again, and after the releases: one that is deployed meanwhile is then desired and not
         // known, which the next reading mends. The other way round it would be known and not
         // desired, and go.
         self.desired = self.read_desired().await?;
         self.releases = releases;
+        self.credentials = credentials;
         Ok(())
+    }
+
+    async fn read_credentials(
+        &self,
+        app: &AppName,
+    ) -> Result<BTreeMap<u64, Arc<Credentials>>, StateError> {
+        let prefix = keys::credentials(app);
+        let mut credentials = BTreeMap::new();
+        for entry in self.store.list(&prefix).await?.entries {
+            let number = entry.key[prefix.len()..].parse();
+            let number = number.map_err(|_| StateError::Number(entry.key.clone()))?;
+            let of_release: Credentials = decode(&entry.key, &entry.value)?;
+            credentials.insert(number, Arc::new(of_release));
+        }
+        Ok(credentials)
     }
 
     async fn read_desired(&self) -> Result<BTreeMap<AppName, Held<Desired>>, StateError> {
@@ -209,6 +244,14 @@ impl State {
     pub(crate) fn remove_instance(&mut self, id: &InstanceId) {
         self.changes.delete(keys::instance(id));
         self.instances.remove(id);
+    }
+
+    /// Changes what the files say that a release names.
+    pub(crate) fn put_credentials(&mut self, app: &AppName, number: u64, value: Credentials) {
+        self.changes
+            .put(keys::credentials_of(app, number), encode(&value));
+        let of_app = self.credentials.entry(app.clone()).or_default();
+        of_app.insert(number, Arc::new(value));
     }
 
     pub(crate) fn put_port(&mut self, listener: ListenerId, port: u16) {
@@ -246,12 +289,19 @@ impl State {
         for number in self.releases.remove(app).unwrap_or_default().into_keys() {
             self.changes.delete(keys::release(app, number));
         }
+        for number in self.credentials.remove(app).unwrap_or_default().into_keys() {
+            self.changes.delete(keys::credentials_of(app, number));
+        }
     }
 
     pub(crate) fn remove_release(&mut self, app: &AppName, number: u64) {
         self.changes.delete(keys::release(app, number));
         if let Some(releases) = self.releases.get_mut(app) {
             releases.remove(&number);
+        }
+        let of_app = self.credentials.get_mut(app);
+        if of_app.is_some_and(|credentials| credentials.remove(&number).is_some()) {
+            self.changes.delete(keys::credentials_of(app, number));
         }
     }
 

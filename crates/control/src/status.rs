@@ -1,13 +1,13 @@
 //! What users are shown: the stable shape of everything that reads, in the API and with `--json`.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
 use model::{
-    Exit, Failure, InstanceId, Intent, ListenerId, ObservedApp, ObservedInstance, Phase, Protocol,
-    Release, RolloutState, Service, ServiceName, UpstreamId, Wait,
+    App, Exit, Failure, InstanceId, Intent, ListenerId, ObservedApp, ObservedInstance, Phase,
+    Protocol, Release, RolloutState, Service, ServiceName, UpstreamId, Wait,
 };
-use plan::{is_crash_loop, routes};
+use plan::is_crash_loop;
+use plan::routes::{self, EdgeAddresses};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -34,6 +34,9 @@ pub struct ServerStatus {
     pub home: String,
     /// Where the edge listens.
     pub edge: String,
+    /// Where the edge listens for TLS, while a host has a certificate.
+    #[serde(default)]
+    pub edge_tls: String,
     /// The number of the snapshot that proxies should serve.
     pub generation: u64,
     /// The proxies that are connected.
@@ -129,7 +132,7 @@ pub struct ServiceStatus {
     pub replicas: u16,
     /// How many are.
     pub ready: u16,
-    /// What is spoken to it: `http` or `tcp`.
+    /// What is spoken to it: `http`, `http2`, `grpc` or `tcp`.
     pub protocol: String,
     /// Where it can be reached from outside, where it can.
     pub url: Option<String>,
@@ -218,7 +221,8 @@ pub(crate) fn server(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
         home: settings.home.path().display().to_string(),
-        edge: settings.edge.to_string(),
+        edge: settings.edge.plain.to_string(),
+        edge_tls: settings.edge.tls.to_string(),
         generation: generation.0,
         proxies: proxies.iter().map(proxy).collect(),
         trouble,
@@ -230,7 +234,7 @@ pub(crate) fn app(
     name: &model::AppName,
     waits: Vec<Wait>,
     ports: &BTreeMap<ListenerId, u16>,
-    edge: SocketAddr,
+    edge: EdgeAddresses,
     pid: impl Fn(&InstanceId) -> Option<u32>,
 ) -> AppStatus {
     let target = seen.releases.get(&seen.desired.target);
@@ -319,7 +323,7 @@ fn service_status(
     declared: Option<&Service>,
     instances: Vec<InstanceStatus>,
     ports: &BTreeMap<ListenerId, u16>,
-    edge: SocketAddr,
+    edge: EdgeAddresses,
 ) -> ServiceStatus {
     let ready = instances
         .iter()
@@ -347,9 +351,7 @@ fn service_status(
             .map_or(Protocol::Http, |service| service.protocol)
             .name()
             .into(),
-        url: declared
-            .and_then(|service| service.expose.as_ref())
-            .map(|exposure| url(exposure, edge)),
+        url: release.and_then(|release| url(&release.app, name, edge)),
         uses: declared
             .iter()
             .flat_map(|s| &s.uses)
@@ -359,14 +361,21 @@ fn service_status(
     }
 }
 
-/// Where a browser finds what is exposed so.
-pub(crate) fn url(exposure: &model::Exposure, edge: SocketAddr) -> String {
-    let port = if edge.port() == 80 {
-        String::new()
-    } else {
-        format!(":{}", edge.port())
+/// Where a browser finds a service of an app, where it is exposed.
+pub(crate) fn url(app: &App, service: &ServiceName, edge: EdgeAddresses) -> Option<String> {
+    let exposure = app.services.get(service)?.expose.as_ref()?;
+    let (scheme, address, usual) = match app.certificates().contains_key(&exposure.host) {
+        true => ("https", edge.tls, 443),
+        false => ("http", edge.plain, 80),
     };
-    format!("http://{}{port}{}", exposure.host, exposure.path)
+    let port = match address.port() {
+        port if port == usual => String::new(),
+        port => format!(":{port}"),
+    };
+    Some(format!(
+        "{scheme}://{}{port}{}",
+        exposure.host, exposure.path
+    ))
 }
 
 fn instance(seen: &ObservedInstance, pid: Option<u32>) -> InstanceStatus {

@@ -94,6 +94,10 @@ pub(crate) struct Up {
     /// did, else 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = edge)]
     pub(crate) edge: Option<SocketAddr>,
+    /// Where such a server serves the edge in TLS, to hosts that have a certificate [default: where
+    /// the last one did, else port 8443 beside the edge, or 443 beside port 80]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = edge)]
+    pub(crate) edge_tls: Option<SocketAddr>,
 }
 
 /// `roadbed deploy`.
@@ -163,6 +167,10 @@ pub(crate) struct Server {
     /// than 127.0.0.1 [default: where the last server had it, else 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = edge)]
     pub(crate) edge: Option<SocketAddr>,
+    /// Where the edge listens for TLS, to serve hosts that have a certificate [default: where the
+    /// last server had it, else port 8443 beside the edge, or 443 beside port 80]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = edge)]
+    pub(crate) edge_tls: Option<SocketAddr>,
     /// Leave the terminal of whoever started it
     #[arg(long, hide = true)]
     pub(crate) background: bool,

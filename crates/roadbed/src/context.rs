@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use control::{DEFAULT_EDGE, Home};
+use control::{DEFAULT_EDGE, EdgeAddresses, Home, usual_edge_tls};
 
 use crate::api_client::ApiClient;
 use crate::failure::Failure;
@@ -32,9 +32,21 @@ impl Context {
         Ok(Self { home, socket })
     }
 
-    /// Where a server that is started now has its edge, unless it is told `wanted`.
-    pub(crate) fn edge(&self, wanted: Option<SocketAddr>) -> SocketAddr {
-        wanted.or_else(|| self.home.edge()).unwrap_or(DEFAULT_EDGE)
+    /// Where a server that is started now has its edge, unless it is told where to have it. What is
+    /// remembered for TLS belongs to the other address: where that moves, it moves along.
+    pub(crate) fn edge(
+        &self,
+        wanted: Option<SocketAddr>,
+        wanted_tls: Option<SocketAddr>,
+    ) -> EdgeAddresses {
+        let remembered = self.home.edge();
+        let plain = wanted.or(remembered).unwrap_or(DEFAULT_EDGE);
+        let remembered_tls = self.home.edge_tls().filter(|_| remembered == Some(plain));
+        let tls = wanted_tls.or(remembered_tls);
+        EdgeAddresses {
+            plain,
+            tls: tls.unwrap_or_else(|| usual_edge_tls(plain)),
+        }
     }
 
     /// A client of the server's API.

@@ -9,6 +9,8 @@ use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
+use control::EdgeAddresses;
+
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::port_holder::{self, Holder};
@@ -23,9 +25,47 @@ const EDGE_PAUSE: Duration = Duration::from_millis(10);
 /// How much of what a failed server printed is shown.
 const MOST_PRINTED: u64 = 16 * 1024;
 
+/// One of the edge's addresses.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Edge {
+    /// For HTTP in the clear.
+    Plain(SocketAddr),
+    /// For HTTP in TLS.
+    Tls(SocketAddr),
+}
+
+impl Edge {
+    fn address(self) -> SocketAddr {
+        match self {
+            Self::Plain(address) | Self::Tls(address) => address,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Plain(_) => "the edge",
+            Self::Tls(_) => "the edge for TLS",
+        }
+    }
+
+    fn option(self) -> &'static str {
+        match self {
+            Self::Plain(_) => "--edge",
+            Self::Tls(_) => "--edge-tls",
+        }
+    }
+
+    fn usual_port(self) -> u16 {
+        match self {
+            Self::Plain(_) => 8080,
+            Self::Tls(_) => 8443,
+        }
+    }
+}
+
 /// Starts a server and waits until it answers. Says whether the one that answers is this one: at
 /// the same moment another user may have started one too.
-pub(crate) async fn start(context: &Context, edge: SocketAddr) -> Result<bool, Failure> {
+pub(crate) async fn start(context: &Context, edge: EdgeAddresses) -> Result<bool, Failure> {
     let mut child = spawn(context, edge)?;
     let client = context.client();
     let started = Instant::now();
@@ -52,7 +92,7 @@ pub(crate) async fn start(context: &Context, edge: SocketAddr) -> Result<bool, F
     .hint("`roadbed doctor` looks for the reason"))
 }
 
-fn spawn(context: &Context, edge: SocketAddr) -> Result<Child, Failure> {
+fn spawn(context: &Context, edge: EdgeAddresses) -> Result<Child, Failure> {
     let problem = |error: std::io::Error| Failure::new(format!("cannot start a server: {error}"));
     let program = std::env::current_exe().map_err(problem)?;
     Command::new(program)
@@ -60,7 +100,8 @@ fn spawn(context: &Context, edge: SocketAddr) -> Result<Child, Failure> {
         .arg("--background")
         .arg("--home")
         .arg(context.home.path())
-        .args(["--edge", &edge.to_string()])
+        .args(["--edge", &edge.plain.to_string()])
+        .args(["--edge-tls", &edge.tls.to_string()])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -92,10 +133,7 @@ async fn did_not_start(child: &mut Child) -> Failure {
 /// The same, for somebody who is about to start a server. Another `up` may be at the same point: it
 /// tries the address for an instant too, and may then be the first to start a server, to which the
 /// address belongs.
-pub(crate) async fn check_edge_before_start(
-    context: &Context,
-    edge: SocketAddr,
-) -> Result<(), Failure> {
+pub(crate) async fn check_edge_before_start(context: &Context, edge: Edge) -> Result<(), Failure> {
     for _ in 0..EDGE_ATTEMPTS {
         if check_edge(context, edge).is_ok() || context.home.is_taken() {
             return Ok(());
@@ -107,11 +145,12 @@ pub(crate) async fn check_edge_before_start(
 
 /// Looks, before anything is started, whether the edge's address can be had. One that this home's
 /// own proxy holds is fine: it outlives servers.
-pub(crate) fn check_edge(context: &Context, edge: SocketAddr) -> Result<(), Failure> {
-    let Err(error) = TcpListener::bind(edge) else {
+pub(crate) fn check_edge(context: &Context, edge: Edge) -> Result<(), Failure> {
+    let address = edge.address();
+    let Err(error) = TcpListener::bind(address) else {
         return Ok(());
     };
-    let holder = port_holder::find(edge.port());
+    let holder = port_holder::find(address.port());
     let may_be_own = match &holder {
         Some(holder) => holder.is_proxy_of(context.home.path()),
         None => true,
@@ -122,19 +161,25 @@ pub(crate) fn check_edge(context: &Context, edge: SocketAddr) -> Result<(), Fail
     Err(edge_taken(edge, &error, holder))
 }
 
-fn edge_taken(edge: SocketAddr, error: &std::io::Error, holder: Option<Holder>) -> Failure {
-    let failure = Failure::new(format!("the edge cannot listen on {edge}: {error}"));
+fn edge_taken(edge: Edge, error: &std::io::Error, holder: Option<Holder>) -> Failure {
+    let (address, option) = (edge.address(), edge.option());
+    let failure = Failure::new(format!(
+        "{} cannot listen on {address}: {error}",
+        edge.name()
+    ));
     match (error.kind(), holder) {
         (ErrorKind::AddrInUse, Some(holder)) => failure
-            .evidence([format!("{holder} listens on port {}", edge.port())])
-            .hint("stop it, or give another address with --edge"),
+            .evidence([format!("{holder} listens on port {}", address.port())])
+            .hint(format!("stop it, or give another address with {option}")),
         (ErrorKind::AddrInUse, None) => failure.hint(format!(
-            "`ss -ltnp 'sport = :{}'` shows what holds it; another address can be given with --edge",
-            edge.port()
+            "`ss -ltnp 'sport = :{}'` shows what holds it; another address can be given with \
+             {option}",
+            address.port()
         )),
-        (ErrorKind::PermissionDenied, _) => {
-            failure.hint("ports below 1024 are for root; give another with --edge 127.0.0.1:8080")
-        }
-        _ => failure.hint("give an address of this machine with --edge"),
+        (ErrorKind::PermissionDenied, _) => failure.hint(format!(
+            "ports below 1024 are for root; give another with {option} 127.0.0.1:{}",
+            edge.usual_port()
+        )),
+        _ => failure.hint(format!("give an address of this machine with {option}")),
     }
 }

@@ -7,7 +7,7 @@ use axum::body;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use model::{App, AppName, Desired, Exposure, Intent, Release, Rollout, RolloutState};
+use model::{App, AppName, Desired, Intent, Release, Rollout, RolloutState};
 use serde::{Deserialize, Serialize};
 use store::{Expected, Outcome, Revision, Transaction};
 use tokio_stream::StreamExt;
@@ -15,7 +15,7 @@ use tokio_stream::wrappers::WatchStream;
 use utoipa::ToSchema;
 
 use super::body::Body;
-use super::{ApiError, Context, PlanAnswer};
+use super::{ApiError, Context, PlanAnswer, files, taken};
 use crate::state::{decode, encode, keys};
 use crate::status::{AppIntent, AppStatus, Status};
 
@@ -116,7 +116,11 @@ pub(super) async fn plan(
     };
     let obstacle = match obstacle(current.as_ref(), &app, &request) {
         Some(error) => Some(error),
-        None => taken_route(&context, &app).await?,
+        None => taken::by_another(&context, &app, folder(&request)).await?,
+    };
+    let obstacle = match obstacle {
+        Some(error) => Some(error),
+        None => files::obstacle(&app, folder(&request)).await?,
     };
     let running = running
         .as_ref()
@@ -135,7 +139,7 @@ pub(super) async fn plan(
     responses(
         (status = 202, body = DeployAnswer),
         (status = 409, body = ApiError, description = "Something else is going on."),
-        (status = 422, body = ApiError, description = "The app is not valid."),
+        (status = 422, body = ApiError, description = "The app is not valid, or files that it names cannot be used."),
         (status = 503, body = ApiError, description = "The server is ending."),
         (status = 507, body = ApiError, description = "The server's disk is full.")
     )
@@ -145,6 +149,8 @@ pub(super) async fn deploy(
     Body(request): Body<DeployRequest>,
 ) -> Result<(StatusCode, Json<DeployAnswer>), ApiError> {
     let app = parse(&request)?;
+    // Not below, where a slow disk would keep others from deploying.
+    let credentials = files::read(&app, folder(&request)).await;
     let ending = context.deploying.lock().await;
     if *ending {
         let message = "the server is ending";
@@ -155,9 +161,10 @@ pub(super) async fn deploy(
     if let Some(error) = obstacle(current.as_ref(), &app, &request) {
         return Err(error);
     }
-    if let Some(error) = taken_route(&context, &app).await? {
+    if let Some(error) = taken::by_another(&context, &app, folder(&request)).await? {
         return Err(error);
     }
+    let credentials = credentials?;
     let name = app.name.clone();
     let number = last_release(&context, &name).await? + 1;
     let now = context.clock.now();
@@ -186,19 +193,22 @@ pub(super) async fn deploy(
         Expected::Modified(current.modified)
     });
     let encoded = encode(&release);
-    if encoded.len() > store::limits::VALUE_BYTES {
-        let message = format!(
-            "{name} is too large: {} KiB once it is read",
-            encoded.len() / 1024
-        );
-        return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, message)
-            .hint("the most is 1 MiB; `env` is often what makes an app so large"));
+    let files = (!credentials.is_empty()).then(|| encode(&credentials));
+    let size = encoded.len() + files.as_ref().map_or(0, Vec::len);
+    if size > store::limits::VALUE_BYTES {
+        let message = format!("{name} is too large: {} KiB once it is read", size / 1024);
+        let hint = "the most is 1 MiB, its files for TLS among it; `env` is often what makes an \
+                    app so large";
+        return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, message).hint(hint));
     }
-    let transaction = Transaction::new()
+    let mut transaction = Transaction::new()
         .expect(keys::desired(&name), expected)
         .put(keys::release(&name, number), encoded)
         .put(keys::last_release(&name), encode(&number))
         .put(keys::desired(&name), encode(&desired));
+    if let Some(files) = files {
+        transaction = transaction.put(keys::credentials_of(&name, number), files);
+    }
     match context.store.transact(transaction).await? {
         Outcome::Committed(_) => {
             let seen =
@@ -263,6 +273,10 @@ fn parse(request: &DeployRequest) -> Result<App, ApiError> {
         .map_err(|problems| unprocessable(problems.render(false)))
 }
 
+fn folder(request: &DeployRequest) -> &FilePath {
+    FilePath::new(&request.folder)
+}
+
 /// Why this app cannot be deployed now, as far as it itself is concerned.
 fn obstacle(current: Option<&Current>, app: &App, request: &DeployRequest) -> Option<ApiError> {
     let Current { desired, .. } = current?;
@@ -298,39 +312,6 @@ fn busy(app: &AppName) -> ApiError {
     .hint(format!("look at `roadbed status {app}` and try again"))
 }
 
-/// Which other app's route this app would take, if any: one that it serves, or that it may go back
-/// to.
-async fn taken_route(context: &Context, app: &App) -> Result<Option<ApiError>, ApiError> {
-    let wanted: Vec<&Exposure> = exposures(app).collect();
-    for entry in context.store.list(keys::DESIRED).await?.entries {
-        let other = &entry.key[keys::DESIRED.len()..];
-        let desired: Desired = decode(&entry.key, &entry.value)?;
-        if other == app.name.as_str() || desired.intent == Intent::Halted {
-            continue;
-        }
-        let name = AppName::new(other)
-            .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
-        for number in desired.confirmed.into_iter().chain([desired.target]) {
-            let Some(release) = release(context, &name, number).await? else {
-                continue;
-            };
-            if let Some(both) = exposures(&release.app).find(|taken| wanted.contains(taken)) {
-                let message = format!("{name} is exposed at {}{} already", both.host, both.path);
-                return Ok(Some(ApiError::new(StatusCode::CONFLICT, message).hint(
-                    format!("choose another host or path, or `roadbed down {name}`"),
-                )));
-            }
-        }
-    }
-    Ok(None)
-}
-
-fn exposures(app: &App) -> impl Iterator<Item = &Exposure> {
-    app.services
-        .values()
-        .filter_map(|service| service.expose.as_ref())
-}
-
 async fn current(context: &Context, app: &AppName) -> Result<Option<Current>, ApiError> {
     let key = keys::desired(app);
     let Some(entry) = context.store.get(&key).await? else {
@@ -342,7 +323,7 @@ async fn current(context: &Context, app: &AppName) -> Result<Option<Current>, Ap
     }))
 }
 
-async fn release(
+pub(super) async fn release(
     context: &Context,
     app: &AppName,
     number: u64,

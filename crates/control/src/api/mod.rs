@@ -4,8 +4,10 @@
 mod apps;
 mod body;
 mod errors;
+mod files;
 mod preview;
 mod server;
+mod taken;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +26,7 @@ use crate::status::{AppStatus, Status};
 
 pub use apps::{DeployAnswer, DeployRequest};
 pub use errors::ApiError;
+pub use files::file_obstacle;
 pub use preview::{PlanAnswer, ServicePlan};
 pub use server::ShutdownRequest;
 

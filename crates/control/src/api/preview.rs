@@ -1,9 +1,8 @@
 //! What a deploy would do, in the shape that users and programs are shown.
 
-use std::net::SocketAddr;
-
 use model::App;
 use plan::preview::{Action, preview};
+use plan::routes::EdgeAddresses;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -48,16 +47,12 @@ impl PlanAnswer {
     pub fn new(
         running: Option<(u64, &App)>,
         app: &App,
-        edge: SocketAddr,
+        edge: EdgeAddresses,
         obstacle: Option<ApiError>,
     ) -> Self {
         let preview = preview(running.map(|(_, app)| app), app);
         let services = preview.services.into_iter().map(|service| ServicePlan {
-            url: app
-                .services
-                .get(&service.service)
-                .and_then(|declared| declared.expose.as_ref())
-                .map(|exposure| status::url(exposure, edge)),
+            url: status::url(app, &service.service, edge),
             service: service.service.to_string(),
             action: match service.action {
                 Action::Start => "start".into(),

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use model::{Asked, Exit, ExitCause, Health, ProcessState};
+use model::{Asked, Exit, ExitCause, Health, ProcessState, Service};
 use runner::probe::{self, Target};
 use runner::{AdoptError, Adopted, Launch, Process, Processes};
 use tokio::sync::{Notify, watch};
@@ -44,7 +44,7 @@ pub(super) struct Keeper {
 
 impl Keeper {
     /// Starts or finds the process and stays with it until it has ended.
-    pub(super) async fn run(mut self, launch: Launch, health: Health, port: u16, start: Start) {
+    pub(super) async fn run(mut self, launch: Launch, service: &Service, port: u16, start: Start) {
         let found = match start {
             Start::Launch if port == 0 => Err(not_started("no loopback port is free".into())),
             Start::Launch => self.launch(&launch).await,
@@ -59,11 +59,12 @@ impl Keeper {
                 let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
                 let target = Target {
                     address,
+                    protocol: service.protocol,
                     host: address.to_string(),
                     folder: launch.folder,
                     environment: probe_environment(&self.processes, launch.environment),
                 };
-                self.stay(&process, &health, &target).await
+                self.stay(&process, &service.health, &target).await
             }
             Err(exit) => exit,
         };

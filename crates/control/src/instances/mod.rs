@@ -109,13 +109,13 @@ impl Instances {
         };
         let after = self.forgetting.remove(&record.id);
         let launch = environment::launch(&self.home, record, release, service, environment);
-        let (health, port) = (service.health.clone(), record.port);
+        let (service, port) = (service.clone(), record.port);
         tokio::spawn(async move {
             if let Some(forgotten) = after {
                 // Were it to panic, the start itself would say what is in its way.
                 let _ = forgotten.await;
             }
-            keeper.run(launch, health, port, start).await;
+            keeper.run(launch, &service, port, start).await;
         });
         self.kept.insert(
             record.id.clone(),

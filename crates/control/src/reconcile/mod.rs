@@ -3,6 +3,7 @@
 //! published snapshot.
 
 mod apply;
+mod files;
 mod listeners;
 mod observe;
 
@@ -18,6 +19,7 @@ use plan::{LONGEST_RESTART_DELAY, routes};
 use tokio::sync::{Notify, watch};
 
 use crate::clock::Clock;
+use crate::credentials::Watcher;
 use crate::instances::{Instances, Start};
 use crate::proxies::{LocalProxy, Proxies, View};
 use crate::settings::Settings;
@@ -39,6 +41,8 @@ pub(crate) struct Reconciler {
     pub(crate) instances: Instances,
     pub(crate) proxies: Proxies,
     pub(crate) local_proxy: Arc<LocalProxy>,
+    /// Watches the files that apps name for TLS.
+    pub(crate) watcher: Watcher,
     pub(crate) settings: Settings,
     pub(crate) clock: Clock,
     pub(crate) wake: Arc<Notify>,
@@ -164,6 +168,7 @@ impl Reconciler {
             self.state.reload_desired().await?;
         }
         self.adopt_unkept();
+        self.take_files();
         let now = self.clock.now();
         self.look_at_proxies(now);
         let plans = self.plans(now);
@@ -186,6 +191,7 @@ impl Reconciler {
         if let Some(snapshot) = published {
             self.proxies.publish(snapshot);
         }
+        self.watch_files();
         self.note_leaving();
         for effect in effects {
             self.carry_out(effect);
@@ -306,7 +312,8 @@ impl Reconciler {
         let view = self.view();
         let apps = self.state.desired.keys().filter_map(|app| {
             let seen = self.observe(app, &view)?;
-            let waits = self.waits.get(app).cloned().unwrap_or_default();
+            let mut waits = self.waits.get(app).cloned().unwrap_or_default();
+            waits.extend(self.file_warnings(app, seen.desired.target));
             let pid = |id: &InstanceId| self.instances.facts(id).pid;
             Some(status::app(
                 &seen,

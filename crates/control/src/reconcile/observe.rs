@@ -1,6 +1,6 @@
 //! What is seen of an app, put together for the planner.
 
-use model::{AppName, ListenerFailure, ListenerId, ObservedApp, ObservedInstance, Phase};
+use model::{App, AppName, ListenerFailure, ListenerId, ObservedApp, ObservedInstance, Phase};
 use plan::routes;
 
 use super::Reconciler;
@@ -33,6 +33,7 @@ impl Reconciler {
         let mut seen = ObservedApp {
             desired,
             releases,
+            credentials: self.state.credentials.get(app).cloned().unwrap_or_default(),
             instances: instances.collect(),
             unserved: Default::default(),
             listener_failures: Default::default(),
@@ -49,15 +50,33 @@ impl Reconciler {
                 seen.unserved.insert(caller, reason);
             }
         }
-        let target = seen.releases.get(&seen.desired.target);
-        if target.is_some_and(|target| target.app.services.values().any(|s| s.expose.is_some())) {
-            let failure = self.listener_failure(view, &routes::EDGE.to_owned());
-            seen.edge_failure = failure.map(|failure| ListenerFailure {
-                error: format!("the edge: {}", failure.error),
-                ..failure
-            });
+        if let Some(target) = seen.releases.get(&seen.desired.target) {
+            seen.edge_failure = self.edge_failure(view, &target.app);
         }
         Some(seen)
+    }
+
+    /// Why the edge does not serve `app`, where a listener that it needs cannot be opened.
+    fn edge_failure(&self, view: &View, app: &App) -> Option<ListenerFailure> {
+        let is_exposed = app.services.values().any(|s| s.expose.is_some());
+        let needed = [
+            (is_exposed, routes::EDGE, "the edge"),
+            (
+                !app.certificates().is_empty(),
+                routes::EDGE_TLS,
+                "the edge for TLS",
+            ),
+        ];
+        let needed = needed.into_iter().filter(|(is_needed, ..)| *is_needed);
+        needed
+            .filter_map(|(_, listener, name)| {
+                let failure = self.listener_failure(view, &listener.to_owned())?;
+                Some(ListenerFailure {
+                    error: format!("{name}: {}", failure.error),
+                    ..failure
+                })
+            })
+            .next()
     }
 
     fn listener_failure(&self, view: &View, listener: &ListenerId) -> Option<ListenerFailure> {

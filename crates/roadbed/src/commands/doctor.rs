@@ -1,7 +1,6 @@
 //! `roadbed doctor`: what keeps this machine from running apps well, and how to mend it.
 
 use std::fs;
-use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::process::ExitCode;
 
@@ -17,7 +16,7 @@ use crate::commands::wrap::wrap;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::output::{print, print_json};
-use crate::server_process;
+use crate::server_process::{self, Edge};
 
 /// Below so much free space an app may soon be unable to write.
 const LITTLE_SPACE: u64 = 1 << 30;
@@ -188,7 +187,8 @@ async fn server(client: &ApiClient, context: &Context) -> Vec<Check> {
     let status: Status = match client.get("/v1/status").await {
         Ok(status) => status,
         Err(ApiFailure::NoServer(_)) => {
-            let edge = edge(context, context.edge(None), Check::warning);
+            let address = context.edge(None, None).plain;
+            let edge = edge(context, Edge::Plain(address), Check::warning);
             return vec![no_server(context), edge];
         }
         Err(failure) => {
@@ -242,7 +242,16 @@ async fn server(client: &ApiClient, context: &Context) -> Vec<Check> {
         ),
     });
     if let Ok(address) = server.edge.parse() {
-        checks.push(edge(context, address, Check::bad));
+        checks.push(edge(context, Edge::Plain(address), Check::bad));
+    }
+    let mut urls = status
+        .apps
+        .iter()
+        .flat_map(|app| &app.services)
+        .flat_map(|s| &s.url);
+    let in_tls = urls.any(|url| url.starts_with("https:"));
+    if let (true, Ok(address)) = (in_tls, server.edge_tls.parse()) {
+        checks.push(edge(context, Edge::Tls(address), Check::bad));
     }
     checks
 }
@@ -258,17 +267,21 @@ fn no_proxy(context: &Context) -> Check {
     Check::bad("proxy", detail, format!("its log is in {}", logs.display()))
 }
 
-/// Whether the edge's address can be had. Before there is a server it is only the usual one.
+/// Whether an address of the edge can be had. Before there is a server it is only the usual one.
 fn edge(
     context: &Context,
-    edge: SocketAddr,
+    edge: Edge,
     problem: impl Fn(&'static str, String, String) -> Check,
 ) -> Check {
+    let (name, address) = match edge {
+        Edge::Plain(address) => ("edge", address),
+        Edge::Tls(address) => ("edge for TLS", address),
+    };
     match server_process::check_edge(context, edge) {
-        Ok(()) => Check::good("edge", format!("{edge} can be served")),
+        Ok(()) => Check::good(name, format!("{address} can be served")),
         Err(failure) => {
             let fix = failure.next_step().unwrap_or_default().to_owned();
-            problem("edge", failure.in_one_line(), fix)
+            problem(name, failure.in_one_line(), fix)
         }
     }
 }

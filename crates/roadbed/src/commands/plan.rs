@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use control::{PlanAnswer, ServicePlan};
+use control::{PlanAnswer, ServicePlan, file_obstacle};
 
 use crate::api_client::ApiFailure;
 use crate::arguments::Plan;
@@ -17,7 +17,9 @@ pub(crate) fn run(plan: &Plan, context: &Context) -> Result<ExitCode, Failure> {
         match request::plan(&context.client(), &app, false).await {
             // Where neither server nor proxy runs nothing does that would be replaced.
             Err(ApiFailure::NoServer(_)) if !proxy::is_running(context.home.path()) => {
-                Ok(PlanAnswer::new(None, &app.app, context.edge(None), None))
+                let obstacle = file_obstacle(&app.app, &app.folder);
+                let edge = context.edge(None, None);
+                Ok(PlanAnswer::new(None, &app.app, edge, obstacle))
             }
             other => other.map_err(Failure::from),
         }

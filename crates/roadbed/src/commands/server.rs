@@ -8,7 +8,7 @@ use crate::arguments::Server;
 use crate::commands::logging;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::server_process;
+use crate::server_process::{self, Edge};
 
 pub(crate) fn run(server: &Server, context: &Context) -> Result<ExitCode, Failure> {
     if server.background {
@@ -21,7 +21,7 @@ pub(crate) fn run(server: &Server, context: &Context) -> Result<ExitCode, Failur
     let settings = Settings {
         home: context.home.clone(),
         socket: context.socket.clone(),
-        edge: context.edge(server.edge),
+        edge: context.edge(server.edge, server.edge_tls),
         program,
     };
     // Before the log, which is in the home: a home of somebody else's is left as it is.
@@ -33,7 +33,7 @@ pub(crate) fn run(server: &Server, context: &Context) -> Result<ExitCode, Failur
     remembered.map_err(|error| start_failure(error.into()))?;
     logging::start(server.background.then(|| context.home.server_logs()))?;
     // No reason not to start: apps can run and call each other, and the address may become free.
-    if let Err(failure) = server_process::check_edge(context, settings.edge) {
+    if let Err(failure) = server_process::check_edge(context, Edge::Plain(settings.edge.plain)) {
         tracing::warn!("{}", failure.in_one_line());
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use control::file_obstacle;
 use control::status::Status;
 use runner::logs::{Merged, Selection, Timestamp};
 use spec::Loaded;
@@ -19,7 +20,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::follow::{self, AppWatch, plural};
 use crate::output::print;
-use crate::server_process;
+use crate::server_process::{self, Edge};
 use crate::terminal::{pass_on, progress};
 
 /// How long the last lines of logs may take to be printed.
@@ -86,20 +87,23 @@ impl Session<'_> {
         app: &Loaded,
         interrupts: &mut Interrupts,
     ) -> Result<(), Failure> {
-        let exposes = app
-            .app
-            .services
-            .values()
-            .any(|service| service.expose.is_some());
-        let edge = self.context.edge(up.edge);
+        let edge = self.context.edge(up.edge, up.edge_tls);
         let running = self.client.is_up().await;
         if running {
             self.check_edge_of_running(up).await?;
             request::refuse_early(&self.client, app, true).await?;
         } else {
             self.context.home.check()?;
-            if exposes {
+            let exposes = app.app.services.values().any(|s| s.expose.is_some());
+            let needed = [
+                (exposes, Edge::Plain(edge.plain)),
+                (!app.app.certificates().is_empty(), Edge::Tls(edge.tls)),
+            ];
+            for (_, edge) in needed.into_iter().filter(|(is_needed, _)| *is_needed) {
                 server_process::check_edge_before_start(self.context, edge).await?;
+            }
+            if let Some(error) = file_obstacle(&app.app, &app.folder) {
+                return Err(error.into());
             }
         }
         interrupts.or(build::run(app)).await?;
@@ -118,16 +122,28 @@ impl Session<'_> {
 
     /// An address that was asked for and cannot be given is no detail to pass over.
     async fn check_edge_of_running(&self, up: &Up) -> Result<(), Failure> {
-        let Some(wanted) = up.edge else { return Ok(()) };
-        let status: Status = self.client.get("/v1/status").await?;
-        if status.server.edge == wanted.to_string() {
+        if up.edge.is_none() && up.edge_tls.is_none() {
             return Ok(());
         }
-        let message = format!(
-            "a server runs already, with its edge on {}",
-            status.server.edge
-        );
-        Err(Failure::new(message).hint("leave --edge out, or stop it with `roadbed down --all`"))
+        let Status { server, .. } = self.client.get("/v1/status").await?;
+        let addresses = [
+            (up.edge, &server.edge, "its edge", "--edge"),
+            (
+                up.edge_tls,
+                &server.edge_tls,
+                "its edge for TLS",
+                "--edge-tls",
+            ),
+        ];
+        for (wanted, present, name, option) in addresses {
+            if wanted.is_some_and(|wanted| wanted.to_string() != *present) {
+                let message = format!("a server runs already, with {name} on {present}");
+                return Err(Failure::new(message).hint(format!(
+                    "leave {option} out, or stop it with `roadbed down --all`"
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// Waits for the word to stop, or for somebody else to stop the app.

@@ -1,0 +1,77 @@
+//! What another app has already: a place at the edge, or the say on which certificate a host has.
+
+use std::path::Path;
+
+use axum::http::StatusCode;
+use model::{App, AppName, Desired, Exposure, Intent};
+
+use super::apps::release;
+use super::{ApiError, Context};
+use crate::state::{decode, keys};
+
+/// What an app in `folder` would take from another one, if anything: something that this serves, or
+/// that it may go back to.
+pub(super) async fn by_another(
+    context: &Context,
+    app: &App,
+    folder: &Path,
+) -> Result<Option<ApiError>, ApiError> {
+    for entry in context.store.list(keys::DESIRED).await?.entries {
+        let other = &entry.key[keys::DESIRED.len()..];
+        let desired: Desired = decode(&entry.key, &entry.value)?;
+        if other == app.name.as_str() || desired.intent == Intent::Halted {
+            continue;
+        }
+        let name = AppName::new(other)
+            .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+        for number in desired.confirmed.into_iter().chain([desired.target]) {
+            let Some(release) = release(context, &name, number).await? else {
+                continue;
+            };
+            let of_other = (&release.app, release.folder.as_path());
+            if let Some(error) = route(app, of_other.0).or(certificate((app, folder), of_other)) {
+                return Ok(Some(error));
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn route(app: &App, other: &App) -> Option<ApiError> {
+    let is_wanted = |taken: &&Exposure| exposures(app).any(|wanted| wanted.is_same_place(taken));
+    let both = exposures(other).find(is_wanted)?;
+    let name = &other.name;
+    let message = format!("{name} is exposed at {}{} already", both.host, both.path);
+    Some(ApiError::new(StatusCode::CONFLICT, message).hint(format!(
+        "choose another host or path, or `roadbed down {name}`"
+    )))
+}
+
+/// Two apps can share a host, but the host has one certificate.
+fn certificate(app: (&App, &Path), other: (&App, &Path)) -> Option<ApiError> {
+    let taken = other.0.certificates();
+    for (host, wanted) in app.0.certificates() {
+        let Some(files) = taken.get(host) else {
+            continue;
+        };
+        let same = files.certificate.within(other.1) == wanted.certificate.within(app.1)
+            && files.key.within(other.1) == wanted.key.within(app.1);
+        if !same {
+            let path = files.certificate.within(other.1);
+            let message = format!(
+                "{} has a certificate for {host} already: {}",
+                other.0.name,
+                path.display()
+            );
+            return Some(ApiError::new(StatusCode::CONFLICT, message).hint(
+                "it holds for this app too: remove `certificate` and `key`, or name the same files",
+            ));
+        }
+    }
+    None
+}
+
+fn exposures(app: &App) -> impl Iterator<Item = &Exposure> {
+    let services = app.services.values();
+    services.filter_map(|service| service.expose.as_ref())
+}

@@ -1,0 +1,74 @@
+//! The files that apps name for TLS: what is new in them is kept and published, and what is wrong
+//! with them is told.
+
+use model::{AppName, Credentials, Wait};
+
+use super::Reconciler;
+use crate::credentials::{self, Found, Watched};
+
+impl Reconciler {
+    /// Puts what was found in files down in the records, to be committed with the others of this
+    /// pass and then published.
+    pub(super) fn take_files(&mut self) {
+        for found in self.watcher.take_found() {
+            let Found {
+                app,
+                release,
+                service,
+                read,
+            } = found;
+            // The release may have gone meanwhile.
+            let releases = self.state.releases.get(&app);
+            if !releases.is_some_and(|releases| releases.contains_key(&release)) {
+                continue;
+            }
+            let mut credentials = self.credentials(&app, release);
+            credentials::put(&mut credentials, &service, read);
+            if encoded_size(&credentials) > store::limits::VALUE_BYTES {
+                tracing::error!(%app, release, %service, "its files are too large to be kept");
+                continue;
+            }
+            tracing::info!(%app, release, %service, "files for TLS have changed");
+            self.state.put_credentials(&app, release, credentials);
+        }
+    }
+
+    /// Has the files watched of all releases that are kept.
+    pub(super) fn watch_files(&mut self) {
+        let releases = self
+            .state
+            .releases
+            .values()
+            .flat_map(|of_app| of_app.values());
+        let watched = releases.flat_map(|release| {
+            let credentials = self.credentials(&release.app.name, release.number);
+            Watched::of(release, &credentials)
+        });
+        let watched = watched.collect();
+        self.watcher.watch(watched);
+    }
+
+    /// What is wrong with the files of a release, in words for the user.
+    pub(super) fn file_warnings(
+        &self,
+        app: &AppName,
+        release: u64,
+    ) -> impl Iterator<Item = Wait> + use<> {
+        let warnings = self.watcher.warnings(app, release);
+        warnings.into_iter().map(|(service, reason)| Wait {
+            service: Some(service),
+            instance: None,
+            reason,
+        })
+    }
+
+    fn credentials(&self, app: &AppName, release: u64) -> Credentials {
+        let of_app = self.state.credentials.get(app);
+        let credentials = of_app.and_then(|of_app| of_app.get(&release));
+        credentials.map_or_else(Credentials::default, |c| Credentials::clone(c))
+    }
+}
+
+fn encoded_size(credentials: &Credentials) -> usize {
+    crate::state::encode(credentials).len()
+}
