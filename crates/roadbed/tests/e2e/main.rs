@@ -12,4 +12,5 @@ mod power_loss;
 mod refusals;
 mod support;
 mod survival;
+mod tls;
 mod up;

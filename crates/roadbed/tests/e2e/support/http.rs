@@ -45,8 +45,13 @@ pub(crate) fn post(address: SocketAddr, host: &str, path: &str, kind: &str, body
 }
 
 fn exchange(address: SocketAddr, request: &[u8]) -> std::io::Result<Answer> {
-    let mut stream = TcpStream::connect_timeout(&address, LONG)?;
+    let stream = TcpStream::connect_timeout(&address, LONG)?;
     stream.set_read_timeout(Some(LONG))?;
+    converse(stream, request)
+}
+
+/// Sends a request and reads to the end.
+pub(crate) fn converse(mut stream: impl Read + Write, request: &[u8]) -> std::io::Result<Answer> {
     stream.write_all(request)?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes)?;

@@ -41,6 +41,7 @@ pub(crate) struct Machine {
     pub(crate) disk: Option<SmallDisk>,
     folder: TempDir,
     pub(crate) edge: SocketAddr,
+    pub(crate) edge_tls: SocketAddr,
 }
 
 impl Machine {
@@ -54,6 +55,7 @@ impl Machine {
             disk: None,
             folder,
             edge: free_address(),
+            edge_tls: free_address(),
         }
     }
 
@@ -99,26 +101,23 @@ impl Machine {
 
     /// Starts an app at this machine's edge, if it can be.
     pub(crate) fn try_up(&self, app: &AppFolder) -> Finished {
-        let edge = self.edge.to_string();
-        self.run(&["up", "--detach", "--edge", &edge, app.path()])
+        let [plain, tls] = [self.edge, self.edge_tls].map(|address| address.to_string());
+        let words = ["up", "--detach", "--edge", &plain, "--edge-tls", &tls];
+        self.run(&[&words[..], &[app.path()]].concat())
     }
 
     /// Starts an app that stays when the command has returned.
     pub(crate) fn up(&self, app: &AppFolder) -> String {
-        self.ok(&[
-            "up",
-            "--detach",
-            "--edge",
-            &self.edge.to_string(),
-            app.path(),
-        ])
+        let finished = self.try_up(app);
+        assert_eq!(finished.code, Some(0), "{finished:?}");
+        finished.stdout
     }
 
     /// Starts a server in the foreground.
     pub(crate) fn start_server(&self) -> Server {
-        let edge = self.edge.to_string();
+        let [plain, tls] = [self.edge, self.edge_tls].map(|address| address.to_string());
         let child = self
-            .command(&["server", "--edge", &edge])
+            .command(&["server", "--edge", &plain, "--edge-tls", &tls])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
