@@ -17,6 +17,7 @@ fn target(address: SocketAddr) -> Target {
     Target {
         address,
         protocol: Protocol::Http,
+        tls: None,
         host: "web.localhost".to_owned(),
         folder: "/".into(),
         environment: [("PATH".to_owned(), "/usr/bin:/bin".to_owned())].into(),

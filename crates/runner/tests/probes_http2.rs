@@ -107,6 +107,7 @@ fn target(address: SocketAddr, protocol: Protocol) -> Target {
     Target {
         address,
         protocol,
+        tls: None,
         host: "web.localhost".to_owned(),
         folder: "/".into(),
         environment: Default::default(),

@@ -147,14 +147,14 @@ fn tls() -> impl Strategy<Value = Option<ServiceTls>> {
     option::of((file(), host).prop_map(|(authority, name)| ServiceTls { authority, name }))
 }
 
-fn health(protocol: Protocol, has_tls: bool) -> impl Strategy<Value = Health> {
+fn health(protocol: Protocol) -> impl Strategy<Value = Health> {
     let http = "/[!\"$-~]{0,20}".prop_map(|path| Probe::Http { path });
-    let http = http.prop_map(move |probe| match protocol.is_http() && !has_tls {
+    let http = http.prop_map(move |probe| match protocol.is_http() {
         true => probe,
         false => Probe::Tcp,
     });
-    let grpc = "[a-z.A-Z]{0,9}".prop_map(move |service| match (protocol, has_tls) {
-        (Protocol::Grpc, false) => Probe::Grpc { service },
+    let grpc = "[a-z.A-Z]{0,9}".prop_map(move |service| match protocol {
+        Protocol::Grpc => Probe::Grpc { service },
         _ => Probe::Tcp,
     });
     let probe = prop_oneof![
@@ -199,7 +199,7 @@ fn service() -> impl Strategy<Value = Service> {
     (spoken, basics, exposure, times).prop_flat_map(|(spoken, basics, exposure, times)| {
         let (run, build, replicas, env, volumes) = basics;
         let (protocol, tls) = spoken;
-        health(protocol, tls.is_some()).prop_map(move |health| Service {
+        health(protocol).prop_map(move |health| Service {
             run: run.clone(),
             build: build.clone(),
             replicas,

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use model::{Asked, Exit, ExitCause, Health, ProcessState, Service};
-use runner::probe::{self, Target};
+use runner::probe::{self, Target, Tls};
 use runner::{AdoptError, Adopted, Launch, Process, Processes};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -38,6 +38,8 @@ pub(super) struct Keeper {
     pub(super) wake: Arc<Notify>,
     /// What it is to do with its process.
     pub(super) orders: watch::Receiver<Asked>,
+    /// How it is verified, if it speaks TLS; that changes when its authority does.
+    pub(super) tls: watch::Receiver<Option<Tls>>,
     /// Folders to make before the process is started.
     pub(super) volumes: Vec<PathBuf>,
 }
@@ -60,6 +62,7 @@ impl Keeper {
                 let target = Target {
                     address,
                     protocol: service.protocol,
+                    tls: None,
                     host: address.to_string(),
                     folder: launch.folder,
                     environment: probe_environment(&self.processes, launch.environment),
@@ -105,7 +108,8 @@ impl Keeper {
     /// Probes the process and passes orders on until it has ended.
     async fn stay(&mut self, process: &Process, health: &Health, target: &Target) -> Exit {
         let (facts, wake) = (Arc::clone(&self.facts), Arc::clone(&self.wake));
-        let probing = probe_forever(&facts, &wake, health, target);
+        let tls = self.tls.clone();
+        let probing = probe_forever(&facts, &wake, health, target, &tls);
         tokio::pin!(probing);
         let mut ordered = true;
         loop {
@@ -169,11 +173,19 @@ fn probe_environment(
     environment
 }
 
-async fn probe_forever(facts: &Mutex<Facts>, wake: &Notify, health: &Health, target: &Target) {
+async fn probe_forever(
+    facts: &Mutex<Facts>,
+    wake: &Notify,
+    health: &Health,
+    target: &Target,
+    tls: &watch::Receiver<Option<Tls>>,
+) {
+    let mut target = target.clone();
     let mut first_pause = FIRST_PAUSE;
     let mut is_spread = false;
     loop {
-        let verdict = probe::check(&health.probe, target, health.timeout).await;
+        target.tls.clone_from(&tls.borrow());
+        let verdict = probe::check(&health.probe, &target, health.timeout).await;
         let passing = verdict.is_ok();
         let (changed, ready_once) = {
             let mut facts = lock(facts);

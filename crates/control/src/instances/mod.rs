@@ -7,8 +7,12 @@ mod keeper;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use model::{Asked, InstanceId, InstanceRecord, Phase, ProbeState, ProcessState, Release};
+use model::{
+    Asked, Credentials, InstanceId, InstanceRecord, Phase, ProbeState, ProcessState, Release,
+    Service,
+};
 use runner::logs::prune;
+use runner::probe::Tls;
 use runner::{Processes, UnitName};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -57,6 +61,7 @@ pub(crate) struct Instances {
 struct Kept {
     facts: Arc<Mutex<Facts>>,
     orders: watch::Sender<Asked>,
+    tls: watch::Sender<Option<Tls>>,
     attempt: u32,
 }
 
@@ -79,6 +84,7 @@ impl Instances {
         record: &InstanceRecord,
         release: &Release,
         addresses: &Addresses,
+        credentials: Option<&Credentials>,
         start: Start,
     ) {
         let Some(service) = release.app.services.get(&record.id.service) else {
@@ -99,12 +105,15 @@ impl Instances {
         }
         let facts = Arc::new(Mutex::new(facts));
         let (orders, ordered) = watch::channel(Asked::Nothing);
+        let verified = verification(service, &record.id, credentials);
+        let (tls, tls_seen) = watch::channel(verified);
         let volume = |name| self.home.volume(&record.id.app, &record.id.service, name);
         let keeper = Keeper {
             processes: Arc::clone(&self.processes),
             facts: Arc::clone(&facts),
             wake: Arc::clone(&self.wake),
             orders: ordered,
+            tls: tls_seen,
             volumes: service.volumes.iter().map(volume).collect(),
         };
         let after = self.forgetting.remove(&record.id);
@@ -122,9 +131,24 @@ impl Instances {
             Kept {
                 facts,
                 orders,
+                tls,
                 attempt: record.attempt,
             },
         );
+    }
+
+    /// Has the instances of `release` that speak TLS verified by what its files say now.
+    pub(crate) fn verify_by(&self, release: &Release, credentials: &Credentials) {
+        let of_release = self
+            .kept
+            .iter()
+            .filter(|(id, _)| id.app == release.app.name && id.release == release.number);
+        for (id, kept) in of_release {
+            if let Some(service) = release.app.services.get(&id.service) {
+                kept.tls
+                    .send_replace(verification(service, id, Some(credentials)));
+            }
+        }
     }
 
     /// Drops keepers of what the records do not speak of, or speak of another attempt: they are left
@@ -205,6 +229,20 @@ impl Instances {
             .map(|kept| lock(&kept.facts).clone())
             .unwrap_or_default()
     }
+}
+
+/// How an instance is verified, if it speaks TLS.
+fn verification(
+    service: &Service,
+    id: &InstanceId,
+    credentials: Option<&Credentials>,
+) -> Option<Tls> {
+    let tls = service.tls.as_ref()?;
+    let authority = credentials.and_then(|c| c.authorities.get(&id.service));
+    Some(match authority {
+        Some(authority) => Tls::new(tls.name.as_str(), &authority.roots, service.protocol),
+        None => Tls::unknown("what its authority is has not been kept"),
+    })
 }
 
 /// A keeper that panicked leaves facts that were whole when it did.

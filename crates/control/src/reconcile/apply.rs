@@ -125,6 +125,10 @@ impl Reconciler {
             return;
         };
         let addresses = self.addresses(&release, &record.id.service);
-        self.instances.keep(record, &release, &addresses, start);
+        let of_app = self.state.credentials.get(&record.id.app);
+        let credentials = of_app.and_then(|c| c.get(&record.id.release)).cloned();
+        let credentials = credentials.as_deref();
+        self.instances
+            .keep(record, &release, &addresses, credentials, start);
     }
 }

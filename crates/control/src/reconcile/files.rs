@@ -1,6 +1,8 @@
 //! The files that apps name for TLS: what is new in them is kept and published, and what is wrong
 //! with them is told.
 
+use std::collections::BTreeSet;
+
 use model::{AppName, Credentials, Wait};
 
 use super::Reconciler;
@@ -8,8 +10,9 @@ use crate::credentials::{self, Found, Watched};
 
 impl Reconciler {
     /// Puts what was found in files down in the records, to be committed with the others of this
-    /// pass and then published.
-    pub(super) fn take_files(&mut self) {
+    /// pass and then published. Says which releases it was found for.
+    pub(super) fn take_files(&mut self) -> BTreeSet<(AppName, u64)> {
+        let mut renewed = BTreeSet::new();
         for found in self.watcher.take_found() {
             let Found {
                 app,
@@ -30,6 +33,19 @@ impl Reconciler {
             }
             tracing::info!(%app, release, %service, "files for TLS have changed");
             self.state.put_credentials(&app, release, credentials);
+            renewed.insert((app, release));
+        }
+        renewed
+    }
+
+    /// Has instances verified by what was found, once that is in the records.
+    pub(super) fn verify_by_files(&self, renewed: BTreeSet<(AppName, u64)>) {
+        for (app, number) in renewed {
+            let release = self.state.releases.get(&app).and_then(|r| r.get(&number));
+            if let Some(release) = release {
+                let credentials = self.credentials(&app, number);
+                self.instances.verify_by(release, &credentials);
+            }
         }
     }
 

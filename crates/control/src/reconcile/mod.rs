@@ -168,7 +168,7 @@ impl Reconciler {
             self.state.reload_desired().await?;
         }
         self.adopt_unkept();
-        self.take_files();
+        let renewed = self.take_files();
         let now = self.clock.now();
         self.look_at_proxies(now);
         let plans = self.plans(now);
@@ -192,6 +192,7 @@ impl Reconciler {
             self.proxies.publish(snapshot);
         }
         self.watch_files();
+        self.verify_by_files(renewed);
         self.note_leaving();
         for effect in effects {
             self.carry_out(effect);

@@ -316,25 +316,29 @@ fn instances_that_speak_tls_are_verified() {
     }
     let machine = Machine::new();
     let app = AppFolder::new("");
-    let declare = |name: &str| {
+    let declare = |name: &str, deadline: u32| {
         app.declare(&format!(
             "app = \"inner\"\n[services.web]\nrun = \"python3 speaks_tls.py\"\n\
              expose = {{ host = \"{HOST}\" }}\n\
-             tls = {{ authority = \"tls/shop.pem\", name = \"{name}\" }}\n"
+             tls = {{ authority = \"tls/shop.pem\", name = \"{name}\" }}\n\
+             health = {{ path = \"/healthz\", deadline = \"{deadline}s\" }}\n"
         ));
     };
     fs::write(app.folder().join("speaks_tls.py"), SPEAKS_TLS).unwrap();
     Pair::new("inner.internal").write(app.folder());
-    declare("inner.internal");
+    declare("inner.internal", 30);
     machine.up(&app);
     let answer = machine.get(HOST, "/");
     assert_eq!(answer.body, "in TLS", "{answer:?}");
 
-    // Another name, or another authority, is another program.
-    declare("other.internal");
-    machine.ok(&["deploy", app.path()]);
-    let answer = machine.get(HOST, "/");
-    assert_eq!(answer.status, 502, "{answer:?}");
+    // Whoever has another name, or another authority, is somebody else.
+    declare("other.internal", 1);
+    machine.run(&["deploy", app.path()]).failed(&[
+        "release 2 of inner failed: web.2.1 was not ready within 1s: TLS with 127.0.0.1:",
+        "certificate not valid for name \"other.internal\"",
+        "release 1 goes on running",
+    ]);
+    assert_eq!(machine.get(HOST, "/").body, "in TLS");
 
     fs::remove_file(app.folder().join("tls/shop.pem")).unwrap();
     let missing = machine.run(&["deploy", app.path()]);

@@ -3,14 +3,12 @@
 //! Its two messages have one field each, so they are written and read here by hand. What else a
 //! server puts into its answer is skipped, as the format asks for.
 
-use std::net::SocketAddr;
-
 use bytes::{BufMut, Bytes, BytesMut};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use crate::probe::ProbeFailure;
 use crate::probe::http2::{Answer, Question, ask};
+use crate::probe::{ProbeFailure, Target};
 
 const PATH: &str = "/grpc.health.v1.Health/Check";
 /// How much is repeated of what a server says.
@@ -71,24 +69,19 @@ fn said(message: &str) -> String {
 }
 
 /// Asks whether `service` is serving, or the whole server if it is empty.
-pub(super) async fn check(
-    address: SocketAddr,
-    host: &str,
-    service: &str,
-) -> Result<(), ProbeFailure> {
+pub(super) async fn check(target: &Target, service: &str) -> Result<(), ProbeFailure> {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     let te = HeaderName::from_static("te");
     headers.insert(te, HeaderValue::from_static("trailers"));
     let question = Question {
         method: Method::POST,
-        host,
         path: PATH,
         headers,
         body: Some(framed(&request(service))),
         whole_answer: true,
     };
-    let answer = ask(address, question).await?;
+    let answer = ask(target, question).await?;
     Ok(judge(&answer, service)?)
 }
 

@@ -1,19 +1,19 @@
 //! The smallest GET that is a correct one: the status is read, the rest is not.
 
-use std::net::SocketAddr;
-
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::probe::{ProbeFailure, connect};
+use crate::probe::{ProbeFailure, Target, connect};
 
 /// No status line that anyone means is longer.
 const LONGEST_STATUS_LINE: usize = 1024;
 
-pub(super) async fn get(address: SocketAddr, host: &str, path: &str) -> Result<(), ProbeFailure> {
-    let request = request(host, path)?;
+pub(super) async fn get(target: &Target, path: &str) -> Result<(), ProbeFailure> {
+    let request = request(&target.host, path)?;
+    let address = target.address;
     let failed = |error| ProbeFailure::Connection { address, error };
-    let mut stream = connect(address).await?;
+    let mut stream = connect(target).await?;
     stream.write_all(request.as_bytes()).await.map_err(failed)?;
+    stream.flush().await.map_err(failed)?;
     // Room for a whole small answer: what is read does not make the kernel reset the connection.
     let mut buffer = [0; 4 * LONGEST_STATUS_LINE];
     let mut length = 0;

@@ -1,4 +1,4 @@
-//! One exchange over HTTP/2 in the clear, begun with prior knowledge: what probes of services need
+//! One exchange over HTTP/2, in the clear begun with prior knowledge: what probes of services need
 //! that speak nothing else. It takes no more memory than a small answer does.
 
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use h2::RecvStream;
 use h2::client::{Builder, SendRequest};
 use http::{HeaderMap, Method, Request, StatusCode, Uri, Version};
 
-use crate::probe::{ProbeFailure, connect};
+use crate::probe::{ProbeFailure, Target, connect};
 
 /// The most that is read of a body. What a probe has to read has a few bytes.
 const LARGEST_BODY: usize = 4 * 1024;
@@ -20,7 +20,6 @@ const WINDOW: u32 = 16 * 1024;
 /// What is asked.
 pub(super) struct Question<'a> {
     pub(super) method: Method,
-    pub(super) host: &'a str,
     pub(super) path: &'a str,
     pub(super) headers: HeaderMap,
     /// Sent whole, where there is one.
@@ -39,16 +38,15 @@ pub(super) struct Answer {
 }
 
 /// A GET of which only the status matters.
-pub(super) async fn get(address: SocketAddr, host: &str, path: &str) -> Result<(), ProbeFailure> {
+pub(super) async fn get(target: &Target, path: &str) -> Result<(), ProbeFailure> {
     let question = Question {
         method: Method::GET,
-        host,
         path,
         headers: HeaderMap::new(),
         body: None,
         whole_answer: false,
     };
-    let answer = ask(address, question).await?;
+    let answer = ask(target, question).await?;
     match answer.status.as_u16() {
         200..400 => Ok(()),
         status => Err(ProbeFailure::Status {
@@ -58,15 +56,12 @@ pub(super) async fn get(address: SocketAddr, host: &str, path: &str) -> Result<(
     }
 }
 
-/// Asks at `address`, on a connection of its own.
-pub(super) async fn ask(
-    address: SocketAddr,
-    question: Question<'_>,
-) -> Result<Answer, ProbeFailure> {
+/// Asks `target`, on a connection of its own.
+pub(super) async fn ask(target: &Target, question: Question<'_>) -> Result<Answer, ProbeFailure> {
     let asked = format!("{} {}", question.method, question.path);
-    let failed = |error: h2::Error| explain(address, &asked, error);
-    let request = request(&question)?;
-    let stream = connect(address).await?;
+    let failed = |error: h2::Error| explain(target.address, &asked, error);
+    let request = request(target, &question)?;
+    let stream = connect(target).await?;
     let (sender, connection) = Builder::new()
         .enable_push(false)
         .initial_window_size(WINDOW)
@@ -92,11 +87,14 @@ pub(super) async fn ask(
     }
 }
 
-fn request(question: &Question<'_>) -> Result<Request<()>, ProbeFailure> {
+fn request(target: &Target, question: &Question<'_>) -> Result<Request<()>, ProbeFailure> {
     let bad = |text: &str| ProbeFailure::BadPath(text.to_owned());
     let uri = Uri::builder()
-        .scheme("http")
-        .authority(question.host)
+        .scheme(match target.tls {
+            Some(_) => "https",
+            None => "http",
+        })
+        .authority(target.host.as_str())
         .path_and_query(question.path)
         .build()
         .map_err(|_| bad(question.path))?;

@@ -7,6 +7,7 @@ mod command;
 mod grpc;
 mod http;
 mod http2;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,11 +16,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use model::{ExitCause, Probe, Protocol};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use crate::program::LaunchError;
 
 pub use grpc::GrpcFailure;
+pub use tls::Tls;
 
 /// The instance that is asked.
 #[derive(Debug, Clone)]
@@ -28,6 +31,8 @@ pub struct Target {
     pub address: SocketAddr,
     /// What it speaks.
     pub protocol: Protocol,
+    /// How it is verified, if it speaks that in TLS.
+    pub tls: Option<Tls>,
     /// What an HTTP probe names as the host.
     pub host: String,
     /// The working directory of a probe's command.
@@ -50,6 +55,14 @@ pub enum ProbeFailure {
         address: SocketAddr,
         /// The operating system's answer.
         error: io::Error,
+    },
+    /// It does not speak TLS, or is not who it should be.
+    #[error("TLS with {address} failed: {problem}")]
+    Tls {
+        /// The instance's address.
+        address: SocketAddr,
+        /// What is wrong.
+        problem: String,
     },
     /// There was no verdict in time.
     #[error("no answer within {0:?}")]
@@ -102,16 +115,12 @@ pub enum ProbeFailure {
 pub async fn check(probe: &Probe, target: &Target, limit: Duration) -> Result<(), ProbeFailure> {
     let verdict = async {
         match probe {
-            Probe::Tcp => connect(target.address).await.map(drop),
+            Probe::Tcp => connect(target).await.map(drop),
             Probe::Http { path } => match target.protocol {
-                Protocol::Http2 | Protocol::Grpc => {
-                    http2::get(target.address, &target.host, path).await
-                }
-                Protocol::Http | Protocol::Tcp => {
-                    http::get(target.address, &target.host, path).await
-                }
+                Protocol::Http2 | Protocol::Grpc => http2::get(target, path).await,
+                Protocol::Http | Protocol::Tcp => http::get(target, path).await,
             },
-            Probe::Grpc { service } => grpc::check(target.address, &target.host, service).await,
+            Probe::Grpc { service } => grpc::check(target, service).await,
             Probe::Command(words) => command::run(words, target).await,
         }
     };
@@ -121,11 +130,24 @@ pub async fn check(probe: &Probe, target: &Target, limit: Duration) -> Result<()
     }
 }
 
-async fn connect(address: SocketAddr) -> Result<TcpStream, ProbeFailure> {
-    TcpStream::connect(address)
+/// A connection to an instance.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// Connects, and where the instance speaks TLS has it prove who it is.
+async fn connect(target: &Target) -> Result<Box<dyn Stream>, ProbeFailure> {
+    let address = target.address;
+    let stream = TcpStream::connect(address)
         .await
         .map_err(|error| match error.kind() {
             io::ErrorKind::ConnectionRefused => ProbeFailure::Refused(address),
             _ => ProbeFailure::Connection { address, error },
-        })
+        })?;
+    match &target.tls {
+        None => Ok(Box::new(stream)),
+        Some(tls) => match tls.begin(stream).await {
+            Ok(stream) => Ok(Box::new(stream)),
+            Err(problem) => Err(ProbeFailure::Tls { address, problem }),
+        },
+    }
 }

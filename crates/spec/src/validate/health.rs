@@ -11,18 +11,10 @@ use crate::findings::{Findings, quoted};
 use crate::limits;
 use crate::written::Written;
 
-/// What the instances of a service speak.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Speaks {
-    pub(super) protocol: Protocol,
-    /// Whether they speak it in TLS.
-    pub(super) has_tls: bool,
-}
-
 /// The health of a service; without any, its port has to accept a connection.
 pub(super) fn health(
     written: Written<app_file::Health>,
-    speaks: Speaks,
+    protocol: Protocol,
     findings: &mut Findings,
 ) -> Health {
     let mut health = Health {
@@ -91,7 +83,7 @@ pub(super) fn health(
         grpc: written.grpc,
         command: written.command,
     };
-    if let Some(probe) = probe(span, asked, speaks, findings) {
+    if let Some(probe) = probe(span, asked, protocol, findings) {
         health.probe = probe;
     }
     health
@@ -120,7 +112,7 @@ fn check_timeout(timeout: &Spanned<std::time::Duration>, health: &Health, findin
 fn probe(
     span: std::ops::Range<usize>,
     asked: Asked,
-    speaks: Speaks,
+    protocol: Protocol,
     findings: &mut Findings,
 ) -> Option<Probe> {
     let present = [
@@ -145,12 +137,12 @@ fn probe(
         }
     }
     let path = findings.value("health.path", asked.path);
-    let path = path.and_then(|path| http(&path, speaks, findings));
+    let path = path.and_then(|path| http(&path, protocol, findings));
     let tcp = findings
         .value("health.tcp", asked.tcp)
         .and_then(|tcp| connect(&tcp, findings));
     let grpc = findings.value("health.grpc", asked.grpc);
-    let grpc = grpc.and_then(|service| ask_grpc(&service, speaks, findings));
+    let grpc = grpc.and_then(|service| ask_grpc(&service, protocol, findings));
     let command_text = findings.value("health.command", asked.command);
     let run = |text, findings: &mut Findings| -> Option<Command> {
         command("health.command", text, Reach::Release, findings)
@@ -161,28 +153,17 @@ fn probe(
     path.or(tcp).or(grpc).or(command)
 }
 
-/// Reports a probe that speaks to instances in the clear where these speak TLS.
-fn check_in_clear(
-    key: &str,
-    span: std::ops::Range<usize>,
-    speaks: Speaks,
+fn ask_grpc(
+    service: &Spanned<String>,
+    protocol: Protocol,
     findings: &mut Findings,
-) {
-    if speaks.has_tls {
-        let message = format!("`{key}` is asked in the clear, and the instances speak TLS");
-        let hint = "write tcp = true, or ask in TLS by a `command`".to_owned();
-        findings.add(span, message).hint(hint);
-    }
-}
-
-fn ask_grpc(service: &Spanned<String>, speaks: Speaks, findings: &mut Findings) -> Option<Probe> {
-    if speaks.protocol != Protocol::Grpc {
+) -> Option<Probe> {
+    if protocol != Protocol::Grpc {
         let hint = "write protocol = \"grpc\", or another probe".to_owned();
         findings
             .add(service.span(), "`health.grpc` needs protocol \"grpc\"")
             .hint(hint);
     }
-    check_in_clear("health.grpc", service.span(), speaks, findings);
     let text = service.get_ref();
     if text.len() > limits::LONGEST_PROBE_SERVICE || !text.bytes().all(|b| b.is_ascii_graphic()) {
         let message = format!("{} names no gRPC service", quoted(text));
@@ -195,14 +176,13 @@ fn ask_grpc(service: &Spanned<String>, speaks: Speaks, findings: &mut Findings) 
     })
 }
 
-fn http(path: &Spanned<String>, speaks: Speaks, findings: &mut Findings) -> Option<Probe> {
-    if !speaks.protocol.is_http() {
+fn http(path: &Spanned<String>, protocol: Protocol, findings: &mut Findings) -> Option<Probe> {
+    if !protocol.is_http() {
         let hint = "write tcp = true, or use `command`".to_owned();
         findings
             .add(path.span(), "`health.path` needs a protocol of HTTP")
             .hint(hint);
     }
-    check_in_clear("health.path", path.span(), speaks, findings);
     let text = path.get_ref();
     let sendable = |b: u8| b.is_ascii_graphic() && b != b'#';
     if !text.starts_with('/') || !text.bytes().all(sendable) {

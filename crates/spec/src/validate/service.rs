@@ -48,10 +48,8 @@ pub(super) fn service(
     let injected = Injected::of(&uses, &volumes, findings);
     let env = environment::env(written.env, &injected, context.source, findings);
     let expose = exposure::expose(written.expose, protocol, context.name, together, findings);
-    let has_tls = !matches!(written.tls, Written::Absent);
     let tls = files::tls(written.tls, context.name, together, findings);
-    let speaks = health::Speaks { protocol, has_tls };
-    let health = health::health(written.health, speaks, findings);
+    let health = health::health(written.health, protocol, findings);
     let timeout = timeout(written.timeout, protocol, findings);
     let drain = values::duration("drain", written.drain, &limits::DRAIN, findings);
     Some(model::Service {
