@@ -88,6 +88,12 @@ impl Arguments {
         ))
     }
 
+    /// Values with commas between them.
+    pub(crate) fn list(&mut self, name: &str) -> Result<Option<Vec<String>>, String> {
+        let text: Option<String> = self.value(name)?;
+        Ok(text.map(|text| text.split(',').map(str::to_owned).collect()))
+    }
+
     /// What every bench understands.
     pub(crate) fn common(&mut self, runs: usize) -> Result<Common, String> {
         let json = self.0.remove("--json").map(|file| match file {

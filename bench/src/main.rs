@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use crate::arguments::{Arguments, Common, JsonTo};
 use crate::benches::{ALL, Bench, Measure};
 use crate::figures::Results;
+use crate::platform::load_average;
 
 const USAGE: &str = "\
 usage: roadbed-bench load URL [options]
@@ -37,7 +38,7 @@ usage: roadbed-bench startup|survival|fleet|bodies|proxy [options]
 Measures the release build of roadbed in temporary homes and compares with what is required;
 docs/benchmarks.md says what each does. Exits with 0 when everything could be measured.
 
-  --runs N          how often each measurement is repeated (10, 5, 3, 3, 7)
+  --runs N          how often each measurement is repeated (10, 5, 3, 3, 5)
   --json [FILE]     all single runs as JSON, to a file or in place of the table
   --strict          exit with 1 if a requirement is missed
   --roadbed FILE    the program, if not target/release/roadbed
@@ -47,15 +48,17 @@ docs/benchmarks.md says what each does. Exits with 0 when everything could be me
   fleet:    --services N (200), --replicas N (2), --seconds N (30) of idling,
             --changes N (30) of endpoints, --tcp-probes instead of HTTP
   bodies:   --mib N (2048), --connections N (5000)
-  proxy:    --connections N (64), --seconds N (5) for each measurement
+  proxy:    --scenario NAME[,NAME] (all), --peers NAME[,NAME] (all, roadbed included),
+            --connections N (the scenario's own), --seconds N (5) for each measurement
 ";
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
     let done = match words.next().as_deref() {
         Some("load") => benches::load::run(words),
-        // What `proxy` starts as one of the peers.
+        // What `proxy` starts, as one of the peers and as a backend.
         Some("relay") => return peers::relay::run(words),
+        Some("echo") => return peers::echo::run(words),
         Some(name) => match ALL.iter().find(|bench| bench.name == name) {
             Some(bench) => prepare(bench, words).map(|(common, measure)| {
                 run(bench, &common, measure).unwrap_or_else(|error| {
@@ -117,11 +120,6 @@ fn run(bench: &Bench, common: &Common, measure: Measure) -> Result<ExitCode> {
         true => ExitCode::FAILURE,
         false => ExitCode::SUCCESS,
     })
-}
-
-fn load_average() -> String {
-    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    text.trim().to_owned()
 }
 
 /// Where it was measured, and what else went on there.

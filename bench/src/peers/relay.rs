@@ -4,8 +4,11 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use tokio::io::copy_bidirectional;
+use tokio::io::copy_bidirectional_with_sizes;
 use tokio::net::{TcpListener, TcpStream};
+
+/// What is moved at once, at most; small ones would not be the least that a long body costs.
+const BUFFER: usize = 64 * 1024;
 
 /// `roadbed-bench relay LISTEN TARGET`, which a bench starts; it runs until it is killed.
 pub(crate) fn run(mut words: impl Iterator<Item = String>) -> ExitCode {
@@ -46,6 +49,6 @@ async fn relay(mut client: TcpStream, target: SocketAddr) -> std::io::Result<()>
     let mut backend = TcpStream::connect(target).await?;
     client.set_nodelay(true)?;
     backend.set_nodelay(true)?;
-    copy_bidirectional(&mut client, &mut backend).await?;
+    copy_bidirectional_with_sizes(&mut client, &mut backend, BUFFER, BUFFER).await?;
     Ok(())
 }

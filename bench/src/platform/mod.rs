@@ -2,6 +2,7 @@
 //! without a trace afterwards.
 
 pub(crate) mod apps;
+mod machine;
 pub(crate) mod processes;
 mod status;
 
@@ -17,6 +18,8 @@ use tempfile::TempDir;
 
 use crate::client::Connection;
 use crate::interrupts;
+use crate::peers::pinning::pinned;
+pub(crate) use machine::{allow_descriptors, load_average, stolen};
 use processes::{Kind, OfHome};
 pub(crate) use status::{App, Status};
 
@@ -51,6 +54,14 @@ impl Workbench {
         self.folder.path().join(name)
     }
 
+    /// A folder of its own that nothing outlives.
+    pub(crate) fn temporary_folder(&self) -> Result<TempDir> {
+        let folder = tempfile::Builder::new()
+            .prefix("f")
+            .tempdir_in(&self.folder);
+        folder.context("making a temporary folder")
+    }
+
     fn roadbed(&self) -> PathBuf {
         self.folder.path().join("roadbed")
     }
@@ -67,6 +78,10 @@ pub(crate) struct Platform {
     home: TempDir,
     roadbed: PathBuf,
     pub(crate) edge: SocketAddr,
+    /// Where the edge speaks TLS, if it is to.
+    pub(crate) edge_tls: Option<SocketAddr>,
+    /// The core that everything has to run on, if it is told one.
+    core: Option<&'static str>,
     /// The server, where it was started by [`Platform::start_server`].
     server: Option<Child>,
 }
@@ -78,8 +93,22 @@ impl Platform {
             home: temporary_folder()?,
             roadbed: workbench.roadbed(),
             edge: free_address()?,
+            edge_tls: None,
+            core: None,
             server: None,
         })
+    }
+
+    /// The same with a second port, for TLS.
+    pub(crate) fn with_tls(mut self) -> Result<Self> {
+        self.edge_tls = Some(free_address()?);
+        Ok(self)
+    }
+
+    /// The same on one core, which is all that it sees of the machine.
+    pub(crate) fn on_core(mut self, core: &'static str) -> Self {
+        self.core = Some(core);
+        self
     }
 
     pub(crate) fn home(&self) -> &Path {
@@ -88,7 +117,14 @@ impl Platform {
 
     /// A command for this home, with nothing of the user's own settings.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(&self.roadbed);
+        let mut command = match self.core {
+            Some(core) => {
+                let mut command = pinned(core);
+                command.arg(&self.roadbed);
+                command
+            }
+            None => Command::new(&self.roadbed),
+        };
         command
             .args(words)
             .env("ROADBED_HOME", self.home())
@@ -119,7 +155,13 @@ impl Platform {
     /// Starts an app that stays; how long the command took.
     pub(crate) fn up(&self, app: &Path) -> Result<Duration> {
         let (edge, app) = (self.edge.to_string(), app.display().to_string());
-        self.run(&["up", "--detach", "--edge", &edge, &app])
+        let mut words = vec!["up", "--detach", "--edge", &edge];
+        let edge_tls = self.edge_tls.map(|address| address.to_string());
+        if let Some(edge_tls) = &edge_tls {
+            words.extend(["--edge-tls", edge_tls]);
+        }
+        words.push(&app);
+        self.run(&words)
     }
 
     /// Starts a server as an init system would, and says when.

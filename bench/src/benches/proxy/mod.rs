@@ -1,156 +1,247 @@
-//! What a request costs: processor time of each proxy in turn, in front of the same backend, on
-//! one core, with the load and the backend on another.
+//! What a request costs, how late answers are and what memory is held: Roadbed beside other
+//! proxies, on one core, with the load and the backend on another.
 
-use std::net::SocketAddr;
+mod cost;
+mod latency;
+mod memory;
+mod scenario;
 
-use anyhow::{Context, Result, ensure};
-use bench::process::usage;
+use anyhow::{Result, bail};
 use serde_json::json;
 
 use super::{Bench, Measure, progress};
 use crate::arguments::{Arguments, Common};
 use crate::figures::{Figure, Results, Unit};
-use crate::peers::wrk::{self, Seen};
-use crate::peers::{self, Kind, PROXY_CORE, Peer, pin};
-use crate::platform::{Platform, Workbench};
+use crate::peers::pinning::{LOAD_CORE, pin};
+use crate::peers::{self, Kind, Protocol};
+use crate::platform::{Workbench, allow_descriptors};
+use scenario::{ALL, Scenario, What};
 
 pub(crate) const BENCH: Bench = Bench {
     name: "proxy",
-    runs: 7,
+    runs: 5,
     prepare,
 };
 
-/// The host that the backend is exposed at.
-const HOST: &str = "peers.localhost";
+/// Open files of a peer or of the load, on both sides of the most connections.
+const DESCRIPTORS: usize = 16_500;
 
-/// The most that Roadbed may cost, as a share of what each other costs.
-const LIMITS: [(Kind, f64); 2] = [(Kind::Relay, 1.25), (Kind::Haproxy, 0.80)];
-
-#[derive(Debug, Clone, Copy)]
+/// What was asked for.
+#[derive(Debug)]
 struct Settings {
-    connections: usize,
+    scenarios: Vec<&'static Scenario>,
+    /// Of those that a scenario names, these take part.
+    peers: Option<Vec<Kind>>,
+    /// In place of a scenario's own.
+    connections: Option<usize>,
     seconds: usize,
 }
 
+/// A scenario as it is run.
+struct Case<'a> {
+    scenario: &'a Scenario,
+    kinds: Vec<Kind>,
+    connections: usize,
+    seconds: usize,
+    runs: usize,
+}
+
 fn prepare(arguments: &mut Arguments) -> Result<Measure, String> {
-    let settings = Settings {
-        connections: arguments.number("--connections", 64, 1..=4096)?,
-        seconds: arguments.number("--seconds", 5, 1..=600)?,
-    };
+    let settings = settings(arguments)?;
     Ok(Box::new(move |common: &Common, results: &mut Results| {
-        measure(common, settings, results)
+        measure(common, &settings, results)
     }))
 }
 
-/// The lines of one proxy in the table.
-struct Lines {
-    cost: usize,
-    p99: usize,
-    rate: usize,
-}
-
-impl Lines {
-    fn of(name: &str, results: &mut Results) -> Self {
-        let mut add = |what: &str, unit| results.add(Figure::new(format!("{name}: {what}"), unit));
-        Self {
-            cost: add("processor time of a request", Unit::Micros),
-            p99: add("latency at p99, closed loop", Unit::Millis),
-            rate: add("requests a second", Unit::Count),
-        }
-    }
-}
-
-fn measure(common: &Common, settings: Settings, results: &mut Results) -> Result<()> {
-    let missing = peers::missing();
-    ensure!(
-        missing.is_empty(),
-        "the peers are not installed; on Debian: apt-get install {}",
-        missing.join(" ")
-    );
-    let workbench = Workbench::new(common.roadbed.as_deref())?;
-    let platform = Platform::new(&workbench)?;
-    let backend = start_backend(&workbench, &platform)?;
-    let proxy = platform.status()?.server.proxies[0].pid;
-    pin(proxy, PROXY_CORE)?;
-    let folder = workbench.app_folder("peers");
-    let running: Vec<Peer> = Kind::ALL
-        .into_iter()
-        .map(|kind| Peer::start(kind, backend, &folder))
-        .collect::<Result<_>>()?;
-    let own = Lines::of("roadbed", results);
-    let others: Vec<Lines> = running
-        .iter()
-        .map(|peer| Lines::of(peer.kind.name(), results))
-        .collect();
-    let shares = shares(&running, results);
-    for run in 1..=common.runs {
-        let cost = once(results, &own, platform.edge, proxy, settings)?;
-        let mut told = format!("run {run} of {}: roadbed {cost:.1} µs", common.runs);
-        for ((peer, lines), share) in running.iter().zip(&others).zip(&shares) {
-            let other = once(results, lines, peer.address, peer.pid(), settings)?;
-            results.push(*share, cost / other);
-            told += &format!(", {} {other:.1} µs", peer.kind.name());
-        }
-        progress(&told);
-    }
-    Ok(())
-}
-
-/// A line for what Roadbed costs as a share of each peer, both taken in the same run.
-fn shares(running: &[Peer], results: &mut Results) -> Vec<usize> {
-    let share = |peer: &Peer| {
-        let figure = Figure::new(format!("roadbed / {}: cost", peer.kind.name()), Unit::Ratio);
-        match LIMITS.iter().find(|(kind, _)| *kind == peer.kind) {
-            Some((_, limit)) => figure.median_at_most(*limit),
-            None => figure,
-        }
+fn settings(arguments: &mut Arguments) -> Result<Settings, String> {
+    let named = |name: &String| {
+        let scenario = ALL.iter().find(|scenario| scenario.name == name);
+        scenario.ok_or_else(|| {
+            let all = ALL.each_ref().map(|scenario| scenario.name).join(", ");
+            format!("there is no scenario {name:?}; there are {all}")
+        })
     };
-    let figures: Vec<Figure> = running.iter().map(share).collect();
-    figures
-        .into_iter()
-        .map(|figure| results.add(figure))
-        .collect()
+    let peer = |name: &String| {
+        let all = Kind::ALL.map(Kind::name).join(", ");
+        name.parse()
+            .map_err(|()| format!("there is no peer {name:?}; there are {all}"))
+    };
+    let scenarios = match arguments.list("--scenario")? {
+        Some(names) => names.iter().map(named).collect::<Result<_, _>>()?,
+        None => ALL.iter().collect(),
+    };
+    let peers = arguments.list("--peers")?;
+    let peers = peers.map(|names| names.iter().map(peer).collect::<Result<_, _>>());
+    Ok(Settings {
+        scenarios,
+        peers: peers.transpose()?,
+        connections: match arguments.number("--connections", 0, 0..=5000)? {
+            0 => None,
+            connections => Some(connections),
+        },
+        seconds: arguments.number("--seconds", 5, 1..=600)?,
+    })
 }
 
-/// Measures one proxy once: its processor time for a request, in microseconds.
-fn once(
-    results: &mut Results,
-    lines: &Lines,
-    address: SocketAddr,
-    pid: u32,
-    settings: Settings,
-) -> Result<f64> {
-    // Connections are opened and code is warm before it counts.
-    wrk::run(address, HOST, settings.connections, 1)?;
-    let before = usage(pid)?;
-    let seen: Seen = wrk::run(address, HOST, settings.connections, settings.seconds)?;
-    let spent = usage(pid)?.cpu - before.cpu;
-    let cost = spent.as_secs_f64() * 1e6 / seen.requests;
-    results.push(lines.cost, cost);
-    results.push(lines.p99, seen.p99_ms);
-    results.push(lines.rate, seen.per_second);
-    results.detail(json!({
-        "pid": pid,
-        "requests": seen.requests,
-        "cpu_us": spent.as_micros() as u64,
-        "p99_ms": seen.p99_ms,
-    }));
-    Ok(cost)
+impl Settings {
+    fn case(&self, scenario: &'static Scenario, runs: usize) -> Case<'static> {
+        let takes_part = |kind: &Kind| match &self.peers {
+            Some(peers) => peers.contains(kind),
+            None => true,
+        };
+        let kinds = scenario.kinds.iter().copied();
+        Case {
+            scenario,
+            kinds: kinds.filter(takes_part).collect(),
+            connections: self.connections.unwrap_or(scenario.connections),
+            seconds: self.seconds,
+            runs,
+        }
+    }
 }
 
-/// Starts the backend as a service of Roadbed's, so that all proxies have the same one; where it
-/// listens.
-fn start_backend(workbench: &Workbench, platform: &Platform) -> Result<SocketAddr> {
-    let folder = workbench.app_folder("peers");
-    std::fs::create_dir(&folder)?;
-    let (declaration, configuration) = peers::backend_app(&folder);
-    std::fs::write(folder.join("roadbed.toml"), declaration)?;
-    std::fs::write(folder.join("backend.conf"), configuration)?;
-    platform.up(&folder)?;
-    let status = platform.status()?;
-    let address = status.instances().next().map(|instance| &instance.address);
-    let address = address.context("the backend has no instance")?;
-    address
-        .parse()
-        .with_context(|| format!("the backend's address {address:?}"))
+fn measure(common: &Common, settings: &Settings, results: &mut Results) -> Result<()> {
+    allow_descriptors(DESCRIPTORS)?;
+    let scenarios = settings.scenarios.iter();
+    let cases: Vec<Case> = scenarios
+        .map(|scenario| settings.case(scenario, common.runs))
+        .filter(|case| !case.kinds.is_empty())
+        .collect();
+    let kinds: Vec<Kind> = cases.iter().flat_map(|case| case.kinds.clone()).collect();
+    peers::check(&kinds)?;
+    let workbench = Workbench::new(common.roadbed.as_deref())?;
+    // This process is a part of the load.
+    pin(std::process::id(), LOAD_CORE)?;
+    let mut failed = Vec::new();
+    for case in &cases {
+        let name = case.scenario.name;
+        progress(&format!("scenario {name}"));
+        let measured = match &case.scenario.what {
+            What::Cost { .. } => cost::measure(case, &workbench, results),
+            What::Latency { .. } => latency::measure(case, &workbench, results),
+            What::Memory { .. } => memory::measure(case, &workbench, results),
+        };
+        // The others can be measured all the same; at the end it is said what could not be.
+        if let Err(error) = measured {
+            progress(&format!("scenario {name} failed: {error:#}"));
+            results.detail(json!({ "scenario": name, "error": format!("{error:#}") }));
+            failed.push(format!("{name}: {error:#}"));
+        }
+    }
+    match failed.is_empty() {
+        true => Ok(()),
+        false => bail!("not measured to the end:\n{}", failed.join("\n")),
+    }
+}
+
+impl Case<'_> {
+    fn name(&self) -> &'static str {
+        self.scenario.name
+    }
+
+    fn protocol(&self) -> Protocol {
+        self.scenario.protocol
+    }
+
+    /// The kinds in the order of a run: each time another one is first, so that none always
+    /// comes after the same.
+    fn order(&self, run: usize) -> impl Iterator<Item = usize> {
+        let count = self.kinds.len();
+        (0..count).map(move |place| (place + run) % count)
+    }
+
+    /// Adds a line for each proxy, in the order of the kinds.
+    fn lines(
+        &self,
+        results: &mut Results,
+        what: &str,
+        unit: Unit,
+        required: impl Fn(Kind, Figure) -> Figure,
+    ) -> Vec<usize> {
+        let figure = |kind: &Kind| {
+            let name = format!("{}: {}: {what}", self.name(), kind.name());
+            required(*kind, Figure::new(name, unit))
+        };
+        let figures: Vec<Figure> = self.kinds.iter().map(figure).collect();
+        figures
+            .into_iter()
+            .map(|figure| results.add(figure))
+            .collect()
+    }
+
+    /// Adds a line for Roadbed's share of each other's, if Roadbed takes part.
+    fn shares(
+        &self,
+        results: &mut Results,
+        what: &str,
+        required: impl Fn(Kind, Figure) -> Figure,
+    ) -> Vec<(Kind, usize)> {
+        if !self.kinds.contains(&Kind::Roadbed) {
+            return Vec::new();
+        }
+        let others = self.kinds.iter().filter(|kind| **kind != Kind::Roadbed);
+        let line = |kind: &Kind| {
+            let name = format!("{}: roadbed / {}: {what}", self.name(), kind.name());
+            let figure = required(*kind, Figure::new(name, Unit::Ratio));
+            (*kind, results.add(figure))
+        };
+        others.map(line).collect()
+    }
+
+    /// Pushes Roadbed's shares of a run in which all took these values.
+    fn push_shares(&self, results: &mut Results, shares: &[(Kind, usize)], values: &[f64]) {
+        let of = |kind: Kind| {
+            let place = self.kinds.iter().position(|candidate| *candidate == kind);
+            place.map(|place| values[place])
+        };
+        for (kind, line) in shares {
+            if let (Some(own), Some(other)) = (of(Kind::Roadbed), of(*kind)) {
+                results.push(*line, own / other);
+            }
+        }
+    }
+
+    /// Says what all took in a run.
+    fn tell(&self, run: usize, what: &str, unit: &str, values: &[f64]) {
+        let each = self.kinds.iter().zip(values);
+        let each = each.map(|(kind, value)| format!("{} {value:.1} {unit}", kind.name()));
+        let each = each.collect::<Vec<_>>().join(", ");
+        progress(&format!("run {} of {}: {what}{each}", run + 1, self.runs));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(text: &str) -> Result<Settings, String> {
+        let words = text.split_whitespace().map(str::to_owned);
+        settings(&mut Arguments::parse(words)?)
+    }
+
+    #[test]
+    fn scenarios_and_peers_are_chosen_by_name() {
+        let all = asked("").unwrap();
+        assert_eq!(all.scenarios.len(), ALL.len());
+        let some = asked("--scenario http1,tls --peers haproxy,relay --connections 7").unwrap();
+        let kinds = |name: &str| {
+            let scenario = ALL.iter().find(|scenario| scenario.name == name).unwrap();
+            let case = some.case(scenario, 1);
+            assert_eq!(case.connections, 7);
+            case.kinds
+        };
+        assert_eq!(some.scenarios.len(), 2);
+        assert_eq!(kinds("http1"), [Kind::Relay, Kind::Haproxy]);
+        assert_eq!(kinds("tls"), [Kind::Haproxy]);
+        for bad in ["--scenario http9", "--peers apache", "--peers"] {
+            assert!(asked(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn everyone_is_first_once() {
+        let case = asked("").unwrap().case(&ALL[0], 7);
+        let firsts: Vec<usize> = (0..7).filter_map(|run| case.order(run).next()).collect();
+        assert_eq!(firsts, [0, 1, 2, 3, 4, 5, 6]);
+    }
 }

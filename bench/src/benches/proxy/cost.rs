@@ -1,0 +1,125 @@
+//! Processor time of a request, in a closed loop.
+
+use anyhow::{Context, Result};
+use bench::process::usage;
+use serde_json::json;
+
+use super::Case;
+use super::scenario::What;
+use crate::figures::{Results, Unit};
+use crate::peers::load::{self, Ask};
+use crate::peers::{Kind, Protocol, Proxy, Stage, h2load};
+use crate::platform::{Workbench, load_average, stolen};
+
+/// Seconds of the same load before it counts.
+const WARM_UP: usize = 1;
+
+pub(super) fn measure(case: &Case, workbench: &Workbench, results: &mut Results) -> Result<()> {
+    let What::Cost { limits, .. } = &case.scenario.what else {
+        unreachable!("it is asked for the cost of a scenario that is about it");
+    };
+    let what = "processor time of a request";
+    let costs = case.lines(results, what, Unit::Micros, |_, figure| figure);
+    let shares = case.shares(results, "cost", |kind, figure| {
+        match limits.iter().find(|(limited, _)| *limited == kind) {
+            Some((_, limit)) => figure.median_at_most(*limit),
+            None => figure,
+        }
+    });
+    let stage = Stage::set(workbench, &case.kinds, case.protocol())?;
+    for run in 0..case.runs {
+        let mut run_costs = vec![0.0; case.kinds.len()];
+        for place in case.order(run) {
+            let proxy = &stage.proxies[place];
+            let cost = once(case, &stage, proxy, run, results)
+                .with_context(|| format!("load on {}", proxy.kind.name()))?;
+            results.push(costs[place], cost);
+            run_costs[place] = cost;
+        }
+        case.push_shares(results, &shares, &run_costs);
+        case.tell(run, "", "µs", &run_costs);
+    }
+    Ok(())
+}
+
+/// How a scenario's load asks a proxy.
+fn ask<'a>(case: &Case, stage: &'a Stage, proxy: &Proxy) -> Ask<'a> {
+    let What::Cost { path, streams, .. } = case.scenario.what else {
+        unreachable!("it is asked for the cost of a scenario that is about it");
+    };
+    Ask {
+        protocol: case.protocol(),
+        address: proxy.address,
+        path,
+        connections: case.connections,
+        streams,
+        seconds: case.seconds,
+        folder: stage.folder(),
+    }
+}
+
+/// Measures one proxy once: its processor time for a request, in microseconds.
+fn once(
+    case: &Case,
+    stage: &Stage,
+    proxy: &Proxy,
+    run: usize,
+    results: &mut Results,
+) -> Result<f64> {
+    let ask = ask(case, stage, proxy);
+    if case.protocol() == Protocol::Grpc {
+        h2load::check_call(&ask)?;
+    }
+    // Connections to the backend are opened and code is warm before it counts.
+    load::run(&Ask {
+        seconds: WARM_UP,
+        ..ask
+    })?;
+    let (before, stolen_before) = (usage(proxy.pid)?, stolen());
+    let seen = load::run(&ask)?;
+    let after = usage(proxy.pid)?;
+    let spent = after.cpu - before.cpu;
+    let cost = spent.as_secs_f64() * 1e6 / seen.requests;
+    results.detail(json!({
+        "scenario": case.name(),
+        "run": run,
+        "proxy": proxy.kind.name(),
+        "connections": ask.connections,
+        "streams": ask.streams,
+        "seconds": ask.seconds,
+        "requests": seen.requests,
+        "cpu_us": spent.as_micros() as u64,
+        "cost_us": cost,
+        "per_second": seen.per_second,
+        "p99_ms": seen.p99_ms,
+        "resident": after.resident,
+        "load_average": load_average(),
+        "stolen_us": (stolen() - stolen_before).as_micros() as u64,
+    }));
+    Ok(cost)
+}
+
+/// What each proxy can do in a closed loop, in requests a second; the least of all but the relay.
+pub(super) fn slowest(case: &Case, stage: &Stage) -> Result<f64> {
+    let mut slowest = f64::INFINITY;
+    for proxy in &stage.proxies {
+        let ask = Ask {
+            protocol: case.protocol(),
+            address: proxy.address,
+            path: "/",
+            connections: case.connections,
+            streams: 1,
+            seconds: case.seconds,
+            folder: stage.folder(),
+        };
+        load::run(&Ask {
+            seconds: WARM_UP,
+            ..ask
+        })?;
+        let rate = load::run(&ask)?.per_second;
+        if proxy.kind != Kind::Relay {
+            slowest = slowest.min(rate);
+        }
+    }
+    Ok(slowest)
+}
