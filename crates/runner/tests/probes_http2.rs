@@ -262,19 +262,27 @@ async fn what_does_not_speak_http2_is_told_in_time() {
     let get = Probe::Http {
         path: "/".to_owned(),
     };
-    for (bytes, closes) in [
-        (&b""[..], true),
+    let no_frame = "what came is no frame; does it speak HTTP/1.1?";
+    for (bytes, closes, problem) in [
+        (
+            &b""[..],
+            true,
+            "the connection was closed without an answer",
+        ),
         (
             b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
             false,
+            no_frame,
         ),
-        (b"SSH-2.0-OpenSSH\r\n", true),
+        (b"SSH-2.0-OpenSSH\r\n", true, no_frame),
     ] {
         let address = says(bytes, closes).await;
         let target = target(address, Protocol::Http2);
         let failure = check(&get, &target, LIMIT).await.unwrap_err().to_string();
-        let expected = "GET / was not answered in HTTP/2: ";
-        assert!(failure.starts_with(expected), "{failure}");
+        assert_eq!(
+            failure,
+            format!("GET / was not answered in HTTP/2: {problem}")
+        );
     }
     let begun = Instant::now();
     let address = says(b"", false).await;

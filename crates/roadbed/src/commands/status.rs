@@ -54,7 +54,13 @@ fn now() -> u64 {
 }
 
 fn render(status: &ServerState) -> String {
-    let mut text = render_server(&status.server);
+    let mut urls = status
+        .apps
+        .iter()
+        .flat_map(|app| &app.services)
+        .flat_map(|s| &s.url);
+    let in_tls = urls.any(|url| url.starts_with("https:"));
+    let mut text = render_server(&status.server, in_tls);
     if status.apps.is_empty() {
         text.push_str("\nno app runs; `roadbed up FOLDER` starts one\n");
     }
@@ -65,7 +71,11 @@ fn render(status: &ServerState) -> String {
     text
 }
 
-fn render_server(server: &ServerStatus) -> String {
+fn render_server(server: &ServerStatus, in_tls: bool) -> String {
+    let edge_tls = match in_tls {
+        true => format!(" and in TLS {}", server.edge_tls),
+        false => String::new(),
+    };
     let behind = server
         .proxies
         .iter()
@@ -79,7 +89,7 @@ fn render_server(server: &ServerStatus) -> String {
     };
     let mut text = wrap(
         &format!(
-            "server {} (pid {}) in {}; edge {}; {proxies}, generation {}",
+            "server {} (pid {}) in {}; edge {}{edge_tls}; {proxies}, generation {}",
             server.version, server.pid, server.home, server.edge, server.generation
         ),
         0,

@@ -17,7 +17,15 @@ const READERS: [&str; 4] = ["check", "plan", "up", "deploy"];
 const COMMANDS: [(&str, &[&str]); 10] = [
     ("check", &["[PATH]", "--json"]),
     ("plan", &["[PATH]", "--json"]),
-    ("up", &["[PATH]", "-d, --detach", "--edge <ADDRESS:PORT>"]),
+    (
+        "up",
+        &[
+            "[PATH]",
+            "-d, --detach",
+            "--edge <ADDRESS:PORT>",
+            "--edge-tls <ADDRESS:PORT>",
+        ],
+    ),
     ("deploy", &["[PATH]"]),
     ("status", &["[APP]", "--json"]),
     (
@@ -33,7 +41,10 @@ const COMMANDS: [(&str, &[&str]); 10] = [
     ),
     ("down", &["[APP]", "--all"]),
     ("doctor", &["--json"]),
-    ("server", &["--edge <ADDRESS:PORT>"]),
+    (
+        "server",
+        &["--edge <ADDRESS:PORT>", "--edge-tls <ADDRESS:PORT>"],
+    ),
     ("proxy", &["--workers <N>"]),
 ];
 
@@ -171,7 +182,7 @@ fn a_file_that_may_not_be_read_is_refused() {
 #[test]
 fn bad_usage_is_refused_with_the_way_to_do_it() {
     let machine = Machine::new();
-    let cases: [(&[&str], &str); 17] = [
+    let cases: [(&[&str], &str); 19] = [
         (&[], "Usage: roadbed [OPTIONS] <COMMAND>"),
         (&["frobnicate"], "unrecognized subcommand 'frobnicate'"),
         (&["statsu"], "a similar subcommand exists: 'status'"),
@@ -180,6 +191,8 @@ fn bad_usage_is_refused_with_the_way_to_do_it() {
         (&["up", "--edge", "8080"], "such as 127.0.0.1:8080"),
         (&["up", "--edge", "localhost:80"], "such as 127.0.0.1:8080"),
         (&["server", "--edge", "127.0.0.1:0"], "port 0"),
+        (&["up", "--edge-tls", "8443"], "such as 127.0.0.1:8080"),
+        (&["server", "--edge-tls", "127.0.0.1:0"], "port 0"),
         (&["down"], "Usage: roadbed down [OPTIONS] <APP | --all>"),
         (&["down", "--all", "shop"], "'--all' cannot be used with"),
         (&["down", "no name"], "does not name an app"),

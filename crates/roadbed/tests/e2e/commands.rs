@@ -20,6 +20,7 @@ fn shape(machine: &Machine, app: &AppFolder, words: &[&str]) -> String {
         (machine.home().display().to_string(), "HOME"),
         (folder.display().to_string(), "FOLDER"),
         (machine.edge.to_string(), "EDGE"),
+        (machine.edge_tls.to_string(), "EDGE_TLS"),
         (format!(":{}/", machine.edge.port()), ":PORT/"),
     ];
     serde_json::to_string_pretty(&redacted("", value, &known)).unwrap()

@@ -9,6 +9,7 @@ mod full_disk;
 mod logs;
 mod polyglot;
 mod power_loss;
+mod protocols;
 mod refusals;
 mod support;
 mod survival;

@@ -167,5 +167,9 @@ fn explain(address: SocketAddr, request: &str, error: h2::Error) -> ProbeFailure
             None => not_http2("the connection broke".to_owned()),
         };
     }
+    // Letters where a frame should begin are read as a length that no frame has.
+    if error.reason() == Some(h2::Reason::FRAME_SIZE_ERROR) {
+        return not_http2("what came is no frame; does it speak HTTP/1.1?".to_owned());
+    }
     not_http2(error.to_string())
 }
