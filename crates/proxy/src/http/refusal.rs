@@ -46,6 +46,9 @@ pub enum Refusal {
     /// `Transfer-Encoding` is something other than `chunked`.
     #[error("the only Transfer-Encoding supported is exactly \"chunked\"")]
     Coding,
+    /// A body in such a coding has no end that could be found (RFC 9112 section 6.3).
+    #[error("the last Transfer-Encoding is not \"chunked\"")]
+    CodingWithoutEnd,
     /// `Connection` names a field that may not be removed.
     #[error("Connection names a field that frames or addresses the message")]
     Connection,

@@ -203,7 +203,11 @@ impl<'a> Reading<'a> {
                     return Err(Refusal::CodingInOldVersion);
                 }
                 if self.chunked || !value.eq_ignore_ascii_case(b"chunked") {
-                    return Err(Refusal::Coding);
+                    let last = elements(value).last().unwrap_or_default();
+                    return Err(match last.eq_ignore_ascii_case(b"chunked") {
+                        true => Refusal::Coding,
+                        false => Refusal::CodingWithoutEnd,
+                    });
                 }
                 self.chunked = true;
                 // The codec says anew how it frames, in the one spelling that everybody reads.

@@ -51,7 +51,7 @@ fn bodies_end_where_rfc_9112_section_6_says_and_nothing_is_smuggled() {
                 "6.3: TE.TE, two codings",
                 "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n\
 0\r\n\r\n",
-                501,
+                400,
             ),
             refused(
                 "6.3: TE.TE, chunked twice",
@@ -62,7 +62,7 @@ fn bodies_end_where_rfc_9112_section_6_says_and_nothing_is_smuggled() {
             refused(
                 "6.3: chunked is not last",
                 "Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n",
-                501,
+                400,
             ),
             refused(
                 "6.1: chunked behind a coding that we do not know",
@@ -77,19 +77,19 @@ fn bodies_end_where_rfc_9112_section_6_says_and_nothing_is_smuggled() {
             refused(
                 "6.1: a coding in quotes",
                 "Transfer-Encoding: \"chunked\"\r\n\r\n0\r\n\r\n",
-                501,
+                400,
             ),
             refused(
                 "6.1: an empty coding",
                 "Transfer-Encoding:\r\n\r\n0\r\n\r\n",
-                501,
+                400,
             ),
             refused(
                 "6.1: a coding with parameters",
                 "Transfer-Encoding: chunked;a=b\r\n\r\n0\r\n\r\n",
-                501,
+                400,
             ),
-            refused("6.1: identity", "Transfer-Encoding: identity\r\n\r\n", 501),
+            refused("6.1: identity", "Transfer-Encoding: identity\r\n\r\n", 400),
             Row::refused(
                 "6.1: Transfer-Encoding in HTTP/1.0 (strict)",
                 &format!(

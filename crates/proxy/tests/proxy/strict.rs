@@ -106,11 +106,11 @@ fn heads_that_break_a_rule_are_refused_and_nothing_is_smuggled() {
             "POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
         ),
         (
-            501,
+            400,
             "POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
         ),
         (
-            501,
+            400,
             "POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n",
         ),
     ];
