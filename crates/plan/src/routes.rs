@@ -339,10 +339,7 @@ mod tests {
         // Until one instance of each release is ready.
         let tls_of = |seen: &ObservedApp| -> BTreeSet<(u64, Option<String>)> {
             let snapshot = snapshot([seen], &BTreeMap::new(), EDGES);
-            let endpoints = snapshot
-                .upstreams
-                .into_iter()
-                .flat_map(|(_, u)| u.endpoints);
+            let endpoints = snapshot.upstreams.into_values().flat_map(|u| u.endpoints);
             endpoints
                 .filter(|(id, _)| id.service == service("api"))
                 .map(|(id, endpoint)| (id.release, endpoint.tls.map(|tls| tls.authority)))

@@ -320,12 +320,15 @@ fn instances_that_speak_tls_are_verified() {
         app.declare(&format!(
             "app = \"inner\"\n[services.web]\nrun = \"python3 speaks_tls.py\"\n\
              expose = {{ host = \"{HOST}\" }}\n\
-             tls = {{ authority = \"tls/shop.pem\", name = \"{name}\" }}\n\
-             health = {{ path = \"/healthz\", timeout = \"1s\", deadline = \"{deadline}s\" }}\n"
+             tls = {{ authority = \"tls/ca.pem\", name = \"{name}\" }}\n\
+             health = {{ path = \"/\", interval = \"500ms\", deadline = \"{deadline}s\" }}\n"
         ));
     };
     fs::write(app.folder().join("speaks_tls.py"), SPEAKS_TLS).unwrap();
-    Pair::new("inner.internal").write(app.folder());
+    let own = Pair::new("inner.internal");
+    own.write(app.folder());
+    let authority = app.folder().join("tls/ca.pem");
+    fs::write(&authority, &own.certificate).unwrap();
     declare("inner.internal", 30);
     machine.up(&app);
     let answer = machine.get(HOST, "/");
@@ -341,7 +344,17 @@ fn instances_that_speak_tls_are_verified() {
     ]);
     assert_eq!(machine.get(HOST, "/").body, "in TLS");
 
-    fs::remove_file(app.folder().join("tls/shop.pem")).unwrap();
+    // The file is watched: who is trusted can change, and the other way round, without a deploy.
+    let other = Pair::new("inner.internal").certificate;
+    fs::write(&authority, &other).unwrap();
+    until("the instance is not trusted any more", || {
+        let status = machine.ok(&["status", "inner"]);
+        status.contains("invalid peer certificate") && machine.get(HOST, "/").status == 503
+    });
+    fs::write(&authority, format!("{other}{}", own.certificate)).unwrap();
+    until("it is again", || machine.get(HOST, "/").body == "in TLS");
+
+    fs::remove_file(&authority).unwrap();
     let missing = machine.run(&["deploy", app.path()]);
     missing.invalid(&["roadbed.toml:5:"]);
 }
