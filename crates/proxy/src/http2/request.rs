@@ -30,6 +30,10 @@ pub(crate) fn validate(mut parts: Parts, ended: bool) -> Result<Request, Refusal
     let path = path(&parts, upgrade)?;
     let facts = facts(&parts, ended, upgrade)?;
     parts.headers.remove(header::HOST);
+    if facts.body == Body::None {
+        // Nothing waits to be continued.
+        parts.headers.remove(header::EXPECT);
+    }
     Ok(Request {
         facts,
         method: parts.method,
