@@ -17,8 +17,13 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 /// A server of HTTP/1.1 in TLS with a certificate for `web.internal`, and that certificate.
 async fn serve() -> (SocketAddr, String) {
+    serve_with(|_| {}).await
+}
+
+async fn serve_with(change: impl FnOnce(&mut CertificateParams)) -> (SocketAddr, String) {
     let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new(vec!["web.internal".to_owned()]).unwrap();
+    let mut params = CertificateParams::new(vec!["web.internal".to_owned()]).unwrap();
+    change(&mut params);
     let certificate = params.self_signed(&key).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
@@ -85,6 +90,8 @@ async fn whoever_does_not_is_unwell_whatever_is_asked() {
         }
     });
     let (_, others) = serve().await;
+    let authority = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let (issuer, issuers) = serve_with(|params| params.is_ca = authority).await;
     let verifier = |name: &str, roots: &str| Tls::new(name, roots, Protocol::Http);
     let cases = [
         (
@@ -95,7 +102,7 @@ async fn whoever_does_not_is_unwell_whatever_is_asked() {
         (
             address,
             verifier("web.internal", &others),
-            "invalid peer certificate",
+            "its certificate is not signed by its authority",
         ),
         (
             address,
@@ -107,9 +114,14 @@ async fn whoever_does_not_is_unwell_whatever_is_asked() {
         ),
         (address, Tls::unknown("it is a riddle"), "it is a riddle"),
         (
+            issuer,
+            verifier("web.internal", &issuers),
+            "its certificate is one of an authority (CA:TRUE), not of a server",
+        ),
+        (
             elsewhere,
             verifier("web.internal", &roots),
-            "received corrupt message",
+            "what answers does not speak TLS",
         ),
     ];
     for (address, tls, expected) in cases {

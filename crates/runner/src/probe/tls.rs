@@ -1,13 +1,13 @@
 //! TLS to an instance that speaks it: whoever answers has to prove that it is the instance, as the
 //! proxy will ask it to.
 
-use std::fmt;
 use std::sync::Arc;
+use std::{fmt, io};
 
 use model::Protocol;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, Error, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -47,10 +47,28 @@ impl Tls {
     pub(super) async fn begin(&self, stream: TcpStream) -> Result<TlsStream<TcpStream>, String> {
         let Verifier { config, name } = self.0.clone()?;
         let connecting = TlsConnector::from(config).connect(name, stream);
-        connecting.await.map_err(|error| match error.kind() {
-            std::io::ErrorKind::UnexpectedEof => "the connection was closed in the middle".into(),
-            _ => error.to_string(),
-        })
+        connecting.await.map_err(|error| explain(&error))
+    }
+}
+
+/// What is wrong, in words for whoever made the certificate.
+fn explain(error: &io::Error) -> String {
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        return "the connection was closed in the middle".to_owned();
+    }
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
+    match cause {
+        Some(Error::InvalidMessage(_)) => "what answers does not speak TLS".to_owned(),
+        Some(Error::InvalidCertificate(
+            CertificateError::UnknownIssuer | CertificateError::BadSignature,
+        )) => "its certificate is not signed by its authority".to_owned(),
+        // As `openssl req -x509` makes it by itself. The cause has no type that could be named here.
+        Some(Error::InvalidCertificate(CertificateError::Other(other)))
+            if format!("{other:?}").contains("CaUsedAsEndEntity") =>
+        {
+            "its certificate is one of an authority (CA:TRUE), not of a server".to_owned()
+        }
+        _ => error.to_string(),
     }
 }
 
