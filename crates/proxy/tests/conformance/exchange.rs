@@ -135,19 +135,19 @@ impl Row {
 }
 
 /// What the backend is to wait for and to answer.
-type Script = Arc<Mutex<(usize, String)>>;
+type Script = Arc<Mutex<(usize, Option<String>)>>;
 
 /// A proxy, and a backend that serves rows one after the other.
-struct Stage {
+pub(crate) struct Stage {
     _setup: Setup,
-    edge: SocketAddr,
+    pub(crate) edge: SocketAddr,
     script: Script,
     /// What arrived over each of the backend's connections, once it has ended.
     received: Receiver<Vec<u8>>,
 }
 
 impl Stage {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let script = Script::default();
         let (told, received) = channel();
         let scripted = script.clone();
@@ -161,6 +161,21 @@ impl Stage {
         }
     }
 
+    /// Has the backend answer with `answer` once it has received so many bytes. Without an answer
+    /// it tells what it has received by then, and at the end what it has received since.
+    pub(crate) fn prepare(&self, length: usize, answer: Option<&str>) {
+        *self.script.lock().unwrap() = (length, answer.map(str::to_owned));
+    }
+
+    /// What reached the backend, which is waited for if something is expected.
+    pub(crate) fn received(&self, is_expected: bool) -> Option<String> {
+        let received = match is_expected {
+            true => self.received.recv_timeout(PATIENCE).ok(),
+            false => self.received.try_recv().ok(),
+        };
+        received.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    }
+
     /// What is wrong with a row, if anything.
     fn problem(&self, row: &Row) -> Option<String> {
         let expected = row.received.as_deref();
@@ -168,17 +183,13 @@ impl Stage {
             true => usize::MAX,
             false => expected.map_or(0, str::len),
         };
-        *self.script.lock().unwrap() = (length, row.answered.clone());
+        self.prepare(length, Some(&row.answered));
         let mut client = Client::connect(self.edge);
         client.offer(&row.sent);
         client.finish();
         let (heard, end) = client.rest();
         let heard = String::from_utf8_lossy(&heard).into_owned();
-        let received = match expected {
-            Some(_) => self.received.recv_timeout(PATIENCE).ok(),
-            None => self.received.try_recv().ok(),
-        };
-        let received = received.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        let received = self.received(expected.is_some());
         let as_expected = match (&received, expected) {
             (Some(received), Some(head)) if row.is_cut => is_beginning(received, head),
             (received, expected) => received.as_deref() == expected,
@@ -222,9 +233,14 @@ fn serve(connection: &mut Connection, script: &Script, told: &Sender<Vec<u8>>) {
         count > 0
     };
     while received.len() < length && read(&mut received) {}
-    connection.send(answer);
-    // What is sent beyond what was expected is an error, too.
-    let _ = connection.stream.shutdown(Shutdown::Write);
+    match answer {
+        Some(answer) => {
+            connection.send(answer);
+            // What is sent beyond what was expected is an error, too.
+            let _ = connection.stream.shutdown(Shutdown::Write);
+        }
+        None => drop(told.send(std::mem::take(&mut received))),
+    }
     let _ = connection.stream.read_to_end(&mut received);
     let _ = told.send(received);
 }

@@ -7,10 +7,14 @@ mod shared {
     pub(crate) mod support;
 }
 
+mod crossing;
 mod exchange;
+mod frames;
 mod rfc9110;
 mod rfc9112;
 mod rfc9112_answers;
 mod rfc9112_bodies;
+mod rfc9113;
+mod rfc9113_refused;
 
 use shared::support;
