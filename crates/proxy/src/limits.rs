@@ -56,8 +56,13 @@ pub const HTTP2_STREAMS_TO_BACKEND: usize = 100;
 /// What a peer may send of a body on one HTTP/2 stream before we have passed it on.
 pub const HTTP2_STREAM_WINDOW: u32 = 256 * 1024;
 
-/// The same for all streams of a connection.
-pub const HTTP2_CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// The same for all streams of a client's connection. Its other streams go on until so many of its
+/// bodies wait for slow backends that this is used up.
+pub const HTTP2_CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
+
+/// The same for all streams of a connection to a backend: as much as all of them together may
+/// have. Clients share it, and one who does not read its answers must not stop the others.
+pub const HTTP2_BACKEND_WINDOW: u32 = HTTP2_STREAM_WINDOW * HTTP2_STREAMS_TO_BACKEND as u32;
 
 /// What we hold of a body that an HTTP/2 peer has not opened its window for.
 pub const HTTP2_SEND_BUFFER: usize = 64 * 1024;

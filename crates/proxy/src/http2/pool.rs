@@ -12,7 +12,7 @@ use h2::{Ping, PingPong};
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::limits::{
-    HEAD_BYTES, HTTP2_CONNECTION_WINDOW, HTTP2_SEND_BUFFER, HTTP2_STREAM_WINDOW,
+    HEAD_BYTES, HTTP2_BACKEND_WINDOW, HTTP2_SEND_BUFFER, HTTP2_STREAM_WINDOW,
     HTTP2_STREAMS_TO_BACKEND,
 };
 use crate::socket::{Socket, Stream};
@@ -155,7 +155,10 @@ async fn open(socket: Socket) -> io::Result<Rc<Shared>> {
     let (sender, mut connection): (_, Connection<_, Bytes>) = h2::client::Builder::new()
         .enable_push(false)
         .initial_window_size(HTTP2_STREAM_WINDOW)
-        .initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
+        .initial_connection_window_size(HTTP2_BACKEND_WINDOW)
+        // What a slow client leaves waiting in small pieces must not end what others share. The
+        // windows bound it.
+        .data_frame_budget(usize::MAX)
         .max_header_list_size(HEAD_BYTES as u32)
         .max_send_buffer_size(HTTP2_SEND_BUFFER)
         .handshake(Stream::new(socket, None))
