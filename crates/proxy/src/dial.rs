@@ -88,9 +88,13 @@ pub(crate) async fn dial(
         }
         let connected = match endpoint.speaks_http2() {
             false => open(worker, endpoint).await.map(Opened::Socket),
-            true => Box::pin(endpoint.http2.slot(open(worker, endpoint)))
-                .await
-                .map(Opened::Slot),
+            true => Box::pin(
+                endpoint
+                    .http2
+                    .slot(worker.limits.connect, open(worker, endpoint)),
+            )
+            .await
+            .map(Opened::Slot),
         };
         match connected {
             Ok(Opened::Socket(socket)) => {

@@ -4,12 +4,13 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use h2::Ping;
 use h2::client::{Connection, SendRequest};
-use h2::{Ping, PingPong};
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::Mutex;
 
 use crate::limits::{
     HEAD_BYTES, HTTP2_BACKEND_WINDOW, HTTP2_SEND_BUFFER, HTTP2_STREAM_WINDOW,
@@ -29,14 +30,29 @@ pub(crate) struct Pool {
 
 /// A connection that requests share.
 pub(crate) struct Shared {
-    sender: SendRequest<Bytes>,
+    sender: RefCell<SendRequest<Bytes>>,
     streams: Cell<usize>,
     idle_since: Cell<Instant>,
     /// It takes no more requests.
     ended: Cell<bool>,
-    pings: RefCell<Option<PingPong>>,
-    /// Set once the backend has said what it supports.
-    introduced: OnceCell<()>,
+}
+
+impl Shared {
+    /// Whether it takes no more requests: it has ended, the backend is about to leave, or all of
+    /// its streams' numbers are used up.
+    fn is_over(&self) -> bool {
+        let context = &mut Context::from_waker(Waker::noop());
+        self.ended.get()
+            || matches!(
+                self.sender.borrow_mut().poll_ready(context),
+                Poll::Ready(Err(_))
+            )
+    }
+
+    fn has_room(&self) -> bool {
+        let allowed = self.sender.borrow().current_max_send_streams();
+        self.streams.get() < allowed.min(HTTP2_STREAMS_TO_BACKEND)
+    }
 }
 
 impl std::fmt::Debug for Shared {
@@ -53,9 +69,11 @@ impl std::fmt::Debug for Shared {
 pub(crate) struct Slot(Rc<Shared>);
 
 impl Pool {
-    /// A place on a connection that is there, or on one that `connect` opens.
+    /// A place on a connection that is there, or on one that `connect` opens. A backend is given
+    /// `limit` to say what it supports.
     pub(crate) async fn slot(
         &self,
+        limit: Duration,
         connect: impl Future<Output = io::Result<Socket>>,
     ) -> io::Result<Slot> {
         if let Some(slot) = self.free() {
@@ -71,7 +89,7 @@ impl Pool {
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
         let opened = match connect.await {
-            Ok(socket) => open(socket).await,
+            Ok(socket) => open(socket, limit).await,
             Err(error) => Err(error),
         };
         match opened {
@@ -89,12 +107,11 @@ impl Pool {
 
     fn free(&self) -> Option<Slot> {
         let mut connections = self.connections.borrow_mut();
-        connections.retain(|shared| !shared.ended.get());
-        let free = connections.iter().find(|shared| {
-            let allowed = shared.sender.current_max_send_streams();
-            shared.streams.get() < allowed.min(HTTP2_STREAMS_TO_BACKEND)
-        });
-        free.map(Slot::take)
+        connections.retain(|shared| !shared.is_over());
+        connections
+            .iter()
+            .find(|shared| shared.has_room())
+            .map(Slot::take)
     }
 
     /// Gives all connections up; each ends with its last request.
@@ -119,22 +136,13 @@ impl Slot {
 
     /// What sends a request on the connection.
     pub(crate) fn sender(&self) -> SendRequest<Bytes> {
-        self.0.sender.clone()
+        self.0.sender.borrow().clone()
     }
 
     /// Whether the backend opens WebSockets (RFC 8441), which it says at the beginning.
-    pub(crate) async fn opens_websockets(&self, limit: Duration) -> bool {
-        let shared = &self.0;
-        let introduced = shared.introduced.get_or_init(|| async {
-            let pings = shared.pings.borrow_mut().take();
-            if let Some(mut pings) = pings {
-                // Its settings come before its answer to a ping; without an answer in time, what
-                // is known by then has to do.
-                let _ = tokio::time::timeout(limit, pings.ping(Ping::opaque())).await;
-            }
-        });
-        introduced.await;
-        shared.sender.is_extended_connect_protocol_enabled()
+    pub(crate) fn opens_websockets(&self) -> bool {
+        let sender = self.0.sender.borrow();
+        sender.is_extended_connect_protocol_enabled()
     }
 
     /// Sends no more requests on this connection.
@@ -150,7 +158,7 @@ impl Drop for Slot {
     }
 }
 
-async fn open(socket: Socket) -> io::Result<Rc<Shared>> {
+async fn open(socket: Socket, limit: Duration) -> io::Result<Rc<Shared>> {
     socket.keep_alive();
     let (sender, mut connection): (_, Connection<_, Bytes>) = h2::client::Builder::new()
         .enable_push(false)
@@ -166,12 +174,10 @@ async fn open(socket: Socket) -> io::Result<Rc<Shared>> {
         .map_err(io::Error::other)?;
     let pings = connection.ping_pong();
     let shared = Rc::new(Shared {
-        sender,
+        sender: RefCell::new(sender),
         streams: Cell::new(0),
         idle_since: Cell::new(Instant::now()),
         ended: Cell::new(false),
-        pings: RefCell::new(pings),
-        introduced: OnceCell::new(),
     });
     let watched = Rc::downgrade(&shared);
     drop(tokio::task::spawn_local(async move {
@@ -182,5 +188,12 @@ async fn open(socket: Socket) -> io::Result<Rc<Shared>> {
             shared.ended.set(true);
         }
     }));
+    // How many streams it allows, and whether it opens WebSockets, comes before its answer to a
+    // ping. Without an answer in time, what is known by then has to do.
+    if let Some(mut pings) = pings
+        && let Ok(Err(error)) = tokio::time::timeout(limit, pings.ping(Ping::opaque())).await
+    {
+        return Err(io::Error::other(error));
+    }
     Ok(shared)
 }

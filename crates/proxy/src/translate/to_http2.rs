@@ -31,8 +31,7 @@ pub(crate) async fn attempt(
     body: &mut Replayable<'_>,
 ) -> Attempt {
     let facts = exchange.request.facts;
-    let limit = exchange.worker.limits.connect;
-    if facts.upgrade && !backend.slot.opens_websockets(limit).await {
+    if facts.upgrade && !backend.slot.opens_websockets() {
         return Attempt::Failed(GatewayError::NoWebSocket);
     }
     let ended = body.is_over() && !facts.upgrade;
