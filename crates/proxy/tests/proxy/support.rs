@@ -2,7 +2,9 @@
 
 pub(crate) mod backend;
 pub(crate) mod client;
+pub(crate) mod frames;
 pub(crate) mod http2;
+pub(crate) mod stage;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};

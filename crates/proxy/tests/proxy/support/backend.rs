@@ -101,6 +101,15 @@ impl Connection {
         }
     }
 
+    pub(crate) fn exactly(&mut self, count: usize) -> Option<Vec<u8>> {
+        while self.pending.len() < count {
+            if !self.fill() {
+                return None;
+            }
+        }
+        Some(self.pending.drain(..count).collect())
+    }
+
     pub(crate) fn head(&mut self) -> Option<String> {
         self.until(b"\r\n\r\n")
             .map(|head| String::from_utf8(head).unwrap())
@@ -118,12 +127,7 @@ impl Connection {
             .lines()
             .find_map(|line| line.strip_prefix("content-length:"));
         let length = length.map_or(0, |length| length.trim().parse().unwrap());
-        while self.pending.len() < length {
-            if !self.fill() {
-                return None;
-            }
-        }
-        let body = self.pending.drain(..length).collect();
+        let body = self.exactly(length)?;
         Some((head, body))
     }
 

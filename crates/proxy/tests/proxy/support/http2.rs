@@ -1,7 +1,9 @@
 //! Clients and backends that speak HTTP/2, by the library that the proxy uses too; what breaks its
 //! rules is sent by raw frames elsewhere.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::SendRequest;
@@ -9,6 +11,7 @@ use h2::server::SendResponse;
 use h2::{RecvStream, SendStream};
 use http::{HeaderMap, Request, Response};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
 
 use super::PATIENCE;
 
@@ -28,10 +31,22 @@ pub(crate) fn run(test: impl Future<Output = ()>) {
 
 /// A connection to `address` in HTTP/2 with prior knowledge.
 pub(crate) async fn connect(address: SocketAddr) -> SendRequest<Bytes> {
+    connect_until_it_ends(address).await.0
+}
+
+/// As [`connect`]; what is returned too ends with the connection.
+pub(crate) async fn connect_until_it_ends(
+    address: SocketAddr,
+) -> (SendRequest<Bytes>, JoinHandle<Result<(), h2::Error>>) {
     let stream = TcpStream::connect(address).await.unwrap();
-    let (sender, connection) = h2::client::handshake(stream).await.unwrap();
-    tokio::spawn(connection);
-    sender
+    stream.set_nodelay(true).unwrap();
+    // A stream that is not read leaves room for others.
+    let (sender, connection) = h2::client::Builder::new()
+        .initial_connection_window_size(16 << 20)
+        .handshake(stream)
+        .await
+        .unwrap();
+    (sender, tokio::spawn(connection))
 }
 
 /// What was answered, read to its end.
@@ -81,6 +96,58 @@ pub(crate) async fn get(sender: &SendRequest<Bytes>, url: &str) -> Whole {
     ask(sender, Request::get(url), None).await.unwrap()
 }
 
+/// Sends `count` bytes and then the end, as fast as they are taken.
+pub(crate) async fn upload(stream: &mut SendStream<Bytes>, count: usize) -> Result<(), h2::Error> {
+    let piece = Bytes::from(vec![b'x'; 16 * 1024]);
+    let mut left = count;
+    while left > 0 {
+        stream.reserve_capacity(left.min(piece.len()));
+        let room = poll_fn(|cx| stream.poll_capacity(cx)).await;
+        let room = room.ok_or(h2::Error::from(h2::Reason::CANCEL))??;
+        let size = room.min(left).min(piece.len());
+        left -= size;
+        stream.send_data(piece.slice(..size), left == 0)?;
+    }
+    Ok(())
+}
+
+/// Sends bytes until no more are taken for a while; how many were.
+pub(crate) async fn upload_until_it_stalls(stream: &mut SendStream<Bytes>) -> usize {
+    const STALL: Duration = Duration::from_millis(300);
+    let piece = Bytes::from(vec![b'x'; 16 * 1024]);
+    let mut taken = 0;
+    loop {
+        stream.reserve_capacity(piece.len());
+        let room = poll_fn(|cx| stream.poll_capacity(cx));
+        let Ok(Some(Ok(room))) = tokio::time::timeout(STALL, room).await else {
+            return taken;
+        };
+        let size = room.min(piece.len());
+        if stream.send_data(piece.slice(..size), false).is_err() {
+            return taken;
+        }
+        taken += size;
+    }
+}
+
+/// Reads a body to its end; how long it was.
+pub(crate) async fn skip(stream: &mut RecvStream) -> Result<usize, h2::Error> {
+    let mut count = 0;
+    while let Some(data) = stream.data().await {
+        let data = data?;
+        stream.flow_control().release_capacity(data.len())?;
+        count += data.len();
+    }
+    Ok(count)
+}
+
+/// The next piece of a body that goes on.
+pub(crate) async fn next(stream: &mut RecvStream) -> Result<Bytes, h2::Error> {
+    let data = stream.data().await.expect("the body goes on")?;
+    stream.flow_control().release_capacity(data.len())?;
+    Ok(data)
+}
+
 /// Reads a body to its end.
 pub(crate) async fn read(
     mut stream: RecvStream,
@@ -112,6 +179,7 @@ pub(crate) fn backend<Served: Future<Output = ()> + 'static>(
             let listener = TcpListener::from_std(listener).unwrap();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
+                stream.set_nodelay(true).unwrap();
                 let (settings, serve) = (settings.clone(), serve.clone());
                 tokio::task::spawn_local(async move {
                     let Ok(mut connection) = settings.handshake::<_, Bytes>(stream).await else {

@@ -1,0 +1,89 @@
+//! A proxy whose edge leads requests for `a.test` to endpoints of any kind.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use model::{Endpoint, Protocol, Upstream};
+
+use super::{Builder, Setup, free_address, upstream_id};
+
+/// What every request of these tests asks for.
+pub(crate) const URL: &str = "http://a.test/x";
+
+/// A proxy, its edge, and what it serves from.
+pub(crate) struct Stage {
+    pub(crate) setup: Setup,
+    pub(crate) edge: SocketAddr,
+    pub(crate) builder: Builder,
+}
+
+impl Stage {
+    pub(crate) fn new(endpoints: &[(SocketAddr, Protocol)], limits: &[&str]) -> Self {
+        Self::with_timeout(endpoints, limits, Duration::from_secs(5))
+    }
+
+    pub(crate) fn with_timeout(
+        endpoints: &[(SocketAddr, Protocol)],
+        limits: &[&str],
+        timeout: Duration,
+    ) -> Self {
+        let edge = free_address();
+        let upstream = upstream(endpoints, timeout);
+        let mut builder = Builder::generation(1)
+            .edge(edge)
+            .route("a.test", "/", "web");
+        builder.0.upstreams.insert(upstream_id("web"), upstream);
+        let setup = Setup::serving(&builder.0, limits);
+        Self {
+            setup,
+            edge,
+            builder,
+        }
+    }
+
+    /// Gives the service other endpoints, and returns what is still busy.
+    pub(crate) fn lead_to(&mut self, endpoints: &[(SocketAddr, Protocol)]) -> Vec<(String, u32)> {
+        let mut next = self.builder.next();
+        let id = upstream_id("web");
+        let timeout = next.0.upstreams[&id].timeout;
+        next.0.upstreams.insert(id, upstream(endpoints, timeout));
+        let busy = self.setup.change(&self.builder.0, &next.0);
+        self.builder = next;
+        busy.into_iter().collect()
+    }
+
+    /// Removes all endpoints; nothing may be in flight to them.
+    pub(crate) fn nothing_is_in_flight(&mut self) {
+        assert_eq!(self.lead_to(&[]), []);
+    }
+
+    /// Removes the edge.
+    pub(crate) fn close_edge(&mut self) {
+        let mut next = self.builder.next();
+        next.0.listeners.clear();
+        self.setup.change(&self.builder.0, &next.0);
+        self.builder = next;
+    }
+}
+
+/// Instances are named `app.web.1.N`, N counting from 1.
+fn upstream(endpoints: &[(SocketAddr, Protocol)], timeout: Duration) -> Upstream {
+    let endpoints = endpoints
+        .iter()
+        .enumerate()
+        .map(|(index, &(address, protocol))| {
+            let instance = format!("app.web.1.{}", index + 1).parse().unwrap();
+            let tls = None;
+            let endpoint = Endpoint {
+                address,
+                protocol,
+                tls,
+            };
+            (instance, endpoint)
+        });
+    Upstream {
+        protocol: Protocol::Http,
+        timeout,
+        endpoints: endpoints.collect(),
+    }
+}
