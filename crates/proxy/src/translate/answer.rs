@@ -29,12 +29,14 @@ impl Answer {
         }
     }
 
-    /// The answer that came as `response`, whose stream is over or not.
+    /// The answer that came as `response`; `is_over` is whether nothing can follow it.
     pub(crate) fn from_http2(response: http::response::Parts, is_over: bool) -> Self {
         let length = response.headers.get(header::CONTENT_LENGTH);
         let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+        // The stream of one without content may end in a frame of its own.
+        let without_content = matches!(response.status.as_u16(), 100..=199 | 204 | 304);
         let body = match length {
-            _ if is_over => Body::None,
+            _ if is_over || without_content => Body::None,
             Some(length) if length > 0 => Body::Length(length),
             _ => Body::Chunked,
         };

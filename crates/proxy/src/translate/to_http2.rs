@@ -22,6 +22,7 @@ use crate::http::gateway_error::GatewayError;
 use crate::http::phases::{NoAnswer, Sent, await_end, await_head};
 use crate::http1::Next;
 use crate::http1::body::BodyError;
+use crate::http1::request::Body;
 use crate::limits::INTERIM_ANSWERS;
 
 /// Sends the request and passes the answer on.
@@ -69,7 +70,11 @@ pub(crate) async fn attempt(
                 Ok(Err((answer, stream)))
             }
             Some(Ok((answer, stream))) => {
-                let relay = super::relay::answer(exchange, answer, Source::Http2(stream), sent);
+                let content = match answer.body {
+                    Body::None => Source::Nothing,
+                    _ => Source::Http2(stream),
+                };
+                let relay = super::relay::answer(exchange, answer, content, sent);
                 let pending = async || std::future::pending().await;
                 Ok(Ok(
                     await_end(sending.as_mut(), &mut sent, relay, pending).await
@@ -165,7 +170,8 @@ async fn read_head(
                 if head.status.is_informational() {
                     break;
                 }
-                return Ok((Answer::from_http2(head, stream.is_end_stream()), stream));
+                let is_over = exchange.request.facts.is_head || stream.is_end_stream();
+                return Ok((Answer::from_http2(head, is_over), stream));
             }
         }
     }
