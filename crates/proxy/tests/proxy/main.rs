@@ -7,6 +7,7 @@ mod flood;
 mod http;
 mod http2;
 mod http2_aborts;
+mod http2_answers;
 mod http2_bodies;
 mod http2_retries;
 mod memory;
