@@ -80,7 +80,7 @@ pub const FRAMES_RESET: u32 = 250;
 pub const REPLAY_BYTES: usize = 64 * 1024;
 
 /// Idle connections that a worker keeps to one endpoint.
-pub const IDLE_PER_ENDPOINT: usize = 64;
+pub const IDLE_PER_ENDPOINT: usize = 1024;
 
 /// Connections waiting in a listening socket to be accepted. The kernel's own limit
 /// (`net.core.somaxconn`) is 4096 too.

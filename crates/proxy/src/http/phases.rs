@@ -1,7 +1,10 @@
 //! The two directions of an exchange, which run at once: a backend may answer before it has read
 //! the request, and a client may wait for `100 Continue` before it sends the rest.
+//!
+//! Futures are taken by reference: one that is passed by value is stored twice, once more at each
+//! level, and what is waiting for an answer should take little memory.
 
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -34,11 +37,10 @@ pub(crate) enum NoAnswer {
 pub(crate) async fn await_head<Head>(
     mut sending: Pin<&mut impl Future<Output = Result<(), BodyError>>>,
     sent: &mut Sent,
-    reading: impl Future<Output = Result<Head, NoAnswer>>,
+    mut reading: Pin<&mut impl Future<Output = Result<Head, NoAnswer>>>,
     gone: impl AsyncFn(),
     timeout: Duration,
 ) -> Result<Head, NoAnswer> {
-    let mut reading = pin!(reading);
     while *sent == Sent::Partly {
         tokio::select! {
             biased;
@@ -73,10 +75,9 @@ fn sent_after(result: Result<(), BodyError>) -> Result<Sent, NoAnswer> {
 pub(crate) async fn await_end<End>(
     mut sending: Pin<&mut impl Future<Output = Result<(), BodyError>>>,
     sent: &mut Sent,
-    relay: impl Future<Output = Result<End, BodyError>>,
+    mut relay: Pin<&mut impl Future<Output = Result<End, BodyError>>>,
     gone: impl AsyncFn(),
 ) -> Result<End, BodyError> {
-    let mut relay = pin!(relay);
     while *sent == Sent::Partly {
         tokio::select! {
             biased;

@@ -86,16 +86,22 @@ async fn attempt(
     // The borrows of both directions end with this block.
     let relayed = {
         let mut sending = pin!(send(&exchange, &backend.socket, input, out));
-        let reading = answer::read_head(&exchange, &backend.socket, &mut incoming, &begun);
         let gone = async || exchange.client.was_reset().await;
-        let timeout = exchange.upstream.timeout();
-        let head = await_head(sending.as_mut(), &mut sent, reading, gone, timeout).await;
+        let head = {
+            let backend = &backend.socket;
+            let reading = pin!(answer::read_head(&exchange, backend, &mut incoming, &begun));
+            let timeout = exchange.upstream.timeout();
+            await_head(sending.as_mut(), &mut sent, reading, gone, timeout).await
+        };
         match (head, &mut incoming) {
             (Ok(head), _) if head.upgrade => Ok((head, None)),
             (Ok(head), Some(incoming)) => {
                 let framing = framing(&exchange, &head, sent);
-                let relay = answer::relay(&exchange, &backend.socket, incoming, &head, framing);
-                let end = await_end(sending.as_mut(), &mut sent, relay, gone).await;
+                let end = {
+                    let backend = &backend.socket;
+                    let relay = answer::relay(&exchange, backend, incoming, &head, framing);
+                    await_end(sending.as_mut(), &mut sent, pin!(relay), gone).await
+                };
                 Ok((head, Some((framing, end))))
             }
             (Ok(_), None) => Err(NoAnswer::Failed(GatewayError::BackendClosed)),

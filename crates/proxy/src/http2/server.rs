@@ -224,7 +224,7 @@ async fn stream(shared: &Shared, request: http::Request<RecvStream>, respond: Se
     };
     let one = Exchange::new(worker, &upstream, client, request);
     // What becomes of the connection is its own business.
-    let _ = exchange(&one, Replayable::new(source)).await;
+    let _ = Box::pin(exchange(&one, Replayable::new(source))).await;
 }
 
 fn named(request: &Request) -> (&[u8], &[u8]) {

@@ -250,8 +250,9 @@ impl Socket {
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match &self.session {
-            None => self.poll_send(cx, |tcp| tcp.try_write_vectored(parts)),
-            Some(_) => {
+            None if parts.len() > 1 => self.poll_send(cx, |tcp| tcp.try_write_vectored(parts)),
+            // The kernel takes one part sooner than a list of one.
+            _ => {
                 let first = parts.iter().find(|part| !part.is_empty());
                 self.poll_write(cx, first.map_or(&[][..], |part| part))
             }
@@ -290,11 +291,16 @@ impl Socket {
     pub(crate) async fn write_all(&self, mut bytes: &[u8], limit: Duration) -> io::Result<()> {
         while !bytes.is_empty() {
             let write = poll_fn(|cx| self.poll_write(cx, bytes));
-            let count = within(limit, write).await?;
+            let count = within(limit, write)
+                .await
+                .ok_or(io::ErrorKind::TimedOut)??;
             bytes = &bytes[count..];
         }
         if self.session.is_some() {
-            within(limit, poll_fn(|cx| self.poll_flush(cx))).await?;
+            let flush = poll_fn(|cx| self.poll_flush(cx));
+            within(limit, flush)
+                .await
+                .ok_or(io::ErrorKind::TimedOut)??;
         }
         Ok(())
     }
@@ -406,17 +412,16 @@ impl io::Write for Kernel<'_> {
     }
 }
 
-/// Waits at most for `limit`. What is ready at once takes no timer.
-async fn within<T>(limit: Duration, future: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+/// Waits at most for `limit`; none when it is over. What is ready at once takes no timer, and the
+/// room for one is taken only when there is something to wait for.
+pub(crate) async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
     let mut future = std::pin::pin!(future);
-    if let Poll::Ready(result) = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
-        return result;
-    }
-    match tokio::time::timeout(limit, future).await {
-        Ok(result) => result,
-        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    match poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => Box::pin(tokio::time::timeout(limit, future)).await.ok(),
     }
 }
+
 /// Runs `first` unless `second` completes before.
 pub(crate) async fn unless<T>(
     second: impl Future<Output = ()>,

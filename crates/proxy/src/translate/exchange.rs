@@ -1,6 +1,7 @@
 //! One request and its answer: a backend is found, tried, and another is tried where the first
 //! cannot have done anything with the request.
 
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -81,10 +82,13 @@ impl<'a> Exchange<'a> {
     }
 
     /// Does what is given unless the deadline comes first.
-    pub(crate) async fn in_time<T>(&self, what: impl Future<Output = T>) -> Option<T> {
+    pub(crate) async fn in_time<T>(&self, what: Pin<&mut impl Future<Output = T>>) -> Option<T> {
         match self.deadline {
             None => Some(what.await),
-            Some(deadline) => tokio::time::timeout_at(deadline, what).await.ok(),
+            Some(deadline) => {
+                let what = Box::pin(tokio::time::timeout_at(deadline, what));
+                what.await.ok()
+            }
         }
     }
 }
@@ -100,13 +104,13 @@ pub(crate) async fn exchange(exchange: &Exchange<'_>, mut body: Replayable<'_>) 
     };
     let mut is_first = true;
     let error = loop {
-        let connected = exchange.in_time(dial(exchange.worker, exchange.upstream, reuse));
-        let attempt = match connected.await {
+        let dialed = pin!(dial(exchange.worker, exchange.upstream, reuse));
+        let attempt = match exchange.in_time(dialed).await {
             Some(Ok(Connected::Alone(backend))) => {
                 to_http1::attempt(exchange, backend, &mut body).await
             }
             Some(Ok(Connected::Shared(backend))) => {
-                to_http2::attempt(exchange, backend, &mut body).await
+                Box::pin(to_http2::attempt(exchange, backend, &mut body)).await
             }
             Some(Err(error)) => break error,
             None => break GatewayError::Timeout,

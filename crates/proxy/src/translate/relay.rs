@@ -1,5 +1,7 @@
 //! Passing an answer's body on, and telling of its failure in the way that its client understands.
 
+use std::pin::pin;
+
 use h2::Reason;
 
 use super::answer::Answer;
@@ -21,10 +23,11 @@ pub(crate) async fn answer(
 ) -> Result<Next, BodyError> {
     let facts = &exchange.request.facts;
     let (mut sink, next) = exchange.client.begin(answer, facts, sent)?;
-    let pumped = exchange
-        .in_time(pump(&mut body, &mut sink, exchange.idle()))
-        .await;
-    match pumped {
+    let outcome = {
+        let pumping = pin!(pump(&mut body, &mut sink, exchange.idle()));
+        exchange.in_time(pumping).await
+    };
+    match outcome {
         Some(Ok(())) => Ok(next),
         Some(Err(error)) => {
             fail(exchange, &mut sink, GatewayError::BackendClosed);

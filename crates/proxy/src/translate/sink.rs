@@ -11,7 +11,7 @@ use super::fields;
 use super::source::{Piece, Replayable, Source};
 use crate::http1::body::BodyError;
 use crate::http1::chunked;
-use crate::socket::Socket;
+use crate::socket::{Socket, unless, within};
 use crate::worker::buffers::Pooled;
 
 /// Where pieces go.
@@ -121,8 +121,8 @@ async fn send(
         stream.reserve_capacity(data.len());
         if stream.capacity() == 0 && !data.is_empty() {
             let opened = poll_fn(|cx| stream.poll_capacity(cx));
-            match tokio::time::timeout(idle, opened).await {
-                Ok(Some(Ok(_))) => {}
+            match within(idle, opened).await {
+                Some(Some(Ok(_))) => {}
                 _ => return Err(BodyError::Sink),
             }
         }
@@ -224,11 +224,10 @@ pub(crate) async fn pump(
                 std::task::Poll::Ready(next) => next?,
                 std::task::Poll::Pending => {
                     sink.flush(idle).await?;
-                    tokio::select! {
-                        biased;
-                        next = next => next?,
-                        () = sink.gone() => return Err(BodyError::Sink),
-                    }
+                    // A wait is rare where messages are small, and takes much room.
+                    Box::pin(unless(sink.gone(), next))
+                        .await
+                        .unwrap_or(Err(BodyError::Sink))?
                 }
             }
         };

@@ -12,7 +12,7 @@ use crate::http1::body::BodyError;
 use crate::http1::chunked::{Decoder, Step};
 use crate::http1::request::Body;
 use crate::limits::REPLAY_BYTES;
-use crate::socket::Socket;
+use crate::socket::{Socket, within};
 use crate::worker::Worker;
 use crate::worker::buffers::Pooled;
 
@@ -45,10 +45,7 @@ impl Source<'_> {
                 Self::Http2(stream) => next_of(stream).await,
             }
         };
-        match tokio::time::timeout(idle, next).await {
-            Ok(piece) => piece,
-            Err(_) => Err(BodyError::Source),
-        }
+        within(idle, next).await.unwrap_or(Err(BodyError::Source))
     }
 
     /// Whether it is known that nothing follows.

@@ -43,28 +43,27 @@ pub(crate) async fn attempt(
     // The borrows of both directions end with this block.
     let relayed = {
         let mut sending = pin!(async {
-            match facts.upgrade {
+            match facts.upgrade || facts.body == Body::None {
                 true => to_backend.flush(idle).await,
-                false => pump(body, &mut to_backend, idle).await,
+                // Most requests have no body, and a wait for one takes much room.
+                false => Box::pin(pump(body, &mut to_backend, idle)).await,
             }
         });
-        let reading = read_head(exchange, &backend.socket, &mut incoming, &begun);
-        let gone = async || exchange.client.gone().await;
-        let head = await_head(
-            sending.as_mut(),
-            &mut sent,
-            reading,
-            gone,
-            exchange.timeout(),
-        );
-        match exchange.in_time(head).await {
+        let head = {
+            let reading = pin!(read_head(exchange, &backend.socket, &mut incoming, &begun));
+            let gone = async || exchange.client.gone().await;
+            let timeout = exchange.timeout();
+            let head = await_head(sending.as_mut(), &mut sent, reading, gone, timeout);
+            exchange.in_time(pin!(head)).await
+        };
+        match head {
             None => Err(NoAnswer::Failed(GatewayError::Timeout)),
             Some(Err(error)) => Err(error),
             Some(Ok((head, answer))) if head.upgrade => Ok((head, Err(answer))),
             Some(Ok((head, answer))) => {
                 let relay = relay(exchange, &backend.socket, &mut incoming, answer, sent);
                 let pending = async || std::future::pending().await;
-                let end = await_end(sending.as_mut(), &mut sent, relay, pending).await;
+                let end = await_end(sending.as_mut(), &mut sent, pin!(relay), pending).await;
                 Ok((head, Ok(end)))
             }
         }
@@ -72,8 +71,8 @@ pub(crate) async fn attempt(
     match relayed {
         Ok((_, Err(answer))) => {
             let key = key.unwrap_or_default();
-            let end = tunnel::to_http1(exchange, &backend, answer, &key, body, incoming).await;
-            end.unwrap_or_else(|error| {
+            let end = tunnel::to_http1(exchange, &backend, answer, &key, body, incoming);
+            Box::pin(end).await.unwrap_or_else(|error| {
                 backend.abort();
                 Attempt::Failed(error)
             })
@@ -161,7 +160,7 @@ async fn read_head(
         if !head.is_interim() {
             return Ok((head, answer));
         }
-        let told = exchange.client.inform(answer, facts).await;
+        let told = Box::pin(exchange.client.inform(answer, facts)).await;
         told.map_err(|()| NoAnswer::ClientGone)?;
     }
     Err(bad(Refusal::Malformed(

@@ -51,19 +51,17 @@ pub(crate) async fn attempt(
         let mut sending = pin!(async {
             match facts.upgrade || ended {
                 true => Ok(()),
-                false => pump(body, &mut to_backend, idle).await,
+                false => Box::pin(pump(body, &mut to_backend, idle)).await,
             }
         });
-        let reading = read_head(exchange, response, &unprocessed);
-        let gone = async || exchange.client.gone().await;
-        let head = await_head(
-            sending.as_mut(),
-            &mut sent,
-            reading,
-            gone,
-            exchange.timeout(),
-        );
-        match exchange.in_time(head).await {
+        let head = {
+            let reading = pin!(read_head(exchange, response, &unprocessed));
+            let gone = async || exchange.client.gone().await;
+            let timeout = exchange.timeout();
+            let head = await_head(sending.as_mut(), &mut sent, reading, gone, timeout);
+            exchange.in_time(pin!(head)).await
+        };
+        match head {
             None => Err(NoAnswer::Failed(GatewayError::Timeout)),
             Some(Err(error)) => Err(error),
             Some(Ok((answer, stream))) if facts.upgrade && answer.status == StatusCode::OK => {
@@ -76,15 +74,14 @@ pub(crate) async fn attempt(
                 };
                 let relay = super::relay::answer(exchange, answer, content, sent);
                 let pending = async || std::future::pending().await;
-                Ok(Ok(
-                    await_end(sending.as_mut(), &mut sent, relay, pending).await
-                ))
+                let end = await_end(sending.as_mut(), &mut sent, pin!(relay), pending).await;
+                Ok(Ok(end))
             }
         }
     };
     match relayed {
         Ok(Err((answer, stream))) => {
-            tunnel::to_http2(exchange, answer, body, to_backend, stream).await
+            Box::pin(tunnel::to_http2(exchange, answer, body, to_backend, stream)).await
         }
         Ok(Ok(Ok(next))) => Attempt::Over(next),
         Ok(Ok(Err(error))) => {
@@ -159,10 +156,7 @@ async fn read_head(
             Head::Interim(interim) => {
                 let (interim, ()) = interim.into_parts();
                 let interim = Answer::from_http2(interim, true);
-                let told = exchange
-                    .client
-                    .inform(interim, exchange.request.facts)
-                    .await;
+                let told = Box::pin(exchange.client.inform(interim, exchange.request.facts)).await;
                 told.map_err(|()| NoAnswer::ClientGone)?;
             }
             Head::Final(response) => {
