@@ -14,7 +14,7 @@ use super::process::Process;
 use super::{HOST, Kind, certificate, installed};
 use crate::platform::{Platform, Workbench, free_address};
 
-/// A body of this many bytes is at `/files/mib`.
+/// A body of this many bytes is at `/files/mib`, and uploads have as many.
 const MIB: usize = 1024 * 1024;
 
 /// A message for a call of gRPC: its head of 5 bytes, which say that it is not compressed and has
@@ -134,6 +134,8 @@ fn prepare(folder: &Path, protocol: Protocol) -> Result<()> {
     fs::write(folder.join("backend.conf"), configuration::backend(folder))?;
     fs::write(folder.join("mib"), vec![b'x'; MIB])?;
     fs::write(folder.join("message"), MESSAGE)?;
+    let upload = format!("wrk.method = \"POST\"\nwrk.body = string.rep(\"x\", {MIB})\n");
+    fs::write(folder.join("upload.lua"), upload)?;
     certificate::make(folder)
 }
 

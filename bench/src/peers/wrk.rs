@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
 
-use super::load::{Ask, Seen};
+use super::load::{Ask, Request, Seen};
 use super::pinning::{LOAD_CORE, pinned};
 use crate::interrupts;
 
@@ -14,7 +14,11 @@ pub(super) fn run(ask: &Ask) -> Result<Seen> {
         // A slow peer keeps thousands of connections waiting for long, which is no failure.
         .args(["wrk", "-t1", "--latency", "--timeout", "30s"])
         .arg(format!("-c{}", ask.connections))
-        .arg(format!("-d{}", ask.seconds))
+        .arg(format!("-d{}", ask.seconds));
+    if ask.request == Request::Upload {
+        command.arg("-s").arg(ask.folder.join("upload.lua"));
+    }
+    command
         .arg(ask.url())
         .stdin(Stdio::null())
         .stdout(Stdio::piped());

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::Case;
 use super::scenario::What;
 use crate::figures::{Results, Unit};
-use crate::peers::load::{self, Ask};
+use crate::peers::load::{self, Ask, Request};
 use crate::peers::{Kind, Protocol, Proxy, Stage, h2load};
 use crate::platform::{Workbench, load_average, stolen};
 
@@ -44,13 +44,16 @@ pub(super) fn measure(case: &Case, workbench: &Workbench, results: &mut Results)
 
 /// How a scenario's load asks a proxy.
 fn ask<'a>(case: &Case, stage: &'a Stage, proxy: &Proxy) -> Ask<'a> {
-    let What::Cost { path, streams, .. } = case.scenario.what else {
+    let What::Cost {
+        request, streams, ..
+    } = case.scenario.what
+    else {
         unreachable!("it is asked for the cost of a scenario that is about it");
     };
     Ask {
         protocol: case.protocol(),
         address: proxy.address,
-        path,
+        request,
         connections: case.connections,
         streams,
         seconds: case.seconds,
@@ -91,6 +94,7 @@ fn once(
         "cpu_us": spent.as_micros() as u64,
         "cost_us": cost,
         "per_second": seen.per_second,
+        "busy": cost * seen.per_second / 1e6,
         "p99_ms": seen.p99_ms,
         "resident": after.resident,
         "load_average": load_average(),
@@ -106,7 +110,7 @@ pub(super) fn slowest(case: &Case, stage: &Stage) -> Result<f64> {
         let ask = Ask {
             protocol: case.protocol(),
             address: proxy.address,
-            path: "/",
+            request: Request::Page,
             connections: case.connections,
             streams: 1,
             seconds: case.seconds,

@@ -1,5 +1,6 @@
 //! What can be measured: each scenario as data, who takes part in it, and what is required.
 
+use crate::peers::load::Request;
 use crate::peers::{Kind, Protocol};
 
 /// One way to use a proxy, and what is measured of it.
@@ -19,7 +20,7 @@ pub(super) struct Scenario {
 pub(super) enum What {
     /// Processor time of a request, in a closed loop.
     Cost {
-        path: &'static str,
+        request: Request,
         /// Requests at a time on each connection.
         streams: usize,
         /// The most that Roadbed may cost, as a share of what each other costs.
@@ -54,39 +55,32 @@ const GRPC_LIMITS: &[(Kind, f64)] = &[(Kind::Envoy, 0.50)];
 const BODY_LIMITS: &[(Kind, f64)] = &[(Kind::Haproxy, 1.0)];
 const NO_LIMITS: &[(Kind, f64)] = &[];
 
-const PAGE: &str = "/";
-const MIB: &str = "/files/mib";
-const CALL: &str = "/peers.Echo/Unary";
-
-pub(super) const ALL: [Scenario; 14] = [
-    cost("http1", Protocol::Http1, PAGE, (64, 1), HTTP1_LIMITS),
-    cost("http1-1", Protocol::Http1, PAGE, (1, 1), NO_LIMITS),
-    cost("http1-512", Protocol::Http1, PAGE, (512, 1), NO_LIMITS),
-    cost("http1-4096", Protocol::Http1, PAGE, (4096, 1), NO_LIMITS),
-    cost("mib", Protocol::Http1, MIB, (16, 1), BODY_LIMITS),
-    cost("tls", Protocol::Tls, PAGE, (64, 1), TLS_LIMITS),
-    cost("h2", Protocol::H2, PAGE, (64, 1), HTTP2_LIMITS),
-    cost("h2-streams", Protocol::H2, PAGE, (64, 10), HTTP2_LIMITS),
-    cost("h2-tls", Protocol::H2Tls, PAGE, (64, 10), HTTP2_LIMITS),
-    cost("grpc", Protocol::Grpc, CALL, (64, 1), GRPC_LIMITS),
-    cost("grpc-streams", Protocol::Grpc, CALL, (64, 10), GRPC_LIMITS),
-    Scenario {
-        name: "latency",
-        protocol: Protocol::Http1,
-        what: What::Latency {
-            shares: &[0.5, 0.8],
-        },
-        connections: 64,
-        kinds: EVERYBODY,
-    },
-    memory("idle", Protocol::Http1, 8.0),
-    memory("idle-tls", Protocol::Tls, 32.0),
-];
+pub(super) const ALL: [Scenario; 15] = {
+    use Protocol::{Grpc, H2, H2Tls, Http1, Tls};
+    use Request::{Call, Download, Page, Upload};
+    [
+        cost("http1", Http1, Page, (64, 1), HTTP1_LIMITS),
+        cost("http1-1", Http1, Page, (1, 1), NO_LIMITS),
+        cost("http1-512", Http1, Page, (512, 1), NO_LIMITS),
+        cost("http1-4096", Http1, Page, (4096, 1), NO_LIMITS),
+        cost("download", Http1, Download, (16, 1), BODY_LIMITS),
+        cost("upload", Http1, Upload, (16, 1), BODY_LIMITS),
+        cost("tls", Tls, Page, (64, 1), TLS_LIMITS),
+        cost("h2", H2, Page, (64, 1), HTTP2_LIMITS),
+        cost("h2-streams", H2, Page, (64, 10), HTTP2_LIMITS),
+        cost("h2-tls", H2Tls, Page, (64, 10), HTTP2_LIMITS),
+        cost("grpc", Grpc, Call, (64, 1), GRPC_LIMITS),
+        cost("grpc-streams", Grpc, Call, (64, 10), GRPC_LIMITS),
+        latency("latency", Http1, &[0.5, 0.8]),
+        memory("idle", Http1, 8.0),
+        memory("idle-tls", Tls, 32.0),
+    ]
+};
 
 const fn cost(
     name: &'static str,
     protocol: Protocol,
-    path: &'static str,
+    request: Request,
     (connections, streams): (usize, usize),
     limits: &'static [(Kind, f64)],
 ) -> Scenario {
@@ -94,7 +88,7 @@ const fn cost(
         name,
         protocol,
         what: What::Cost {
-            path,
+            request,
             streams,
             limits,
         },
@@ -105,6 +99,16 @@ const fn cost(
             Protocol::Http1 => EVERYBODY,
             _ => NO_RELAY,
         },
+    }
+}
+
+const fn latency(name: &'static str, protocol: Protocol, shares: &'static [f64]) -> Scenario {
+    Scenario {
+        name,
+        protocol,
+        what: What::Latency { shares },
+        connections: 64,
+        kinds: EVERYBODY,
     }
 }
 

@@ -46,12 +46,18 @@ fn peer(place: &Place) -> String {
 }
 
 /// The configuration of the backend in HTTP/1.1, in which `@PORT@` is to be replaced. It answers
-/// by itself, and with the files of `folder` below `/files/`.
+/// by itself, and with the files of `folder` below `/files/`. At `/sink` it answers when all of a
+/// request's body has come; it would not wait for that if it did not have somebody else to ask.
 pub(crate) fn backend(folder: &Path) -> String {
     let files = folder.display();
     let server = format!(
-        "server {{ listen 127.0.0.1:@PORT@; location / {{ return 200 \"{BODY}\"; }} \
-         location /files/ {{ alias {files}/; sendfile on; open_file_cache max=10; }} }}\n"
+        "upstream inner {{ server unix:{files}/inner.sock; keepalive 64; }}\n\
+         server {{ listen unix:{files}/inner.sock; location / {{ return 200 \"{BODY}\"; }} }}\n\
+         server {{ listen 127.0.0.1:@PORT@; location / {{ return 200 \"{BODY}\"; }} \
+         location /files/ {{ alias {files}/; sendfile on; open_file_cache max=10; }} \
+         location /sink {{ client_body_buffer_size 1m; proxy_pass http://inner; \
+         proxy_http_version 1.1; proxy_pass_request_body off; \
+         proxy_set_header Connection \"\"; proxy_set_header Content-Length \"\"; }} }}\n"
     );
     with(&server, folder, "backend")
 }
