@@ -2,6 +2,7 @@
 
 mod bench;
 mod check;
+mod conformance;
 mod fuzz;
 mod generate;
 mod report;
@@ -17,6 +18,7 @@ use crate::test::TestOptions;
 
 const USAGE: &str = "\
 cargo xtask check       formatting, clippy, the crates' order, licences, sizes of files
+cargo xtask setup       install and build what the tests need
 cargo xtask test        the checks and every test, after setting up what they need
       --all-required      a test that is left out is a failure (what CI runs)
       --fuzz-seconds N    how long each fuzz target runs, 60 unless told otherwise
@@ -41,6 +43,7 @@ fn run() -> Result<ExitCode> {
     let arguments: Vec<String> = arguments.collect();
     match command.as_deref() {
         Some("check") => check::run(),
+        Some("setup") => Ok(setup::alone()),
         Some("test") => test::run(&TestOptions::parse(&arguments)?),
         Some("soak") => test::run(&TestOptions::parse_soak(&arguments)?),
         Some("generate") => generate::run(),

@@ -2,7 +2,9 @@
 //! programs that they start, built once.
 
 use std::path::Path;
+use std::process::ExitCode;
 
+use crate::conformance;
 use crate::report::{Report, say};
 use crate::workspace::{cargo, command, root};
 
@@ -36,9 +38,17 @@ const PYTHON_PEERS: [(&str, &str); 3] = [
 /// The virtual environment for these, where the bench looks for them.
 const PEERS_FOLDER: &str = "target/peers";
 
+/// Sets everything up and reports it.
+pub(crate) fn alone() -> ExitCode {
+    let mut report = Report::default();
+    run(&mut report);
+    report.close(false)
+}
+
 /// Sets everything up. What cannot be had is left out, what does not build has failed.
 pub(crate) fn run(report: &mut Report) {
     debian_packages(report, &PROGRAMS);
+    conformance::run(report);
     let polyglot = root().join("examples/polyglot");
     if missing(&PROGRAMS).is_empty() {
         report.check(
@@ -80,7 +90,7 @@ pub(crate) fn peers(report: &mut Report) {
     }
 }
 
-fn debian_packages(report: &mut Report, programs: &[(&str, &str)]) {
+pub(crate) fn debian_packages(report: &mut Report, programs: &[(&str, &str)]) {
     let packages = missing(programs);
     if packages.is_empty() {
         return;
