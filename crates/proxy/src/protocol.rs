@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use model::{Generation, InstanceId, ListenerId, Snapshot, SnapshotDelta};
+use model::{Generation, InstanceId, ListenerId, Snapshot, SnapshotDelta, UpstreamId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use crate::limits::FRAME_BYTES;
 
 /// The version of this protocol, sent in [`FromProxy::Hello`].
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// What the server says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,28 @@ pub enum ToProxy {
     Snapshot(Snapshot),
     /// Serve from what results. Refused unless it starts at the proxy's own generation.
     Delta(SnapshotDelta),
+    /// Say what became of requests. Answered with [`FromProxy::Counted`].
+    Count,
+}
+
+/// What became of requests since the proxy began to know their upstream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Those that got a whole answer: the service's or, in its place, the proxy's own.
+    pub answered: u64,
+    /// Those of them whose answer says that the service failed: 5xx, or a status of gRPC that
+    /// means as much.
+    pub failed: u64,
+    /// Those that got no answer or only a part of it, since client or service went away.
+    pub cut: u64,
+}
+
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.answered += other.answered;
+        self.failed += other.failed;
+        self.cut += other.cut;
+    }
 }
 
 /// What a proxy says.
@@ -58,6 +80,13 @@ pub enum FromProxy {
         offered: Generation,
         /// The proxy's own.
         current: Generation,
+    },
+    /// What became of requests until now.
+    Counted {
+        /// By the service that they were for.
+        upstreams: BTreeMap<UpstreamId, Counts>,
+        /// How many connections clients have open.
+        connections: u64,
     },
     /// An instance that was reported busy has nothing in flight here any more.
     Drained {

@@ -158,6 +158,7 @@ fn hear(link: u64, message: FromProxy, registry: &Registry) {
                 proxy.listener_failures = listener_failures;
                 proxy.busy = busy;
             }
+            FromProxy::Counted { upstreams, .. } => proxy.counts = upstreams,
             FromProxy::Drained { instance } => {
                 proxy.busy.remove(&instance);
             }

@@ -6,7 +6,8 @@ mod local;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use model::{Generation, Hold, InstanceId, ListenerId, Snapshot};
+use model::{Generation, Hold, InstanceId, ListenerId, Snapshot, UpstreamId};
+use proxy::protocol::Counts;
 use tokio::sync::{Notify, watch};
 
 pub(crate) use link::{bind_private, listen};
@@ -37,6 +38,8 @@ pub(crate) struct Connected {
     pub(crate) acknowledged: Option<Generation>,
     pub(crate) listener_failures: BTreeMap<ListenerId, String>,
     pub(crate) busy: BTreeMap<InstanceId, u32>,
+    /// What became of requests, when it was last asked.
+    pub(crate) counts: BTreeMap<UpstreamId, Counts>,
 }
 
 impl Registry {

@@ -20,7 +20,7 @@ use self::link::{LinkEvent, Writer};
 use self::listening::{Listening, Opened};
 use crate::limits::REBIND_INTERVAL;
 use crate::persist::SnapshotFiles;
-use crate::protocol::{FromProxy, PROTOCOL, ToProxy};
+use crate::protocol::{Counts, FromProxy, PROTOCOL, ToProxy};
 use crate::settings::Settings;
 use crate::start::StartError;
 use crate::tls::{self, Trust};
@@ -122,6 +122,7 @@ impl Control {
             LinkEvent::Message(message) => match *message {
                 ToProxy::Snapshot(snapshot) => self.take_snapshot(snapshot).await?,
                 ToProxy::Delta(delta) => self.take_delta(delta).await?,
+                ToProxy::Count => self.count().await?,
             },
             LinkEvent::Lost => self.server = None,
         }
@@ -227,10 +228,44 @@ impl Control {
         Ok(())
     }
 
+    /// Has every worker say what it counted, and tells the server the sum.
+    async fn count(&mut self) -> Result<(), StartError> {
+        for worker in &self.workers {
+            let asked = worker.send(Command::Count);
+            asked.map_err(|_| StartError::WorkerLost)?;
+        }
+        let (mut waiting, mut total, mut open) = (self.workers.len(), BTreeMap::new(), 0);
+        while waiting > 0 {
+            match self.events.recv().await {
+                Some((
+                    _,
+                    Event::Counted {
+                        upstreams,
+                        connections,
+                    },
+                )) => {
+                    waiting -= 1;
+                    open += connections as u64;
+                    for (id, counts) in upstreams {
+                        *total.entry(id).or_insert(Counts::default()) += counts;
+                    }
+                }
+                Some((worker, event)) => self.on_event(worker, event).await?,
+                None => return Err(StartError::WorkerLost),
+            }
+        }
+        self.tell(FromProxy::Counted {
+            upstreams: total,
+            connections: open,
+        })
+        .await;
+        Ok(())
+    }
+
     async fn on_event(&mut self, worker: usize, event: Event) -> Result<(), StartError> {
         match event {
             // Counted where it was asked for.
-            Event::Applied { .. } => Ok(()),
+            Event::Applied { .. } | Event::Counted { .. } => Ok(()),
             Event::Idle { endpoint } => {
                 if let Some(instance) = self.busy.idle(worker, &endpoint) {
                     self.tell(FromProxy::Drained { instance }).await;

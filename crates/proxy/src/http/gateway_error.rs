@@ -48,6 +48,11 @@ impl GatewayError {
         self.status_and_reason().1
     }
 
+    /// The status that it is answered with.
+    pub(crate) fn status(self) -> u16 {
+        self.status_and_reason().0
+    }
+
     fn status_and_reason(self) -> (u16, &'static str) {
         match self {
             Self::NoRoute => (404, "no-route"),

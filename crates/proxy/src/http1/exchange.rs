@@ -70,6 +70,8 @@ pub(crate) async fn exchange(
             Attempt::Stale => break GatewayError::BackendClosed,
         }
     };
+    let counters = &exchange.upstream.counters;
+    counters.answered(error.status(), None);
     let reply = Reply::to(facts, exchange.listener);
     connection::answer(worker, exchange.client, error, reply).await
 }
@@ -108,11 +110,14 @@ async fn attempt(
             (Err(error), _) => Err(error),
         }
     };
+    let counters = &exchange.upstream.counters;
     match relayed {
         Ok((head, None)) => {
+            counters.answered(head.status, None);
             Attempt::Over(switch_protocols(&exchange, &backend, &head, input, incoming).await)
         }
         Ok((head, Some((framing, Ok(()))))) => {
+            counters.answered(head.status, None);
             let clean = incoming.is_none_or(|incoming| incoming.is_empty());
             match head.keep_alive && clean && sent == Sent::Wholly {
                 true => backend.keep(),
@@ -125,6 +130,7 @@ async fn attempt(
             })
         }
         Ok((_, Some((_, Err(error))))) => {
+            counters.cut();
             backend.abort();
             Attempt::Over(if matches!(error, BodyError::Sink) {
                 Next::Close
@@ -133,6 +139,7 @@ async fn attempt(
             })
         }
         Err(NoAnswer::ClientGone) => {
+            counters.cut();
             backend.abort();
             Attempt::Over(Next::Close)
         }

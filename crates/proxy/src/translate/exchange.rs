@@ -125,5 +125,8 @@ pub(crate) async fn exchange(exchange: &Exchange<'_>, mut body: Replayable<'_>) 
         (is_first, reuse) = (false, Reuse::Never);
     };
     let is_grpc = exchange.is_grpc;
+    let status = is_grpc.then(|| grpc::status_of(error));
+    let counters = &exchange.upstream.counters;
+    counters.answered(error.status(), status);
     exchange.client.fail(error, facts, is_grpc).await
 }

@@ -8,6 +8,7 @@ use h2::{Reason, SendStream};
 use http::HeaderMap;
 
 use super::fields;
+use super::grpc;
 use super::source::{Piece, Replayable, Source};
 use crate::http1::body::BodyError;
 use crate::http1::chunked;
@@ -211,12 +212,12 @@ impl Pieces for Replayable<'_> {
 }
 
 /// Passes all pieces on, each when the one before was taken. `idle` is the longest silence of
-/// either side.
+/// either side. What is returned is the status of gRPC in the trailers, where they have one.
 pub(crate) async fn pump(
     pieces: &mut impl Pieces,
     sink: &mut Sink<'_>,
     idle: Duration,
-) -> Result<(), BodyError> {
+) -> Result<Option<u8>, BodyError> {
     loop {
         let next = {
             let mut next = std::pin::pin!(pieces.next(idle));
@@ -232,8 +233,11 @@ pub(crate) async fn pump(
             }
         };
         match next {
-            None => return sink.end(None, idle).await,
-            Some(Piece::Trailers(trailers)) => return sink.end(Some(trailers), idle).await,
+            None => return sink.end(None, idle).await.map(|()| None),
+            Some(Piece::Trailers(trailers)) => {
+                let status = grpc::status(&trailers);
+                return sink.end(Some(trailers), idle).await.map(|()| status);
+            }
             Some(Piece::Data(data)) => {
                 let (count, last) = (data.len(), pieces.is_over());
                 sink.data(data, last, idle).await?;

@@ -46,7 +46,7 @@ pub(crate) async fn attempt(
             match facts.upgrade || facts.body == Body::None {
                 true => to_backend.flush(idle).await,
                 // Most requests have no body, and a wait for one takes much room.
-                false => Box::pin(pump(body, &mut to_backend, idle)).await,
+                false => Box::pin(pump(body, &mut to_backend, idle)).await.map(drop),
             }
         });
         let head = {
@@ -93,6 +93,7 @@ pub(crate) async fn attempt(
             })
         }
         Err(NoAnswer::ClientGone) => {
+            exchange.upstream.counters.cut();
             backend.abort();
             Attempt::Over(Next::Close)
         }

@@ -51,7 +51,7 @@ pub(crate) async fn attempt(
         let mut sending = pin!(async {
             match facts.upgrade || ended {
                 true => Ok(()),
-                false => Box::pin(pump(body, &mut to_backend, idle)).await,
+                false => Box::pin(pump(body, &mut to_backend, idle)).await.map(drop),
             }
         });
         let head = {
@@ -92,6 +92,7 @@ pub(crate) async fn attempt(
             })
         }
         Err(NoAnswer::ClientGone) => {
+            exchange.upstream.counters.cut();
             to_backend.cut(Reason::CANCEL);
             Attempt::Over(Next::Close)
         }

@@ -34,6 +34,7 @@ pub(crate) async fn to_http1(
         let refusal = Refusal::Malformed("it accepts another WebSocket than was asked for");
         return Err(GatewayError::BadResponse(refusal));
     }
+    exchange.upstream.counters.answered(101, None);
     let Ok(client) = exchange.client.open_websocket(answer, Some(&accept)).await else {
         return Ok(Attempt::Over(Next::Close));
     };
@@ -58,6 +59,7 @@ pub(crate) async fn to_http2(
     let key = exchange.request.headers.get(header::SEC_WEBSOCKET_KEY);
     let key = key.and_then(|key| key.to_str().ok());
     let accept = key.map(websocket::accept);
+    exchange.upstream.counters.answered(200, None);
     let client = exchange.client.open_websocket(answer, accept.as_deref());
     match client.await {
         Ok(client) => both_ways(body, to_backend, Source::Http2(from_backend), client).await,

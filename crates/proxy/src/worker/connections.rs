@@ -23,6 +23,11 @@ impl Connections {
         })
     }
 
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.open.get()
+    }
+
     /// Counts one more.
     pub(crate) fn open(self: &Rc<Self>) -> Open {
         self.open.set(self.open.get() + 1);

@@ -3,6 +3,7 @@
 
 pub(crate) mod buffers;
 mod connections;
+mod counts;
 mod endpoint;
 pub(crate) mod listener;
 mod routes;
@@ -26,6 +27,7 @@ pub(crate) use self::listener::Listener;
 pub(crate) use self::upstream::Upstream;
 use self::view::View;
 use crate::limits::{Limits, SWEEP_INTERVAL};
+use crate::protocol::Counts;
 use crate::tls::Trust;
 
 /// What the control thread tells a worker.
@@ -39,6 +41,8 @@ pub(crate) enum Command {
         /// What TLS uses from now on, where that changes.
         trust: Option<Trust>,
     },
+    /// Say what became of requests. Answered with [`Event::Counted`].
+    Count,
     /// Accept nothing more, finish what is in flight, end.
     Drain,
 }
@@ -62,6 +66,11 @@ pub(crate) enum Event {
     },
     /// Nothing is in flight any more, on this worker, to this endpoint.
     Idle { endpoint: RetiredEndpoint },
+    /// What became of requests on this worker.
+    Counted {
+        upstreams: BTreeMap<UpstreamId, Counts>,
+        connections: usize,
+    },
     /// The worker has ended.
     Ended,
 }
@@ -124,24 +133,22 @@ async fn serve(
     drain: Duration,
 ) {
     drop(tokio::task::spawn_local(sweep(worker.clone())));
-    while let Some(Command::Apply {
-        delta,
-        mut sockets,
-        trust,
-    }) = commands.recv().await
-    {
-        if let Some(trust) = trust {
-            *worker.trust.borrow_mut() = trust;
+    loop {
+        match commands.recv().await {
+            Some(Command::Apply {
+                delta,
+                sockets,
+                trust,
+            }) => {
+                let busy = apply(&worker, &delta, sockets, trust).await;
+                reporter.report(Event::Applied { busy });
+            }
+            Some(Command::Count) => reporter.report(Event::Counted {
+                upstreams: worker.view.borrow().counts(),
+                connections: worker.connections.count(),
+            }),
+            Some(Command::Drain) | None => break,
         }
-        let stopped = worker
-            .view
-            .borrow_mut()
-            .apply(&worker, &delta, &mut sockets);
-        for accepting in stopped {
-            accepting.stop(&worker).await;
-        }
-        let busy = worker.view.borrow_mut().busy();
-        reporter.report(Event::Applied { busy });
     }
     let accepting = worker.view.borrow_mut().take_listeners();
     for accepting in accepting {
@@ -153,6 +160,23 @@ async fn serve(
     {
         tracing::warn!(limit = ?drain, "connections were still in use at the end of the drain");
     }
+}
+
+/// Serves from what results of `delta`; what is busy that is not in it any more.
+async fn apply(
+    worker: &Rc<Worker>,
+    delta: &SnapshotDelta,
+    mut sockets: BTreeMap<ListenerId, std::net::TcpListener>,
+    trust: Option<Trust>,
+) -> BTreeMap<RetiredEndpoint, u32> {
+    if let Some(trust) = trust {
+        *worker.trust.borrow_mut() = trust;
+    }
+    let stopped = worker.view.borrow_mut().apply(worker, delta, &mut sockets);
+    for accepting in stopped {
+        accepting.stop(worker).await;
+    }
+    worker.view.borrow_mut().busy()
 }
 
 /// Closes idle connections that nobody will use again.

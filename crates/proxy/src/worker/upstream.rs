@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use model::{Protocol, UpstreamId};
 
+use super::counts::Counters;
 use super::endpoint::{Endpoint, InFlight};
 
 /// A service and its endpoints.
@@ -21,6 +22,8 @@ pub(crate) struct Upstream {
     speaks_http2: Cell<bool>,
     /// Whose turn it is.
     next: Cell<usize>,
+    /// What became of requests to it.
+    pub(crate) counters: Counters,
 }
 
 impl Upstream {
@@ -33,6 +36,7 @@ impl Upstream {
             endpoints: RefCell::default(),
             speaks_http2: Cell::new(false),
             next: Cell::new(0),
+            counters: Counters::default(),
         })
     }
 

@@ -9,6 +9,7 @@ use super::listener::Accepting;
 use super::routes::Routes;
 use super::upstream::Upstream;
 use super::{Reporter, RetiredEndpoint, Worker};
+use crate::protocol::Counts;
 use model::{ListenerId, ListenerRole, SnapshotDelta, UpstreamId};
 
 /// A worker's view of the snapshot.
@@ -45,6 +46,14 @@ impl View {
     /// Calls `visit` with each upstream.
     pub(crate) fn each_upstream(&self, visit: impl FnMut(&Rc<Upstream>)) {
         self.upstreams.values().for_each(visit);
+    }
+
+    /// What became of requests, by upstream.
+    pub(crate) fn counts(&self) -> BTreeMap<UpstreamId, Counts> {
+        let counts = self.upstreams.iter();
+        counts
+            .map(|(id, upstream)| (id.clone(), upstream.counters.read()))
+            .collect()
     }
 
     /// Gives up all listeners.
