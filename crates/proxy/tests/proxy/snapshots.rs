@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 
 use model::Generation;
-use proxy::protocol::{FromProxy, ToProxy};
+use proxy::protocol::{FromProxy, PROTOCOL, ToProxy};
 
 use crate::support::backend::Backend;
 use crate::support::client::{Client, End};
@@ -38,7 +38,7 @@ fn a_first_hello_has_no_generation_and_a_later_one_the_last() {
     assert_eq!(
         setup.hello,
         FromProxy::Hello {
-            protocol: 1,
+            protocol: PROTOCOL,
             pid,
             generation: None
         }
@@ -50,7 +50,7 @@ fn a_first_hello_has_no_generation_and_a_later_one_the_last() {
     assert_eq!(
         setup.hello,
         FromProxy::Hello {
-            protocol: 1,
+            protocol: PROTOCOL,
             pid,
             generation
         }
