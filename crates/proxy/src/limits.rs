@@ -76,6 +76,13 @@ pub const FRAMES_CONTROL: u32 = 1000;
 /// Requests that a peer may cancel beyond half of those it makes.
 pub const FRAMES_RESET: u32 = 250;
 
+/// What time earns of window updates: no more work than as many requests would be.
+pub const FRAMES_WINDOW_PER_SECOND: u32 = 1000;
+
+/// The same for pings, settings and cancelled requests. Connections that are kept alive for days
+/// without a request send a few.
+pub const FRAMES_PER_SECOND: u32 = 10;
+
 /// What is kept of a request's body in case a backend refuses to look at it.
 pub const REPLAY_BYTES: usize = 64 * 1024;
 

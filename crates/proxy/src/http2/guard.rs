@@ -2,14 +2,17 @@
 //!
 //! Each kind of frame that makes work without carrying a request has a budget. It is earned by
 //! what justifies such frames, so that no honest peer runs out of it: a window update needs bytes
-//! that we sent, a ping or new settings need requests or content, and of the requests that a peer
-//! makes at most half may be cancelled in the long run. (RFC 9113 section 10.5; the attacks are
+//! that we sent, a ping or new settings need requests or content in either direction, and of the
+//! requests that a peer makes at most half may be cancelled in the long run. Time earns a little
+//! too, for connections that are only kept alive. (RFC 9113 section 10.5; the attacks are
 //! CVE-2019-9512 to 9518, CVE-2023-44487 and CVE-2024-27316.)
 
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
-use crate::limits::{FRAMES_CONTROL, FRAMES_RESET, FRAMES_WINDOW};
+use crate::limits::{
+    FRAMES_CONTROL, FRAMES_PER_SECOND, FRAMES_RESET, FRAMES_WINDOW, FRAMES_WINDOW_PER_SECOND,
+};
 
 /// The client's side of a connection begins with this (RFC 9113 section 3.4).
 pub(crate) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -19,22 +22,41 @@ pub(crate) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 struct Budget {
     left: Cell<u32>,
     most: u32,
+    /// What time earns.
+    per_second: u32,
+    /// Until when time has earned what it does.
+    paid_until: Cell<Instant>,
 }
 
 impl Budget {
-    fn new(most: u32) -> Self {
+    fn new(most: u32, per_second: u32) -> Self {
         Self {
             left: Cell::new(most),
             most,
+            per_second,
+            paid_until: Cell::new(Instant::now()),
         }
     }
 
     fn earn(&self, frames: u32) {
-        self.left.set((self.left.get() + frames).min(self.most));
+        self.left
+            .set(self.left.get().saturating_add(frames).min(self.most));
+    }
+
+    /// Earns what has become due since it last did.
+    fn pass_time(&self) {
+        let each = Duration::from_secs(1) / self.per_second;
+        let due = self.paid_until.get().elapsed().as_nanos() / each.as_nanos();
+        let due = u32::try_from(due).unwrap_or(u32::MAX);
+        if due > 0 {
+            self.paid_until.set(self.paid_until.get() + each * due);
+            self.earn(due);
+        }
     }
 
     /// Takes one; whether there was one.
     fn spend(&self) -> bool {
+        self.pass_time();
         let left = self.left.get();
         self.left.set(left.saturating_sub(1));
         left > 0
@@ -61,6 +83,8 @@ pub(crate) struct Guard {
     reset: Budget,
     /// Bytes that were sent and have not earned a window update yet.
     sent: Cell<usize>,
+    /// The same for other frames: peers measure with pings how fast content arrives.
+    sent_control: Cell<usize>,
     /// Requests are counted in pairs: two allow one to be cancelled.
     odd: Cell<bool>,
     /// When the header block began that has not ended.
@@ -73,10 +97,11 @@ impl Guard {
     pub(crate) fn new() -> Self {
         Self {
             position: Cell::new(Position::Preface(PREFACE.len())),
-            window: Budget::new(FRAMES_WINDOW),
-            control: Budget::new(FRAMES_CONTROL),
-            reset: Budget::new(FRAMES_RESET),
+            window: Budget::new(FRAMES_WINDOW, FRAMES_WINDOW_PER_SECOND),
+            control: Budget::new(FRAMES_CONTROL, FRAMES_PER_SECOND),
+            reset: Budget::new(FRAMES_RESET, FRAMES_PER_SECOND),
             sent: Cell::new(0),
+            sent_control: Cell::new(0),
             odd: Cell::new(false),
             block_since: Cell::new(None),
             excess: RefCell::new(None),
@@ -96,12 +121,18 @@ impl Guard {
 
     /// Notes that so many bytes were sent to the peer.
     pub(crate) fn sent(&self, count: usize) {
-        // Peers that update their window for less than this, on average, are out of order.
-        const BYTES_PER_UPDATE: usize = 256;
-        let sent = self.sent.get() + count;
-        let updates = u32::try_from(sent / BYTES_PER_UPDATE).unwrap_or(u32::MAX);
-        self.window.earn(updates.min(FRAMES_WINDOW));
-        self.sent.set(sent % BYTES_PER_UPDATE);
+        // A peer that lags behind may update the windows of stream and connection for every piece
+        // that it has read, and so twice for a short message with its frame.
+        const BYTES_PER_UPDATE: usize = 16;
+        // What answers a ping or settings has less than a third of this, and pays for no other.
+        const BYTES_PER_CONTROL: usize = 64;
+        let earn = |budget: &Budget, sent: &Cell<usize>, bytes_each: usize| {
+            let all = sent.get() + count;
+            budget.earn(u32::try_from(all / bytes_each).unwrap_or(u32::MAX));
+            sent.set(all % bytes_each);
+        };
+        earn(&self.window, &self.sent, BYTES_PER_UPDATE);
+        earn(&self.control, &self.sent_control, BYTES_PER_CONTROL);
     }
 
     /// Looks at bytes that arrived.
@@ -221,6 +252,28 @@ mod tests {
     }
 
     #[test]
+    fn pings_are_earned_by_what_is_sent_and_by_time_but_not_by_their_answers() {
+        let ping = || frame(6, 0, &[0; 8]);
+        let guard = after([]);
+        for _ in 0..10 * FRAMES_CONTROL {
+            guard.sent(100);
+            guard.received(&ping());
+        }
+        assert_eq!(guard.excess(), None);
+        let guard = after([]);
+        for _ in 0..2 * FRAMES_CONTROL {
+            guard.received(&ping());
+            guard.sent(17);
+        }
+        assert!(guard.excess().is_some());
+        let guard = after((0..FRAMES_CONTROL).map(|_| ping()));
+        let earlier = guard.control.paid_until.get() - Duration::from_secs(2);
+        guard.control.paid_until.set(earlier);
+        (0..2 * FRAMES_PER_SECOND).for_each(|_| guard.received(&ping()));
+        assert_eq!(guard.excess(), None);
+    }
+
+    #[test]
     fn at_most_half_of_the_requests_may_be_cancelled() {
         let request = || frame(1, 0x4, b"head");
         let cancel = || frame(3, 0, &[0, 0, 0, 8]);
@@ -237,10 +290,12 @@ mod tests {
         let update = || frame(8, 0, &[0, 0, 0, 1]);
         let guard = after((0..FRAMES_WINDOW).map(|_| update()));
         assert_eq!(guard.excess(), None);
-        guard.sent(256);
-        guard.received(&update());
+        for _ in 0..10 * FRAMES_WINDOW {
+            guard.sent(100);
+            (0..2).for_each(|_| guard.received(&update()));
+        }
         assert_eq!(guard.excess(), None);
-        guard.received(&update());
+        let guard = after((0..10 * FRAMES_WINDOW).map(|_| update()));
         assert!(guard.excess().is_some());
     }
 
