@@ -3,6 +3,8 @@
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -111,6 +113,18 @@ pub(crate) async fn upload(stream: &mut SendStream<Bytes>, count: usize) -> Resu
     Ok(())
 }
 
+/// Waits until so many bytes may be sent; false when the stream is over.
+pub(crate) async fn has_room(stream: &mut SendStream<Bytes>, count: usize) -> bool {
+    stream.reserve_capacity(count);
+    while stream.capacity() < count {
+        match poll_fn(|cx| stream.poll_capacity(cx)).await {
+            Some(Ok(_)) => {}
+            _ => return false,
+        }
+    }
+    true
+}
+
 /// Sends bytes until no more are taken for a while; how many were.
 pub(crate) async fn upload_until_it_stalls(stream: &mut SendStream<Bytes>) -> usize {
     const STALL: Duration = Duration::from_millis(300);
@@ -167,6 +181,15 @@ pub(crate) fn backend<Served: Future<Output = ()> + 'static>(
     settings: h2::server::Builder,
     serve: impl Fn(Request<RecvStream>, SendResponse<Bytes>) -> Served + Clone + Send + 'static,
 ) -> SocketAddr {
+    backend_counting(settings, Arc::default(), serve)
+}
+
+/// The same, counting its connections.
+pub(crate) fn backend_counting<Served: Future<Output = ()> + 'static>(
+    settings: h2::server::Builder,
+    connections: Arc<AtomicUsize>,
+    serve: impl Fn(Request<RecvStream>, SendResponse<Bytes>) -> Served + Clone + Send + 'static,
+) -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap();
@@ -180,6 +203,7 @@ pub(crate) fn backend<Served: Future<Output = ()> + 'static>(
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 stream.set_nodelay(true).unwrap();
+                connections.fetch_add(1, SeqCst);
                 let (settings, serve) = (settings.clone(), serve.clone());
                 tokio::task::spawn_local(async move {
                     let Ok(mut connection) = settings.handshake::<_, Bytes>(stream).await else {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use model::{Endpoint, Protocol, Upstream};
+use proxy::protocol::{FromProxy, ToProxy};
 
 use super::{Builder, Setup, free_address, upstream_id};
 
@@ -47,9 +48,22 @@ impl Stage {
         let id = upstream_id("web");
         let timeout = next.0.upstreams[&id].timeout;
         next.0.upstreams.insert(id, upstream(endpoints, timeout));
-        let busy = self.setup.change(&self.builder.0, &next.0);
+        let delta = self.builder.0.delta_to(&next.0);
         self.builder = next;
-        busy.into_iter().collect()
+        let mut answer = self.setup.offer(ToProxy::Delta(delta));
+        loop {
+            match answer {
+                FromProxy::Acknowledged { busy, .. } => {
+                    let busy = busy.into_iter();
+                    return busy
+                        .map(|(name, count)| (name.to_string(), count))
+                        .collect();
+                }
+                // It crossed the change.
+                FromProxy::Drained { .. } => answer = self.setup.receive(),
+                other => panic!("expected an acknowledgement, not {other:?}"),
+            }
+        }
     }
 
     /// Removes all endpoints; nothing may be in flight to them.
