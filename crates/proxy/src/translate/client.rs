@@ -112,12 +112,20 @@ impl<'a> Client<'a> {
         }
     }
 
+    /// Whether an ordinary answer would tell the client that a WebSocket is open, as any success
+    /// does over HTTP/2 (RFC 8441 section 5).
+    pub(crate) fn takes_for_websocket(&self, answer: &Answer) -> bool {
+        matches!(self, Self::Http2(_)) && answer.status.is_success()
+    }
+
     /// Agrees to open the WebSocket whose key was `key`: what takes the bytes that follow.
     pub(crate) async fn open_websocket(
         &self,
         mut answer: Answer,
         accept: Option<&str>,
     ) -> Result<Sink<'a>, BodyError> {
+        // What a backend has proved to us is not what is proved to the client.
+        answer.headers.remove(header::SEC_WEBSOCKET_ACCEPT);
         match self {
             Self::Http1 { worker, socket, .. } => {
                 answer.status = StatusCode::SWITCHING_PROTOCOLS;
@@ -135,7 +143,6 @@ impl<'a> Client<'a> {
             }
             Self::Http2(respond) => {
                 answer.status = StatusCode::OK;
-                answer.headers.remove(header::SEC_WEBSOCKET_ACCEPT);
                 let sent = respond
                     .borrow_mut()
                     .send_response(answer.into_http2(), false);

@@ -28,7 +28,7 @@ impl Request {
     /// The request whose head is at the beginning of `bytes`.
     ///
     /// # Errors
-    /// It has something that HTTP/2 cannot carry.
+    /// It has something that HTTP/2 cannot carry, or that would be carried by halves.
     pub(crate) fn from_http1(bytes: &[u8], head: &RequestHead) -> Result<Self, Refusal> {
         let text = |range: &std::ops::Range<usize>| &bytes[range.clone()];
         let method = Method::from_bytes(text(&head.method))
@@ -49,6 +49,9 @@ impl Request {
         facts.upgrade &= headers
             .remove(header::UPGRADE)
             .is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"));
+        if facts.upgrade && !headers.contains_key(header::SEC_WEBSOCKET_KEY) {
+            return Err(Refusal::Malformed("it opens a WebSocket without a key"));
+        }
         Ok(Self {
             facts,
             method,

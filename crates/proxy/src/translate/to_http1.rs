@@ -60,6 +60,11 @@ pub(crate) async fn attempt(
             None => Err(NoAnswer::Failed(GatewayError::Timeout)),
             Some(Err(error)) => Err(error),
             Some(Ok((head, answer))) if head.upgrade => Ok((head, Err(answer))),
+            Some(Ok((_, answer)))
+                if facts.upgrade && exchange.client.takes_for_websocket(&answer) =>
+            {
+                Err(NoAnswer::Failed(GatewayError::NoWebSocket))
+            }
             Some(Ok((head, answer))) => {
                 let relay = relay(exchange, &backend.socket, &mut incoming, answer, sent);
                 let pending = async || std::future::pending().await;
