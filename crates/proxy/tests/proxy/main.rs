@@ -20,3 +20,4 @@ mod stopping;
 mod strict;
 mod support;
 mod tcp;
+mod websocket;

@@ -71,6 +71,15 @@ impl Stage {
         assert_eq!(self.lead_to(&[]), []);
     }
 
+    /// Removes all endpoints, and waits until nothing is in flight to them.
+    pub(crate) fn soon_nothing_is_in_flight(&mut self) {
+        let mut busy = self.lead_to(&[]);
+        while !busy.is_empty() {
+            self.setup.receive();
+            busy = self.lead_to(&[]);
+        }
+    }
+
     /// Removes the edge.
     pub(crate) fn close_edge(&mut self) {
         let mut next = self.builder.next();
