@@ -124,12 +124,23 @@ pub(crate) fn kill_all_of(home: &Path) {
 /// Processor time that all threads of a process have used, to the nanosecond. Threads that have
 /// ended are not in it.
 pub(crate) fn exact_cpu(pid: u32) -> io::Result<Duration> {
+    scheduled(pid, 0)
+}
+
+/// How long the threads of a process could run and did not, since others did. Threads that have
+/// ended are not in it.
+pub(crate) fn waited(pid: u32) -> io::Result<Duration> {
+    scheduled(pid, 1)
+}
+
+/// A sum of what the scheduler counts for each thread in nanoseconds, by its place there.
+fn scheduled(pid: u32, place: usize) -> io::Result<Duration> {
     let mut total = 0;
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
         let text = fs::read_to_string(task?.path().join("schedstat"))?;
-        let on_cpu = text.split(' ').next().and_then(|word| word.parse().ok());
-        let on_cpu: u64 = on_cpu.ok_or_else(|| io::Error::other("schedstat has no number"))?;
-        total += on_cpu;
+        let number = text.split(' ').nth(place);
+        let number: Option<u64> = number.and_then(|word| word.parse().ok());
+        total += number.ok_or_else(|| io::Error::other("schedstat has no number"))?;
     }
     Ok(Duration::from_nanos(total))
 }
@@ -187,7 +198,7 @@ mod tests {
             }
         };
         until_found();
-        assert!(exact_cpu(one.id()).is_ok());
+        assert!(exact_cpu(one.id()).is_ok() && waited(one.id()).is_ok());
         kill(one.id()).unwrap();
         assert!(!is_living(one.id()));
         let left = OfHome {

@@ -4,8 +4,8 @@ use anyhow::{Context, Result};
 use bench::process::usage;
 use serde_json::json;
 
-use super::Case;
 use super::scenario::What;
+use super::{Case, Watch};
 use crate::figures::{Results, Unit};
 use crate::peers::load::{self, Ask, Request};
 use crate::peers::{Kind, Protocol, Proxy, Stage, h2load};
@@ -26,14 +26,16 @@ pub(super) fn measure(case: &Case, workbench: &Workbench, results: &mut Results)
             None => figure,
         }
     });
+    let disturbance = case.disturbance(results);
     let stage = Stage::set(workbench, &case.kinds, case.protocol())?;
     for run in 0..case.runs {
         let mut run_costs = vec![0.0; case.kinds.len()];
         for place in case.order(run) {
             let proxy = &stage.proxies[place];
-            let cost = once(case, &stage, proxy, run, results)
+            let (cost, waited) = once(case, &stage, proxy, run, results)
                 .with_context(|| format!("load on {}", proxy.kind.name()))?;
             results.push(costs[place], cost);
+            results.push(disturbance, waited);
             run_costs[place] = cost;
         }
         case.push_shares(results, &shares, &run_costs);
@@ -61,14 +63,15 @@ fn ask<'a>(case: &Case, stage: &'a Stage, proxy: &Proxy) -> Ask<'a> {
     }
 }
 
-/// Measures one proxy once: its processor time for a request, in microseconds.
+/// Measures one proxy once: its processor time for a request, in microseconds, and the
+/// percentage of the time that it waited for its core.
 fn once(
     case: &Case,
     stage: &Stage,
     proxy: &Proxy,
     run: usize,
     results: &mut Results,
-) -> Result<f64> {
+) -> Result<(f64, f64)> {
     let ask = ask(case, stage, proxy);
     if case.protocol() == Protocol::Grpc {
         h2load::check_call(&ask)?;
@@ -79,7 +82,9 @@ fn once(
         ..ask
     })?;
     let (before, stolen_before) = (usage(proxy.pid)?, stolen());
+    let watch = Watch::start(proxy.pid)?;
     let seen = load::run(&ask)?;
+    let waited = watch.stop()?;
     let after = usage(proxy.pid)?;
     let spent = after.cpu - before.cpu;
     let cost = spent.as_secs_f64() * 1e6 / seen.requests;
@@ -97,10 +102,11 @@ fn once(
         "busy": cost * seen.per_second / 1e6,
         "p99_ms": seen.p99_ms,
         "resident": after.resident,
+        "waited_percent": waited,
         "load_average": load_average(),
         "stolen_us": (stolen() - stolen_before).as_micros() as u64,
     }));
-    Ok(cost)
+    Ok((cost, waited))
 }
 
 /// What each proxy can do in a closed loop, in requests a second; the least of all but the relay.

@@ -7,7 +7,7 @@ use bench::{Load, Report};
 use serde_json::json;
 
 use super::scenario::What;
-use super::{Case, cost};
+use super::{Case, Watch, cost};
 use crate::benches::load::as_json;
 use crate::benches::{millis, progress};
 use crate::figures::{Results, Unit};
@@ -25,15 +25,17 @@ struct Lines {
     share: f64,
     quantiles: Vec<Vec<usize>>,
     compared: Vec<(Kind, usize)>,
+    disturbance: usize,
 }
 
 pub(super) fn measure(case: &Case, workbench: &Workbench, results: &mut Results) -> Result<()> {
     let What::Latency { shares } = case.scenario.what else {
         unreachable!("it is asked for the latency of a scenario that is about it");
     };
+    let disturbance = case.disturbance(results);
     let all: Vec<Lines> = shares
         .iter()
-        .map(|share| lines(case, *share, results))
+        .map(|share| lines(case, *share, disturbance, results))
         .collect();
     let stage = Stage::set(workbench, &case.kinds, case.protocol())?;
     let capacity = cost::slowest(case, &stage)?;
@@ -46,7 +48,7 @@ pub(super) fn measure(case: &Case, workbench: &Workbench, results: &mut Results)
     Ok(())
 }
 
-fn lines(case: &Case, share: f64, results: &mut Results) -> Lines {
+fn lines(case: &Case, share: f64, disturbance: usize, results: &mut Results) -> Lines {
     let load = format!("at {:.0} % load", share * 100.0);
     let quantiles = QUANTILES.iter().map(|(name, _)| {
         case.lines(
@@ -67,6 +69,7 @@ fn lines(case: &Case, share: f64, results: &mut Results) -> Lines {
         share,
         quantiles,
         compared,
+        disturbance,
     }
 }
 
@@ -83,7 +86,10 @@ fn once(
     let mut compared = vec![0.0; case.kinds.len()];
     for place in case.order(run) {
         let proxy = &stage.proxies[place];
+        let watch = Watch::start(proxy.pid)?;
         let report = open_loop(case, proxy, rate)?;
+        let waited = watch.stop()?;
+        results.push(lines.disturbance, waited);
         for (number, (_, quantile)) in QUANTILES.iter().enumerate() {
             let latency = millis(report.latency(*quantile));
             results.push(lines.quantiles[number][place], latency);
@@ -97,6 +103,7 @@ fn once(
             "proxy": proxy.kind.name(),
             "rate": rate,
             "share": lines.share,
+            "waited_percent": waited,
             "load_average": load_average(),
             "report": as_json(&report),
         }));

@@ -6,6 +6,8 @@ mod latency;
 mod memory;
 mod scenario;
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Result, bail};
 use serde_json::json;
 
@@ -14,6 +16,7 @@ use crate::arguments::{Arguments, Common};
 use crate::figures::{Figure, Results, Unit};
 use crate::peers::pinning::{LOAD_CORE, pin};
 use crate::peers::{self, Kind, Protocol};
+use crate::platform::processes::waited;
 use crate::platform::{Workbench, allow_descriptors};
 use scenario::{ALL, Scenario, What};
 
@@ -35,6 +38,29 @@ struct Settings {
     /// In place of a scenario's own.
     connections: Option<usize>,
     seconds: usize,
+}
+
+/// What a process waited for its core, as a share of the time that is watched.
+struct Watch {
+    pid: u32,
+    since: Instant,
+    waited: Duration,
+}
+
+impl Watch {
+    fn start(pid: u32) -> Result<Self> {
+        Ok(Self {
+            pid,
+            since: Instant::now(),
+            waited: waited(pid)?,
+        })
+    }
+
+    /// The percentage.
+    fn stop(self) -> Result<f64> {
+        let waited = waited(self.pid)?.saturating_sub(self.waited);
+        Ok(waited.as_secs_f64() / self.since.elapsed().as_secs_f64() * 100.0)
+    }
 }
 
 /// A scenario as it is run.
@@ -186,6 +212,13 @@ impl Case<'_> {
             (*kind, results.add(figure))
         };
         others.map(line).collect()
+    }
+
+    /// Adds a line for how much of the time proxies waited for their core, which others then had:
+    /// by it one sees whether the machine was quiet.
+    fn disturbance(&self, results: &mut Results) -> usize {
+        let name = format!("{}: time that a proxy waited for its core", self.name());
+        results.add(Figure::new(name, Unit::Percent))
     }
 
     /// Pushes Roadbed's shares of a run in which all took these values.
