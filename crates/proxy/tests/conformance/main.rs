@@ -10,6 +10,8 @@ mod shared {
 mod crossing;
 mod exchange;
 mod frames;
+mod h2_suite;
+mod others;
 mod rfc9110;
 mod rfc9112;
 mod rfc9112_answers;

@@ -1,0 +1,107 @@
+//! Suites and clients that others wrote, as processes; and a backend for them.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use crate::support::backend::{Backend, Connection};
+
+/// The checkout.
+fn repository() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+/// A script or a list beside this file.
+pub(crate) fn beside(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/conformance")
+        .join(name)
+}
+
+/// A program that `cargo xtask setup` installs into `target/conformance`; none, and a line that
+/// says so, where it is not there.
+pub(crate) fn installed(what: &str, program: &str) -> Option<PathBuf> {
+    let path = repository().join("target/conformance").join(program);
+    if !path.is_file() {
+        println!("LEFT OUT: {what}, since target/conformance/{program} is not installed");
+        return None;
+    }
+    Some(path)
+}
+
+/// Whether a program of the machine is there; a line says so where it is not.
+pub(crate) fn is_there(what: &str, program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
+    if !found {
+        println!("LEFT OUT: {what}, since {program} is not installed");
+    }
+    found
+}
+
+/// Runs a command to its end and shows what it says.
+pub(crate) fn output(command: &mut Command) -> (Output, String) {
+    let output = command.output().unwrap();
+    let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text += &String::from_utf8_lossy(&output.stderr);
+    println!("{text}");
+    (output, text)
+}
+
+/// A backend that echoes method, path and content; `/big/COUNT` has so many bytes, and `/unread`
+/// is never read.
+pub(crate) fn origin() -> Backend {
+    Backend::start(|connection| while serve(connection).is_some() {})
+}
+
+fn serve(connection: &mut Connection) -> Option<()> {
+    let head = connection.head()?;
+    let mut words = head.split(' ');
+    let (method, path) = (words.next()?.to_owned(), words.next()?.to_owned());
+    if path == "/unread" {
+        // Until the test is over.
+        std::thread::park();
+    }
+    let content = content(connection, &head.to_ascii_lowercase())?;
+    let body = match path.strip_prefix("/big/") {
+        Some(count) => vec![b'x'; count.parse().unwrap()],
+        None => [format!("{method} {path} ").as_bytes(), &content].concat(),
+    };
+    connection.send(format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    ));
+    if method != "HEAD" {
+        connection.send(body);
+    }
+    Some(())
+}
+
+/// What follows a head in lower case.
+fn content(connection: &mut Connection, head: &str) -> Option<Vec<u8>> {
+    let mut content = Vec::new();
+    if head.contains("transfer-encoding: chunked") {
+        loop {
+            let size = String::from_utf8(connection.until(b"\r\n")?).unwrap();
+            let size = usize::from_str_radix(size.trim_end(), 16).unwrap();
+            if size == 0 {
+                while connection.until(b"\r\n")? != b"\r\n" {}
+                return Some(content);
+            }
+            content.extend(connection.exactly(size)?);
+            connection.exactly(2)?;
+        }
+    }
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length:"));
+    if let Some(length) = length {
+        content = connection.exactly(length.trim().parse().unwrap())?;
+    }
+    Some(content)
+}
+
+/// `HOST:PORT` of an edge, as arguments have it.
+pub(crate) fn place(edge: SocketAddr) -> String {
+    edge.to_string()
+}
