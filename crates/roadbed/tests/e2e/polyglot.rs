@@ -1,11 +1,16 @@
-//! Published software as it is, through edge and mesh.
+//! Published software as it is, through edge and mesh, with the clients that are published for it.
 
-use std::process::Command;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::support::apps::repository;
-use crate::support::{Machine, http, until};
+use crate::support::{Finished, Machine, http, left_out, soak, until};
 
 /// What the example needs of the machine besides what its build installs.
 const PROGRAMS: [&str; 6] = [
@@ -26,16 +31,24 @@ fn is_installed(program: &str) -> bool {
 fn the_example_polyglot_runs_unmodified_software() {
     let missing: Vec<&str> = PROGRAMS.into_iter().filter(|p| !is_installed(p)).collect();
     if !missing.is_empty() {
-        println!("LEFT OUT: examples/polyglot, since {missing:?} are not installed");
-        return;
+        return left_out(&format!(
+            "examples/polyglot, since {missing:?} are not installed"
+        ));
     }
     let machine = Machine::new();
-    let folder = repository().join("examples/polyglot");
+    let folder = example();
     let edge = machine.edge.to_string();
     machine.ok(&["up", "--detach", "--edge", &edge, folder.to_str().unwrap()]);
     python(&machine);
     node(&machine);
     redis_through_the_mesh(&machine);
+    every_protocol_through_the_edge(&machine);
+    every_protocol_through_the_mesh(&machine);
+    deploys_under_load(&machine);
+}
+
+fn example() -> PathBuf {
+    repository().join("examples/polyglot")
 }
 
 /// A Python app under gunicorn says what arrived there.
@@ -111,4 +124,140 @@ fn redis_through_the_mesh(machine: &Machine) {
                 instance["instance"] == "polyglot.redis.1.1" && instance["restarts"] == 1
             })
     });
+}
+
+/// The file `polyglot.py` beside this one, in the example's own environment.
+fn clients(words: &[&str]) -> Command {
+    let mut command = Command::new(example().join("target/venv/bin/python"));
+    command
+        .arg(repository().join("crates/roadbed/tests/e2e/polyglot.py"))
+        .args(words);
+    command
+}
+
+/// Has a client do all that its protocol can: `host` is whom it asks for at `address`.
+fn drive(protocol: &str, address: &str, host: &str) {
+    let driven = Finished::from(clients(&[protocol, address, host]).output().unwrap());
+    let whom = format!("{protocol}, {host} at {address}");
+    assert_eq!(driven.code, Some(0), "{whom}: {}", driven.stderr);
+}
+
+fn every_protocol_through_the_edge(machine: &Machine) {
+    let edge = machine.edge.to_string();
+    drive("grpc", &edge, "greeter.localhost");
+    drive("http2", &edge, "httpbin2.localhost");
+    // Also where instances speak HTTP/1.1.
+    drive("http2", &edge, "httpbin.localhost");
+    drive("websocket", &edge, "echo.localhost");
+    drive("websocket-of-http2", &edge, "echo.localhost");
+    // An app in HTTP/2 that has the others answer, each in its protocol.
+    drive("front", &edge, "front.localhost");
+}
+
+/// Where the instances of `front` find a service that they use.
+fn found_by_front(machine: &Machine, service: &str) -> String {
+    let status = machine.ok(&["status", "polyglot", "--json"]);
+    let status: Value = serde_json::from_str(&status).unwrap();
+    let services = status["services"].as_array().unwrap();
+    let front = services.iter().find(|s| s["service"] == "front").unwrap();
+    front["uses"][service].as_str().unwrap().to_owned()
+}
+
+fn every_protocol_through_the_mesh(machine: &Machine) {
+    for (protocol, service) in [
+        ("grpc", "greeter"),
+        ("http2", "httpbin-http2"),
+        ("websocket", "echo"),
+        ("websocket-of-http2", "echo"),
+    ] {
+        drive(protocol, &found_by_front(machine, service), service);
+    }
+}
+
+/// Clients that call without end.
+struct Load {
+    process: Child,
+    until: ChildStdin,
+    says: BufReader<ChildStdout>,
+}
+
+impl Load {
+    fn start(machine: &Machine) -> Self {
+        let edge = machine.edge.to_string();
+        let greeter = found_by_front(machine, "greeter");
+        let httpbin = found_by_front(machine, "httpbin-http2");
+        let mut process = clients(&["load", &edge, &greeter, &httpbin])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let until = process.stdin.take().unwrap();
+        let says = BufReader::new(process.stdout.take().unwrap());
+        Self {
+            process,
+            until,
+            says,
+        }
+    }
+
+    /// Waits until an instance of this release has answered.
+    fn sees_release(&mut self, release: u32) {
+        let mut line = String::new();
+        self.says.read_line(&mut line).unwrap();
+        assert_eq!(line, format!("release {release} has answered\n"));
+    }
+
+    /// What it has counted.
+    fn end(mut self) -> Value {
+        drop(self.until);
+        let mut rest = String::new();
+        self.says.read_to_string(&mut rest).unwrap();
+        assert!(self.process.wait().unwrap().success());
+        serde_json::from_str(&rest).unwrap()
+    }
+}
+
+/// New releases take over while all kinds of calls go on, of which none fails.
+fn deploys_under_load(machine: &Machine) {
+    let (next, deploys) = (without_redis(), if soak() { 10 } else { 1 });
+    let mut load = Load::start(machine);
+    load.sees_release(1);
+    for release in 2..=1 + deploys {
+        machine.ok(&["deploy", next.path().to_str().unwrap()]);
+        load.sees_release(release);
+    }
+    let counted = load.end();
+    assert_eq!(counted["failed"], serde_json::json!([]), "{counted}");
+    let kinds = counted["calls"].as_object().unwrap();
+    assert_eq!(kinds.len(), 5, "{counted}");
+    for (kind, count) in kinds {
+        // Several for each of the instances that were replaced.
+        let enough = 20 * u64::from(deploys);
+        assert!(count.as_u64().unwrap() >= enough, "{kind}: {counted}");
+    }
+}
+
+/// The example without the one service that cannot be replaced while it runs, because it must be
+/// alone with its data, and without what calls that.
+fn without_redis() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["target", "site", "greeter.py", "echo.py", "front.py"] {
+        symlink(example().join(file), folder.path().join(file)).unwrap();
+    }
+    let whole = fs::read_to_string(example().join("roadbed.toml")).unwrap();
+    let (app, services) = whole.split_once("\n[services.").unwrap();
+    let kept: String = services
+        .split("\n[services.")
+        .filter(|service| !service.starts_with("redis"))
+        .map(|service| format!("\n[services.{service}"))
+        .collect();
+    // It is built already.
+    let lines = kept.lines().filter(|line| !line.starts_with("build"));
+    let services = lines.collect::<Vec<_>>().join("\n");
+    fs::write(
+        folder.path().join("roadbed.toml"),
+        format!("{app}\n{services}\n"),
+    )
+    .unwrap();
+    folder
 }
