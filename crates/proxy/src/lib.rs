@@ -8,7 +8,7 @@ mod control;
 mod dial;
 pub mod http;
 pub mod http1;
-mod http2;
+pub mod http2;
 pub mod limits;
 mod persist;
 pub mod protocol;

@@ -8,6 +8,7 @@ mod guarded;
 pub(crate) mod pool;
 mod request;
 mod server;
+pub mod whole;
 
 pub(crate) use guard::PREFACE;
 pub(crate) use server::serve;

@@ -92,7 +92,7 @@ pub(crate) async fn serve(
     }
 }
 
-fn settings() -> h2::server::Builder {
+pub(super) fn settings() -> h2::server::Builder {
     let mut settings = h2::server::Builder::new();
     settings
         .initial_window_size(HTTP2_STREAM_WINDOW)

@@ -108,8 +108,10 @@ impl Request {
             out.append(part.as_bytes());
         }
         for (name, value) in &self.headers {
+            // What is written anew, and the length of a body that is sent in chunks.
             let anew = [header::COOKIE, header::TE, header::SEC_WEBSOCKET_KEY];
-            if !anew.contains(name) {
+            let is_length = name == header::CONTENT_LENGTH;
+            if !anew.contains(name) && !(is_length && self.facts.body == Body::Chunked) {
                 fields::append(out, name, value);
             }
         }
