@@ -144,9 +144,11 @@ pub async fn run(settings: Settings, lock: HomeLock) -> Result<(), StartError> {
     // A proxy that connected before the first snapshot is known would be sent an empty one.
     reconciler.resume().await?;
     let socket = settings.home.proxies_socket();
-    proxies::listen(&socket, published, registry).map_err(|source| StartError::Socket {
-        path: socket,
-        source,
+    proxies::listen(&socket, published, Arc::clone(&registry)).map_err(|source| {
+        StartError::Socket {
+            path: socket,
+            source,
+        }
     })?;
 
     let (shutdown, mut ended) = mpsc::channel(1);
@@ -160,6 +162,7 @@ pub async fn run(settings: Settings, lock: HomeLock) -> Result<(), StartError> {
         settings: Arc::new(settings.clone()),
         clock,
         deploying: Default::default(),
+        registry,
         shutdown,
     };
     serve_api(api_listener, context);

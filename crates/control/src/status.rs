@@ -8,10 +8,11 @@ use model::{
 };
 use plan::is_crash_loop;
 use plan::routes::{self, EdgeAddresses};
+use proxy::protocol::Counts;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::proxies::Connected;
+use crate::proxies::{Connected, Counted};
 use crate::settings::Settings;
 
 /// Everything at one moment.
@@ -41,6 +42,10 @@ pub struct ServerStatus {
     pub generation: u64,
     /// The proxies that are connected.
     pub proxies: Vec<ProxyStatus>,
+    /// How many connections clients have open: from outside, and instances to each other. Absent
+    /// where no proxy has said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connections: Option<u64>,
     /// Why the server cannot do its work at present, where that is so.
     pub trouble: Option<String>,
 }
@@ -134,12 +139,28 @@ pub struct ServiceStatus {
     pub ready: u16,
     /// What is spoken to it: `http`, `http2`, `grpc` or `tcp`.
     pub protocol: String,
+    /// What became of requests to it, since the proxy started. Absent where no proxy has said so,
+    /// with `tcp`, and in what is watched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<RequestCounts>,
     /// Where it can be reached from outside, where it can.
     pub url: Option<String>,
     /// Where its instances find the services that it uses.
     pub uses: BTreeMap<String, String>,
     /// Its instances.
     pub instances: Vec<InstanceStatus>,
+}
+
+/// What became of requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RequestCounts {
+    /// Those that got a whole answer: the service's or, in its place, the proxy's own.
+    pub answered: u64,
+    /// Those of them whose answer says that the service failed: 5xx, or a status of gRPC that
+    /// means as much.
+    pub failed: u64,
+    /// Those that got no answer or only a part of it, since client or service went away.
+    pub cut: u64,
 }
 
 /// One instance.
@@ -225,7 +246,38 @@ pub(crate) fn server(
         edge_tls: settings.edge.tls.to_string(),
         generation: generation.0,
         proxies: proxies.iter().map(proxy).collect(),
+        connections: None,
         trouble,
+    }
+}
+
+impl Status {
+    /// Adds what the proxies counted.
+    pub(crate) fn add(&mut self, counted: &Counted) {
+        self.server.connections = counted.connections;
+        for app in &mut self.apps {
+            app.add(counted);
+        }
+    }
+}
+
+impl AppStatus {
+    /// Adds what the proxies counted.
+    pub(crate) fn add(&mut self, counted: &Counted) {
+        let of_app = counted.upstreams.iter();
+        let of_app: BTreeMap<&str, &Counts> = of_app
+            .filter(|(id, _)| id.app.as_str() == self.app)
+            .map(|(id, counts)| (id.service.as_str(), counts))
+            .collect();
+        for service in &mut self.services {
+            let counts = of_app.get(service.service.as_str());
+            let counts = counts.filter(|_| service.protocol != Protocol::Tcp.name());
+            service.requests = counts.map(|counts| RequestCounts {
+                answered: counts.answered,
+                failed: counts.failed,
+                cut: counts.cut,
+            });
+        }
     }
 }
 
@@ -351,6 +403,7 @@ fn service_status(
             .map_or(Protocol::Http, |service| service.protocol)
             .name()
             .into(),
+        requests: None,
         url: release.and_then(|release| url(&release.app, name, edge)),
         uses: declared
             .iter()

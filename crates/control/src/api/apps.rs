@@ -52,7 +52,7 @@ struct Current {
     modified: Revision,
 }
 
-/// One app at this moment.
+/// One app at this moment. The proxies are asked as for the status of everything.
 #[utoipa::path(
     get, path = "/v1/apps/{app}", params(("app" = String, Path,)),
     responses((status = 200, body = AppStatus), (status = 404, body = ApiError))
@@ -61,9 +61,10 @@ pub(super) async fn show(
     State(context): State<Context>,
     Path(app): Path<String>,
 ) -> Result<Json<AppStatus>, ApiError> {
-    find(&context.status.borrow(), &app)
-        .map(Json)
-        .ok_or_else(|| ApiError::no_app(&app))
+    let counted = context.registry.counting.ask().await;
+    let mut found = find(&context.status.borrow(), &app).ok_or_else(|| ApiError::no_app(&app))?;
+    found.add(&counted);
+    Ok(Json(found))
 }
 
 /// One app now and whenever it changes, as lines of JSON; `null` once it is gone.

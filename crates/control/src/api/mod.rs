@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use utoipa::OpenApi;
 
 use crate::clock::Clock;
+use crate::proxies::Registry;
 use crate::settings::Settings;
 use crate::status::{AppStatus, Status};
 
@@ -43,6 +44,8 @@ pub(crate) struct Context {
     /// Held from looking at what other apps claim to writing down what this one does. Holds whether
     /// the server is ending, after which nothing may be deployed.
     pub(crate) deploying: Arc<Mutex<bool>>,
+    /// The connected proxies, to be asked what they counted.
+    pub(crate) registry: Arc<Registry>,
     /// Ends the server.
     pub(crate) shutdown: mpsc::Sender<ShutdownRequest>,
 }

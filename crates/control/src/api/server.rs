@@ -22,10 +22,13 @@ pub struct ShutdownRequest {
     pub with_proxy: bool,
 }
 
-/// Everything at this moment.
+/// Everything at this moment. The proxies are asked what they counted, for at most half a second.
 #[utoipa::path(get, path = "/v1/status", responses((status = 200, body = Status)))]
 pub(super) async fn status(State(context): State<Context>) -> Json<Status> {
-    Json(Status::clone(&context.status.borrow()))
+    let counted = context.registry.counting.ask().await;
+    let mut status = Status::clone(&context.status.borrow());
+    status.add(&counted);
+    Json(status)
 }
 
 /// Ends the server.

@@ -10,7 +10,7 @@ use std::{fs, io};
 use model::Snapshot;
 use proxy::protocol::{self, FromProxy, PROTOCOL, ToProxy};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use super::{Connected, Registry};
@@ -44,6 +44,7 @@ pub(crate) fn listen(
                             tracing::warn!(%error, "the link to a proxy broke");
                         }
                         registry.change(|connected| connected.remove(&link));
+                        registry.counting.leave(link);
                         drop(place);
                     });
                 }
@@ -112,21 +113,50 @@ async fn serve(
             ));
         }
     }
+    let mut asked = registry.counting.join(link);
+    // Questions that are not answered yet: a proxy answers them in their order.
+    let (question_put, mut questions) = mpsc::unbounded_channel();
     // What a proxy refused is no ground for a delta.
     let refused = AtomicBool::new(false);
     let hearing = async {
         while let Some(message) = protocol::read(&mut from).await? {
-            if matches!(message, FromProxy::Refused { .. }) {
-                refused.store(true, Ordering::Relaxed);
+            match message {
+                FromProxy::Counted {
+                    upstreams,
+                    connections,
+                } => {
+                    let question = questions.try_recv().map_err(|_| {
+                        let error = "a proxy said what it counted and was not asked";
+                        io::Error::new(io::ErrorKind::InvalidData, error)
+                    })?;
+                    let counting = &registry.counting;
+                    counting.answered(link, question, upstreams, connections);
+                }
+                FromProxy::Refused { .. } => {
+                    refused.store(true, Ordering::Relaxed);
+                    hear(link, message, registry);
+                }
+                _ => hear(link, message, registry),
             }
-            hear(link, message, registry);
         }
         Ok(())
     };
     let telling = async {
         let mut sent = Arc::clone(&published.borrow_and_update());
         protocol::write(&mut to, &ToProxy::Snapshot((*sent).clone())).await?;
-        while published.changed().await.is_ok() {
+        loop {
+            tokio::select! {
+                changed = published.changed() => match changed {
+                    Ok(()) => {}
+                    Err(_) => return Ok(()),
+                },
+                Ok(()) = asked.changed() => {
+                    // Only this task hears the answer, and it does not end before this one.
+                    let _ = question_put.send(*asked.borrow_and_update());
+                    protocol::write(&mut to, &ToProxy::Count).await?;
+                    continue;
+                }
+            }
             let next = Arc::clone(&published.borrow_and_update());
             let message = match refused.swap(false, Ordering::Relaxed) {
                 true => ToProxy::Snapshot((*next).clone()),
@@ -135,7 +165,6 @@ async fn serve(
             protocol::write(&mut to, &message).await?;
             sent = next;
         }
-        Ok(())
     };
     tokio::select! {
         ended = hearing => ended,
@@ -158,7 +187,6 @@ fn hear(link: u64, message: FromProxy, registry: &Registry) {
                 proxy.listener_failures = listener_failures;
                 proxy.busy = busy;
             }
-            FromProxy::Counted { upstreams, .. } => proxy.counts = upstreams,
             FromProxy::Drained { instance } => {
                 proxy.busy.remove(&instance);
             }
@@ -166,6 +194,8 @@ fn hear(link: u64, message: FromProxy, registry: &Registry) {
                 tracing::error!(pid = proxy.pid, %offered, %current, "a proxy refused a snapshot");
                 proxy.has = Some(current);
             }
+            // Heard by whoever asked.
+            FromProxy::Counted { .. } => {}
             FromProxy::Hello { .. } => {
                 tracing::warn!(pid = proxy.pid, "a proxy said hello twice");
             }

@@ -1,15 +1,16 @@
 //! The proxies: what each has acknowledged, and the snapshot that all should serve.
 
+mod counting;
 mod link;
 mod local;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use model::{Generation, Hold, InstanceId, ListenerId, Snapshot, UpstreamId};
-use proxy::protocol::Counts;
+use model::{Generation, Hold, InstanceId, ListenerId, Snapshot};
 use tokio::sync::{Notify, watch};
 
+pub(crate) use counting::{Counted, Counting};
 pub(crate) use link::{bind_private, listen};
 pub(crate) use local::LocalProxy;
 
@@ -27,6 +28,8 @@ pub(crate) struct Proxies {
 pub(crate) struct Registry {
     connected: Mutex<BTreeMap<u64, Connected>>,
     wake: Arc<Notify>,
+    /// What they counted, of which the reconciler knows nothing.
+    pub(crate) counting: Counting,
 }
 
 /// What one connected proxy has said.
@@ -38,8 +41,6 @@ pub(crate) struct Connected {
     pub(crate) acknowledged: Option<Generation>,
     pub(crate) listener_failures: BTreeMap<ListenerId, String>,
     pub(crate) busy: BTreeMap<InstanceId, u32>,
-    /// What became of requests, when it was last asked.
-    pub(crate) counts: BTreeMap<UpstreamId, Counts>,
 }
 
 impl Registry {
@@ -82,6 +83,7 @@ impl Proxies {
         let registry = Arc::new(Registry {
             connected: Mutex::default(),
             wake,
+            counting: Counting::new(),
         });
         Self {
             published,

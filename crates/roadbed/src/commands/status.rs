@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use control::status::{
-    AppIntent, AppStatus, InstanceState, InstanceStatus, RolloutPhase, ServerStatus, ServiceStatus,
-    Status as ServerState,
+    AppIntent, AppStatus, InstanceState, InstanceStatus, RequestCounts, RolloutPhase, ServerStatus,
+    ServiceStatus, Status as ServerState,
 };
 
 use crate::arguments::Status;
@@ -87,9 +87,14 @@ fn render_server(server: &ServerStatus, in_tls: bool) -> String {
         (count, 0) => format!("{count} proxies up to date"),
         (count, behind) => format!("{behind} of {count} proxies not up to date"),
     };
+    let connections = match server.connections {
+        None | Some(0) => String::new(),
+        Some(1) => ", 1 connection".to_owned(),
+        Some(count) => format!(", {count} connections"),
+    };
     let mut text = wrap(
         &format!(
-            "server {} (pid {}) in {}; edge {}{edge_tls}; {proxies}, generation {}",
+            "server {} (pid {}) in {}; edge {}{edge_tls}; {proxies}, generation {}{connections}",
             server.version, server.pid, server.home, server.edge, server.generation
         ),
         0,
@@ -109,10 +114,16 @@ fn render_app(app: &AppStatus, now: u64) -> String {
         }
     }
     let mut rows = Vec::new();
-    let mut below = BTreeMap::new();
+    let mut below: BTreeMap<usize, Vec<String>> = BTreeMap::new();
     for service in &app.services {
         if let Some(url) = service.url.as_ref().filter(|url| !fits_beside(url)) {
-            below.insert(rows.len(), url);
+            below
+                .entry(rows.len())
+                .or_default()
+                .push(format!("at {url}"));
+        }
+        if let Some(counts) = service.requests.and_then(requests) {
+            below.entry(rows.len()).or_default().push(counts);
         }
         rows.push(service_row(service));
         rows.extend(
@@ -125,8 +136,8 @@ fn render_app(app: &AppStatus, now: u64) -> String {
     for (row, line) in table(&rows).lines().enumerate() {
         text.push_str(&cut(&format!("  {line}"), COLUMNS));
         text.push('\n');
-        if let Some(url) = below.get(&row) {
-            text.push_str(&format!("    at {url}\n"));
+        for fact in below.get(&row).into_iter().flatten() {
+            text.push_str(&format!("    {fact}\n"));
         }
     }
     for wait in &app.waits {
@@ -178,6 +189,21 @@ fn service_row(service: &ServiceStatus) -> Vec<String> {
     let address = service.url.as_ref().filter(|url| fits_beside(url));
     let address = address.unwrap_or(&service.protocol).clone();
     vec![cut(&service.service, WIDEST_NAME), ready, address]
+}
+
+/// What became of requests, once there were some.
+fn requests(counts: RequestCounts) -> Option<String> {
+    let RequestCounts {
+        answered,
+        failed,
+        cut,
+    } = counts;
+    let facts = [(answered, "answered"), (failed, "failed"), (cut, "cut")];
+    let facts = facts.iter().filter(|(count, _)| *count > 0);
+    let facts: Vec<_> = facts
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
+    (!facts.is_empty()).then(|| format!("requests: {}", facts.join(", ")))
 }
 
 fn fits_beside(url: &str) -> bool {

@@ -4,6 +4,7 @@
 mod bad_input;
 mod bodies;
 mod commands;
+mod counts;
 mod failing;
 mod full_disk;
 mod logs;

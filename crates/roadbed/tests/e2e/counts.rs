@@ -1,0 +1,88 @@
+//! What status says of requests, next to what their clients know.
+
+use std::io::Write;
+use std::net::TcpStream;
+
+use serde_json::{Value, json};
+
+use crate::support::apps::HOST;
+use crate::support::{AppFolder, Machine, until};
+
+/// What status says of the requests to a service.
+fn requests(machine: &Machine, service: &str) -> Value {
+    let status = machine.status();
+    let services = status["apps"][0]["services"].as_array().unwrap();
+    let found = services.iter().find(|found| found["service"] == service);
+    found.unwrap()["requests"].clone()
+}
+
+#[test]
+fn requests_through_edge_and_mesh_are_counted_as_their_client_counted_them() {
+    let machine = Machine::new();
+    machine.up(&AppFolder::pair());
+    let nothing = json!({ "answered": 0, "failed": 0, "cut": 0 });
+    assert_eq!(requests(&machine, "front"), nothing);
+    assert!(!machine.ok(&["status"]).contains("requests:"));
+
+    // The path, its status, how often, whether `back` answers it too, and with a failure.
+    let asked = [
+        ("/", 200, 5, false, false),
+        ("/env?name=NOTHING_OF_THIS_NAME", 404, 3, false, false),
+        ("/via/nobody/", 502, 2, false, false),
+        ("/via/back/", 200, 7, true, false),
+        ("/via/back/via/nobody/", 502, 4, true, true),
+    ];
+    let (mut front, mut back) = ([0; 2], [0; 2]);
+    for (path, status, times, goes_on, fails_there) in asked {
+        for _ in 0..times {
+            assert_eq!(machine.get(HOST, path).status, status, "{path}");
+            front[0] += 1;
+            front[1] += u32::from(status >= 500);
+            back[0] += u32::from(goes_on);
+            back[1] += u32::from(fails_there);
+        }
+    }
+    let mut half = TcpStream::connect(machine.edge).unwrap();
+    let request = format!("POST /echo HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 10\r\n\r\nhalf");
+    half.write_all(request.as_bytes()).unwrap();
+    until("the connection is counted", || {
+        machine.status()["server"]["connections"].as_u64() >= Some(1)
+    });
+    drop(half);
+
+    let front = json!({ "answered": front[0], "failed": front[1], "cut": 1 });
+    let back = json!({ "answered": back[0], "failed": back[1], "cut": 0 });
+    // The proxy sees the end of a connection after its client has made it.
+    until("the half request is counted", || {
+        requests(&machine, "front")["cut"] != 0
+    });
+    assert_eq!(requests(&machine, "front"), front);
+    assert_eq!(requests(&machine, "back"), back);
+    let text = machine.ok(&["status", "pair"]);
+    for line in [
+        "\n    requests: 21 answered, 6 failed, 1 cut\n",
+        "\n    requests: 11 answered, 4 failed\n",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+}
+
+#[test]
+fn status_does_without_the_numbers_of_a_proxy_that_does_not_answer() {
+    let machine = Machine::new();
+    machine.up(&AppFolder::pair());
+    assert_eq!(machine.get(HOST, "/").status, 200);
+    until("the request is counted", || {
+        requests(&machine, "front")["answered"] == 1
+    });
+    let proxy = machine.proxy_pid().unwrap();
+    let proxy = rustix::process::Pid::from_raw(proxy.try_into().unwrap()).unwrap();
+    let signal = |signal| rustix::process::kill_process(proxy, signal).unwrap();
+    signal(rustix::process::Signal::STOP);
+    assert_eq!(requests(&machine, "front")["answered"], 1);
+    signal(rustix::process::Signal::CONT);
+    assert_eq!(machine.get(HOST, "/").status, 200);
+    until("requests are counted again", || {
+        requests(&machine, "front")["answered"] == 2
+    });
+}
