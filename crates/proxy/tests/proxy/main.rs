@@ -20,4 +20,5 @@ mod stopping;
 mod strict;
 mod support;
 mod tcp;
+mod tls;
 mod websocket;

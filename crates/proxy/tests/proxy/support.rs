@@ -5,6 +5,7 @@ pub(crate) mod client;
 pub(crate) mod frames;
 pub(crate) mod http2;
 pub(crate) mod stage;
+pub(crate) mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use model::{Endpoint, Protocol, Upstream};
+use model::{Endpoint, Protocol, Snapshot, Upstream};
 use proxy::protocol::{FromProxy, ToProxy};
 
 use super::{Builder, Setup, free_address, upstream_id};
@@ -28,12 +28,25 @@ impl Stage {
         limits: &[&str],
         timeout: Duration,
     ) -> Self {
+        Self::prepared(endpoints, limits, |snapshot| {
+            let web = snapshot.upstreams.get_mut(&upstream_id("web"));
+            web.unwrap().timeout = timeout;
+        })
+    }
+
+    /// A proxy that serves from what `prepare` makes of the usual.
+    pub(crate) fn prepared(
+        endpoints: &[(SocketAddr, Protocol)],
+        limits: &[&str],
+        prepare: impl FnOnce(&mut Snapshot),
+    ) -> Self {
         let edge = free_address();
-        let upstream = upstream(endpoints, timeout);
+        let upstream = upstream(endpoints, Duration::from_secs(5));
         let mut builder = Builder::generation(1)
             .edge(edge)
             .route("a.test", "/", "web");
         builder.0.upstreams.insert(upstream_id("web"), upstream);
+        prepare(&mut builder.0);
         let setup = Setup::serving(&builder.0, limits);
         Self {
             setup,
@@ -42,12 +55,10 @@ impl Stage {
         }
     }
 
-    /// Gives the service other endpoints, and returns what is still busy.
-    pub(crate) fn lead_to(&mut self, endpoints: &[(SocketAddr, Protocol)]) -> Vec<(String, u32)> {
+    /// Has the proxy serve from what `change` makes of the present, and returns what is busy.
+    pub(crate) fn change(&mut self, change: impl FnOnce(&mut Snapshot)) -> Vec<(String, u32)> {
         let mut next = self.builder.next();
-        let id = upstream_id("web");
-        let timeout = next.0.upstreams[&id].timeout;
-        next.0.upstreams.insert(id, upstream(endpoints, timeout));
+        change(&mut next.0);
         let delta = self.builder.0.delta_to(&next.0);
         self.builder = next;
         let mut answer = self.setup.offer(ToProxy::Delta(delta));
@@ -66,6 +77,14 @@ impl Stage {
         }
     }
 
+    /// Gives the service other endpoints, and returns what is still busy.
+    pub(crate) fn lead_to(&mut self, endpoints: &[(SocketAddr, Protocol)]) -> Vec<(String, u32)> {
+        self.change(|snapshot| {
+            let web = snapshot.upstreams.get_mut(&upstream_id("web")).unwrap();
+            *web = upstream(endpoints, web.timeout);
+        })
+    }
+
     /// Removes all endpoints; nothing may be in flight to them.
     pub(crate) fn nothing_is_in_flight(&mut self) {
         assert_eq!(self.lead_to(&[]), []);
@@ -82,10 +101,7 @@ impl Stage {
 
     /// Removes the edge.
     pub(crate) fn close_edge(&mut self) {
-        let mut next = self.builder.next();
-        next.0.listeners.clear();
-        self.setup.change(&self.builder.0, &next.0);
-        self.builder = next;
+        self.change(|snapshot| snapshot.listeners.clear());
     }
 }
 
