@@ -48,6 +48,9 @@ pub(crate) fn output(command: &mut Command) -> (Output, String) {
     (output, text)
 }
 
+/// What long answers are made of.
+const PIECE: [u8; 16 * 1024] = [b'x'; 16 * 1024];
+
 /// A backend that echoes method, path and content; `/big/COUNT` has so many bytes, and `/unread`
 /// is never read.
 pub(crate) fn origin() -> Backend {
@@ -63,16 +66,26 @@ fn serve(connection: &mut Connection) -> Option<()> {
         std::thread::park();
     }
     let content = content(connection, &head.to_ascii_lowercase())?;
-    let body = match path.strip_prefix("/big/") {
-        Some(count) => vec![b'x'; count.parse().unwrap()],
-        None => [format!("{method} {path} ").as_bytes(), &content].concat(),
+    let (length, body) = match path.strip_prefix("/big/") {
+        Some(count) => (count.parse().unwrap(), Vec::new()),
+        None => {
+            let body = [format!("{method} {path} ").as_bytes(), &content].concat();
+            (body.len(), body)
+        }
     };
     connection.send(format!(
-        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n",
-        body.len()
+        "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n"
     ));
-    if method != "HEAD" {
-        connection.send(body);
+    if method == "HEAD" {
+        return Some(());
+    }
+    connection.send(&body);
+    let mut left = length - body.len();
+    while left > 0 {
+        let piece = left.min(PIECE.len());
+        // Whoever asked may be gone.
+        connection.try_send(&PIECE[..piece]).then_some(())?;
+        left -= piece;
     }
     Some(())
 }
