@@ -21,4 +21,6 @@ mod strict;
 mod support;
 mod tcp;
 mod tls;
+mod tls_backends;
+mod tls_load;
 mod websocket;

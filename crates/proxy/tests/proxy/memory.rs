@@ -33,7 +33,7 @@ fn each_of_5_000_idle_connections_costs_less_than_16_kib() {
     assert!(bytes < 16 * 1024, "{bytes} bytes for each idle connection");
 }
 
-fn raise_limit() {
+pub(crate) fn raise_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let maximum = getrlimit(Resource::Nofile).maximum;
     setrlimit(
