@@ -56,6 +56,9 @@ pub const HTTP2_STREAMS_TO_BACKEND: usize = 100;
 /// What a peer may send of a body on one HTTP/2 stream before we have passed it on.
 pub const HTTP2_STREAM_WINDOW: u32 = 256 * 1024;
 
+/// What that grows to on a line that is fast and long.
+pub const HTTP2_LARGEST_WINDOW: u32 = 4 * 1024 * 1024;
+
 /// The same for all streams of a client's connection. Its other streams go on until so many of its
 /// bodies wait for slow backends that this is used up.
 pub const HTTP2_CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;

@@ -89,6 +89,8 @@ pub(crate) struct Guard {
     odd: Cell<bool>,
     /// When the header block began that has not ended.
     block_since: Cell<Option<Instant>>,
+    /// Bytes of content that arrived, or are about to, in all.
+    content: Cell<u64>,
     excess: RefCell<Option<&'static str>>,
 }
 
@@ -104,6 +106,7 @@ impl Guard {
             sent_control: Cell::new(0),
             odd: Cell::new(false),
             block_since: Cell::new(None),
+            content: Cell::new(0),
             excess: RefCell::new(None),
         }
     }
@@ -117,6 +120,11 @@ impl Guard {
     pub(crate) fn is_slow(&self, limit: Duration) -> bool {
         let since = self.block_since.get();
         since.is_some_and(|since| since.elapsed() > limit)
+    }
+
+    /// How many bytes of content have arrived in all.
+    pub(crate) fn content(&self) -> u64 {
+        self.content.get()
     }
 
     /// Notes that so many bytes were sent to the peer.
@@ -182,6 +190,7 @@ impl Guard {
         let (budget, what) = match kind {
             // DATA. What has no content is the library's to bound.
             0 => {
+                self.content.set(self.content.get() + length as u64);
                 if length > 0 {
                     self.control.earn(1);
                 }

@@ -9,6 +9,7 @@ pub(crate) mod pool;
 mod request;
 mod server;
 pub mod whole;
+mod window;
 
 pub(crate) use guard::PREFACE;
 pub(crate) use server::serve;

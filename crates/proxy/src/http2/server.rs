@@ -16,6 +16,7 @@ use tokio::time::{Instant, Sleep};
 use super::guard::Guard;
 use super::guarded::Guarded;
 use super::request;
+use super::window::Prober;
 use crate::http::gateway_error::GatewayError;
 use crate::http::route::{Origin, route};
 use crate::http1::request::{Body, RequestFacts};
@@ -123,10 +124,16 @@ async fn run(shared: &Rc<Shared>, mut connection: Connection<Io, Bytes>, guard: 
         tokio::time::sleep(limits.first_request).await;
     });
     let mut is_ending = false;
+    let mut prober = connection.ping_pong().map(Prober::new);
     loop {
         let woken = poll_fn(|cx| {
             let gone = (!is_ending).then_some(gone.as_mut());
-            poll(cx, &mut connection, guard, gone, timer.as_mut())
+            let woken = poll(cx, &mut connection, guard, gone, timer.as_mut());
+            if let Some(prober) = &mut prober {
+                let tell = |size| connection.set_initial_window_size(size);
+                prober.poll(cx, guard.content(), tell);
+            }
+            woken
         });
         match woken.await {
             Woken::Stream(request, respond) => begin(shared, request, respond),
