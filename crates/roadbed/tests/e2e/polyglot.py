@@ -200,7 +200,9 @@ class WebsocketOfHttp2:
                 self.http2.acknowledge_received_data(
                     event.flow_controlled_length, event.stream_id
                 )
-                self.websocket.receive_data(event.data)
+                # The stream may end in a frame without content.
+                if event.data:
+                    self.websocket.receive_data(event.data)
             elif isinstance(event, h2.events.StreamEnded):
                 self.ended = True
             elif isinstance(event, h2.events.StreamReset):
