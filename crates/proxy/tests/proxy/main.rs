@@ -13,6 +13,7 @@ mod http2_bodies;
 mod http2_connections;
 mod http2_retries;
 mod http2_rollout;
+mod long_line;
 mod memory;
 mod rollout;
 mod snapshots;
