@@ -76,7 +76,7 @@ pub const FRAMES_WINDOW: u32 = 2000;
 /// Pings, settings and the like that a peer may send without asking for anything.
 pub const FRAMES_CONTROL: u32 = 1000;
 
-/// Requests that a peer may cancel beyond half of those it makes.
+/// Requests that a peer may cancel, before their answers begin, beyond half of those it makes.
 pub const FRAMES_RESET: u32 = 250;
 
 /// What time earns of window updates: no more work than as many requests would be.

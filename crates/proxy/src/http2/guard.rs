@@ -3,9 +3,9 @@
 //! Each kind of frame that makes work without carrying a request has a budget. It is earned by
 //! what justifies such frames, so that no honest peer runs out of it: a window update needs bytes
 //! that we sent, a ping or new settings need requests or content in either direction, and of the
-//! requests that a peer makes at most half may be cancelled in the long run. Time earns a little
-//! too, for connections that are only kept alive. (RFC 9113 section 10.5; the attacks are
-//! CVE-2019-9512 to 9518, CVE-2023-44487 and CVE-2024-27316.)
+//! requests that a peer makes at most half may be cancelled unanswered in the long run. Time earns
+//! a little too, for connections that are only kept alive. (RFC 9113 section 10.5; the attacks
+//! are CVE-2019-9512 to 9518, CVE-2023-44487 and CVE-2024-27316.)
 
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
@@ -141,6 +141,12 @@ impl Guard {
         };
         earn(&self.window, &self.sent, BYTES_PER_UPDATE);
         earn(&self.control, &self.sent_control, BYTES_PER_CONTROL);
+    }
+
+    /// Notes that a request's answer has begun. To cancel the rest of it is how some answers end,
+    /// such as those of events without end.
+    pub(crate) fn answered(&self) {
+        self.reset.earn(1);
     }
 
     /// Looks at bytes that arrived.
@@ -290,8 +296,15 @@ mod tests {
         assert_eq!(after(half).excess(), None);
         let all = (0..2 * FRAMES_RESET).flat_map(|_| [request(), cancel()]);
         assert_eq!(after(all).excess(), None);
-        let all = (0..2 * FRAMES_RESET + 1).flat_map(|_| [request(), cancel()]);
+        let all = (0..10 * FRAMES_RESET).flat_map(|_| [request(), cancel()]);
         assert!(after(all).excess().is_some());
+        let guard = after([]);
+        for _ in 0..10 * FRAMES_RESET {
+            guard.received(&request());
+            guard.answered();
+            guard.received(&cancel());
+        }
+        assert_eq!(guard.excess(), None);
     }
 
     #[test]

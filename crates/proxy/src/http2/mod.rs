@@ -11,5 +11,5 @@ mod server;
 pub mod whole;
 mod window;
 
-pub(crate) use guard::PREFACE;
+pub(crate) use guard::{Guard, PREFACE};
 pub(crate) use server::serve;

@@ -36,6 +36,7 @@ struct Shared {
     worker: Rc<Worker>,
     listener: Rc<Listener>,
     origin: Origin,
+    guard: Rc<Guard>,
     /// How many streams are being served, and since when there has been none.
     streams: Cell<usize>,
     idle_since: Cell<Instant>,
@@ -72,15 +73,16 @@ pub(crate) async fn serve(
     peer: IpAddr,
 ) {
     client.keep_alive();
+    let guard = Rc::new(Guard::new());
     let shared = Rc::new(Shared {
         worker: worker.clone(),
         listener: listener.clone(),
         origin: Origin::of(&client, peer),
+        guard: guard.clone(),
         streams: Cell::new(0),
         idle_since: Cell::new(Instant::now()),
         done: tokio::sync::Notify::new(),
     });
-    let guard = Rc::new(Guard::new());
     let io = Guarded::new(Stream::new(client, read_already), guard.clone());
     let handshake = settings().handshake(io);
     let limit = worker.limits.head;
@@ -200,7 +202,10 @@ fn begin(shared: &Rc<Shared>, request: http::Request<RecvStream>, respond: SendR
 async fn stream(shared: &Shared, request: http::Request<RecvStream>, respond: SendResponse<Bytes>) {
     let (parts, body) = request.into_parts();
     let is_grpc = grpc::is_grpc(&parts.headers);
-    let client = Client::Http2(RefCell::new(respond));
+    let client = Client::Http2 {
+        respond: RefCell::new(respond),
+        guard: &shared.guard,
+    };
     let checked = request::validate(parts, body.is_end_stream());
     let mut request = match checked {
         Ok(request) => request,

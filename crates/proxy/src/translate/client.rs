@@ -16,6 +16,7 @@ use crate::http::phases::Sent;
 use crate::http1::body::BodyError;
 use crate::http1::request::{Body, RequestFacts};
 use crate::http1::{Next, answer_with};
+use crate::http2::Guard;
 use crate::socket::Socket;
 use crate::worker::{Listener, Worker};
 
@@ -28,7 +29,10 @@ pub(crate) enum Client<'a> {
         listener: &'a Listener,
     },
     /// A stream of HTTP/2.
-    Http2(RefCell<SendResponse<Bytes>>),
+    Http2 {
+        respond: RefCell<SendResponse<Bytes>>,
+        guard: &'a Guard,
+    },
 }
 
 impl<'a> Client<'a> {
@@ -37,7 +41,7 @@ impl<'a> Client<'a> {
         match self {
             Self::Http1 { socket, .. } => socket.was_reset().await,
             // Either way the stream is over.
-            Self::Http2(respond) => {
+            Self::Http2 { respond, .. } => {
                 drop(poll_fn(|cx| respond.borrow_mut().poll_reset(cx)).await);
             }
         }
@@ -53,7 +57,7 @@ impl<'a> Client<'a> {
                 let limit = worker.limits.body_idle;
                 socket.write_all(out.bytes(), limit).await.map_err(drop)
             }
-            Self::Http2(respond) => {
+            Self::Http2 { respond, .. } => {
                 let sent = respond
                     .borrow_mut()
                     .send_informational(interim.into_http2());
@@ -97,7 +101,8 @@ impl<'a> Client<'a> {
                 };
                 Ok((sink, next))
             }
-            Self::Http2(respond) => {
+            Self::Http2 { respond, guard } => {
+                guard.answered();
                 let ends = answer.body == Body::None;
                 let mut respond = respond.borrow_mut();
                 let stream = respond
@@ -115,7 +120,7 @@ impl<'a> Client<'a> {
     /// Whether an ordinary answer would tell the client that a WebSocket is open, as any success
     /// does over HTTP/2 (RFC 8441 section 5).
     pub(crate) fn takes_for_websocket(&self, answer: &Answer) -> bool {
-        matches!(self, Self::Http2(_)) && answer.status.is_success()
+        matches!(self, Self::Http2 { .. }) && answer.status.is_success()
     }
 
     /// Agrees to open the WebSocket whose key was `key`: what takes the bytes that follow.
@@ -141,7 +146,8 @@ impl<'a> Client<'a> {
                     framing: Framing::Raw,
                 }))
             }
-            Self::Http2(respond) => {
+            Self::Http2 { respond, guard } => {
+                guard.answered();
                 answer.status = StatusCode::OK;
                 let sent = respond
                     .borrow_mut()
@@ -164,7 +170,7 @@ impl<'a> Client<'a> {
                 socket,
                 listener,
             } => answer_with(worker, socket, error, Reply::to(facts, listener)).await,
-            Self::Http2(respond) => {
+            Self::Http2 { respond, .. } => {
                 let mut respond = respond.borrow_mut();
                 let told = match is_grpc {
                     true => fail_grpc(&mut respond, error),
