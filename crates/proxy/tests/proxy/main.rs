@@ -11,6 +11,7 @@ mod http2_aborts;
 mod http2_answers;
 mod http2_bodies;
 mod http2_connections;
+mod http2_edges;
 mod http2_retries;
 mod http2_rollout;
 mod long_line;

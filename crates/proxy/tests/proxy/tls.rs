@@ -230,7 +230,7 @@ fn sessions_are_resumed_also_after_their_certificate_has_changed() {
             .with_root_certificates(roots)
             .with_no_client_auth();
         let config = Arc::new(config);
-        let mut again = |edge| kind(&mut agree(edge, &config, "a.test"));
+        let again = |edge| kind(&mut agree(edge, &config, "a.test"));
         assert_eq!(again(scene.edge), HandshakeKind::Full);
         // Workers share what resumption takes, whichever accepts.
         for _ in 0..8 {
