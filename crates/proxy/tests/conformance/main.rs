@@ -7,6 +7,7 @@ mod shared {
     pub(crate) mod support;
 }
 
+mod clients;
 mod crossing;
 mod exchange;
 mod frames;

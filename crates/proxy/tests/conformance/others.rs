@@ -32,7 +32,8 @@ pub(crate) fn installed(what: &str, program: &str) -> Option<PathBuf> {
 /// Whether a program of the machine is there; a line says so where it is not.
 pub(crate) fn is_there(what: &str, program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
+    let mut folders = std::env::split_paths(&path);
+    let found = folders.any(|folder| folder.join(program).is_file());
     if !found {
         println!("LEFT OUT: {what}, since {program} is not installed");
     }
