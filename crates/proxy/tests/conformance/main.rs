@@ -11,6 +11,7 @@ mod clients;
 mod crossing;
 mod exchange;
 mod frames;
+mod grpc;
 mod h2_suite;
 mod others;
 mod rfc9110;

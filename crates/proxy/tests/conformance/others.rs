@@ -12,7 +12,7 @@ fn repository() -> &'static Path {
 }
 
 /// A script or a list beside this file.
-pub(crate) fn beside(name: &str) -> PathBuf {
+fn beside(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/conformance")
         .join(name)
@@ -47,6 +47,28 @@ pub(crate) fn output(command: &mut Command) -> (Output, String) {
     text += &String::from_utf8_lossy(&output.stderr);
     println!("{text}");
     (output, text)
+}
+
+/// Runs a script beside this file whose lines end in "... ok" or say what has FAILED; so many
+/// must be well.
+pub(crate) fn run(
+    python: &Path,
+    script: &str,
+    edge: SocketAddr,
+    arguments: &[String],
+    count: usize,
+) {
+    let mut suite = Command::new(python);
+    suite.arg("-B").arg(beside(script)).arg(edge.to_string());
+    let (output, text) = output(suite.args(arguments));
+    let failed: Vec<&str> = text
+        .lines()
+        .filter(|line| line.contains("FAILED"))
+        .collect();
+    assert!(failed.is_empty(), "\n{}", failed.join("\n"));
+    assert!(output.status.success());
+    let passed = text.lines().filter(|line| line.ends_with("... ok"));
+    assert_eq!(passed.count(), count, "so many are well");
 }
 
 /// What long answers are made of.
@@ -113,9 +135,4 @@ fn content(connection: &mut Connection, head: &str) -> Option<Vec<u8>> {
         content = connection.exactly(length.trim().parse().unwrap())?;
     }
     Some(content)
-}
-
-/// `HOST:PORT` of an edge, as arguments have it.
-pub(crate) fn place(edge: SocketAddr) -> String {
-    edge.to_string()
 }
