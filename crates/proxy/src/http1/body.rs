@@ -44,6 +44,9 @@ pub(crate) struct Relay<'a> {
     pub(crate) turn: Turn,
 }
 
+/// Content up to this size is copied behind its head sooner than the kernel takes a list of both.
+const COPIED_BYTES: usize = 1024;
+
 /// Keeps a body whose sender and receiver are always ready from keeping the worker to itself:
 /// reading and writing wait only for them, and the runtime interrupts nobody.
 #[derive(Debug, Default)]
@@ -78,13 +81,13 @@ impl Relay<'_> {
         loop {
             let available = self.input.bytes().len();
             let count = available.min(usize::try_from(left).unwrap_or(usize::MAX));
-            if count <= self.out.room() && !self.out.is_empty() {
+            if count <= COPIED_BYTES && !self.out.is_empty() {
                 self.out.append(&self.input.bytes()[..count]);
                 self.flush().await?;
             } else {
-                self.flush().await?;
-                let bytes = &self.input.bytes()[..count];
-                self.to.write_all(bytes, self.idle).await.map_err(sink)?;
+                let parts = [self.out.bytes(), &self.input.bytes()[..count]];
+                self.to.write_parts(parts, self.idle).await.map_err(sink)?;
+                self.out.clear();
             }
             self.input.consume(count);
             left -= count as u64;

@@ -30,6 +30,8 @@ pub(crate) fn validate(mut parts: Parts, ended: bool) -> Result<Request, Refusal
     let path = path(&parts, upgrade)?;
     let facts = facts(&parts, ended, upgrade)?;
     parts.headers.remove(header::HOST);
+    // It is about this connection; for gRPC it is said anew.
+    parts.headers.remove(header::TE);
     if facts.body == Body::None {
         // Nothing waits to be continued.
         parts.headers.remove(header::EXPECT);

@@ -305,6 +305,27 @@ impl Socket {
         Ok(())
     }
 
+    /// As [`Self::write_all`], for bytes in two places, in one system call as far as they fit.
+    pub(crate) async fn write_parts(
+        &self,
+        [mut first, second]: [&[u8]; 2],
+        limit: Duration,
+    ) -> io::Result<()> {
+        while !first.is_empty() && self.session.is_none() {
+            let parts = [io::IoSlice::new(first), io::IoSlice::new(second)];
+            let write = poll_fn(|cx| self.poll_write_vectored(cx, &parts));
+            let count = within(limit, write)
+                .await
+                .ok_or(io::ErrorKind::TimedOut)??;
+            match count.checked_sub(first.len()) {
+                Some(of_second) => return self.write_all(&second[of_second..], limit).await,
+                None => first = &first[count..],
+            }
+        }
+        self.write_all(first, limit).await?;
+        self.write_all(second, limit).await
+    }
+
     /// Whether an idle connection is known to have been closed, to have failed, or to have sent
     /// what nobody asked for. What arrived since the runtime last looked is not known yet.
     pub(crate) fn is_spent(&self) -> bool {
