@@ -120,7 +120,7 @@ async fn send(
 ) -> Result<(), BodyError> {
     loop {
         stream.reserve_capacity(data.len());
-        if stream.capacity() == 0 && !data.is_empty() {
+        while stream.capacity() == 0 && !data.is_empty() {
             let opened = poll_fn(|cx| stream.poll_capacity(cx));
             match within(idle, opened).await {
                 Some(Some(Ok(_))) => {}
