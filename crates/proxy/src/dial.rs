@@ -53,6 +53,15 @@ pub(crate) enum Connected {
     Shared(SharedBackend),
 }
 
+impl Connected {
+    /// Which endpoint it leads to.
+    pub(crate) fn endpoint(&self) -> *const Endpoint {
+        let (Self::Alone(Backend { in_flight, .. })
+        | Self::Shared(SharedBackend { in_flight, .. })) = self;
+        in_flight.endpoint()
+    }
+}
+
 /// Which idle connections may serve a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reuse {
@@ -74,14 +83,16 @@ impl Reuse {
     }
 }
 
-/// Gets a connection to an endpoint of `upstream` in whatever it speaks.
+/// Gets a connection to an endpoint of `upstream` in whatever it speaks; to another than `left`
+/// where there is one.
 pub(crate) async fn dial(
     worker: &Rc<Worker>,
     upstream: &Upstream,
     reuse: Reuse,
+    left: Option<*const Endpoint>,
 ) -> Result<Connected, GatewayError> {
     let mut failed = Vec::new();
-    while let Some(in_flight) = upstream.pick(&failed) {
+    while let Some(in_flight) = upstream.pick(&failed, left) {
         let endpoint = in_flight.endpoint();
         if let Some(socket) = reuse.take(worker, endpoint) {
             return Ok(Connected::Alone(Backend { socket, in_flight }));
@@ -125,7 +136,7 @@ pub(crate) async fn dial_alone(
     upstream: &Upstream,
     reuse: Reuse,
 ) -> Result<Backend, GatewayError> {
-    match dial(worker, upstream, reuse).await? {
+    match dial(worker, upstream, reuse, None).await? {
         Connected::Alone(backend) => Ok(backend),
         // The upstream has changed while we connected.
         Connected::Shared(_) => Err(GatewayError::ConnectFailed),

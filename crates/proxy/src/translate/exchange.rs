@@ -102,10 +102,14 @@ pub(crate) async fn exchange(exchange: &Exchange<'_>, mut body: Replayable<'_>) 
         true => Reuse::Any,
         false => Reuse::Safe,
     };
-    let mut is_first = true;
+    let (mut is_first, mut tried) = (true, None);
     let error = loop {
-        let dialed = pin!(dial(exchange.worker, exchange.upstream, reuse));
-        let attempt = match exchange.in_time(dialed).await {
+        let dialed = pin!(dial(exchange.worker, exchange.upstream, reuse, tried));
+        let dialed = exchange.in_time(dialed).await;
+        if let Some(Ok(connected)) = &dialed {
+            tried = Some(connected.endpoint());
+        }
+        let attempt = match dialed {
             Some(Ok(Connected::Alone(backend))) => {
                 to_http1::attempt(exchange, backend, &mut body).await
             }

@@ -73,23 +73,26 @@ impl Upstream {
         self.endpoints.borrow().iter().for_each(visit);
     }
 
-    /// Chooses the endpoint of a request in turn, passing over those in `failed`, and counts the
-    /// request as in flight there: choosing and counting are one step, so that whoever retires
-    /// an endpoint sees every request that can still reach it.
-    pub(crate) fn pick(&self, failed: &[InFlight]) -> Option<InFlight> {
+    /// Chooses the endpoint of a request in turn, passing over those in `failed`, and over `left`
+    /// where there is another. The request is counted as in flight there: choosing and counting
+    /// are one step, so that whoever retires an endpoint sees every request that can still reach
+    /// it.
+    pub(crate) fn pick(
+        &self,
+        failed: &[InFlight],
+        left: Option<*const Endpoint>,
+    ) -> Option<InFlight> {
         let endpoints = self.endpoints.borrow();
         let first = self.next.get();
-        for offset in 0..endpoints.len() {
-            let index = (first + offset) % endpoints.len();
-            let endpoint = &endpoints[index];
-            if failed
-                .iter()
-                .all(|f| !std::ptr::eq(f.endpoint(), &**endpoint))
-            {
-                self.next.set((index + 1) % endpoints.len());
-                return Some(InFlight::begin(endpoint));
-            }
-        }
-        None
+        let mut order = (0..endpoints.len()).map(|offset| (first + offset) % endpoints.len());
+        let untried = |&index: &usize| {
+            let mut failed = failed.iter();
+            failed.all(|failed| !std::ptr::eq(failed.endpoint(), &*endpoints[index]))
+        };
+        let better = |&index: &usize| left != Some(Rc::as_ptr(&endpoints[index]));
+        let other = order.clone().filter(untried).find(better);
+        let index = other.or_else(|| order.find(untried))?;
+        self.next.set((index + 1) % endpoints.len());
+        Some(InFlight::begin(&endpoints[index]))
     }
 }
