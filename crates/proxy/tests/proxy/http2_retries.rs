@@ -387,3 +387,22 @@ fn a_refusal_in_mid_upload_sends_what_was_sent_again_and_goes_on() {
         assert_eq!(body, b"begun and ended");
     });
 }
+
+#[test]
+fn streams_refused_at_once_are_all_asked_of_another_endpoint() {
+    let endpoints = [(refusing(0), Protocol::Http2), (echo(), Protocol::Http2)];
+    let mut stage = Stage::new(&endpoints, &[]);
+    run(async {
+        let client = connect(stage.edge).await;
+        get(&client, URL).await;
+        let asking = (0..60).map(|_| {
+            let client = client.clone();
+            tokio::spawn(async move { ask(&client, Request::post(URL), Some(b"body")).await })
+        });
+        for answer in asking.collect::<Vec<_>>() {
+            let answer = answer.await.unwrap().unwrap();
+            assert_eq!(answer.text(), "POST http://a.test/x body");
+        }
+    });
+    stage.nothing_is_in_flight();
+}
