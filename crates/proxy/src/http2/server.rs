@@ -108,6 +108,10 @@ pub(super) fn settings() -> h2::server::Builder {
 }
 
 /// What a connection's task wakes up for.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one at a time, and a request is the usual one"
+)]
 enum Woken {
     Stream(http::Request<RecvStream>, SendResponse<Bytes>),
     Ended,

@@ -111,7 +111,7 @@ impl Request {
             // What is written anew, and the length of a body that is sent in chunks.
             let anew = [header::COOKIE, header::TE, header::SEC_WEBSOCKET_KEY];
             let is_length = name == header::CONTENT_LENGTH;
-            if !anew.contains(name) && !(is_length && self.facts.body == Body::Chunked) {
+            if !(anew.contains(name) || is_length && self.facts.body == Body::Chunked) {
                 fields::append(out, name, value);
             }
         }
