@@ -1,8 +1,11 @@
 """Clients that others have published, for the test of `examples/polyglot`, whose environment has
-them: `python polyglot.py DRIVE ADDRESS HOST`. HOST is what is asked for at ADDRESS."""
+them: `python polyglot.py DRIVE ADDRESS HOST`. HOST is what is asked for at ADDRESS, in TLS if there
+is an AUTHORITY in the environment: the file of who may have signed the certificates there."""
 
 import json
+import os
 import socket
+import ssl
 import sys
 import threading
 
@@ -18,10 +21,32 @@ from websockets.sync.client import connect
 from wsproto.connection import Connection, ConnectionType
 
 LONG = 60
+AUTHORITY = os.environ.get("AUTHORITY")
+
+
+def trust(*protocols):
+    """How to speak TLS; none where it is not spoken."""
+    if AUTHORITY is None:
+        return None
+    context = ssl.create_default_context(cafile=AUTHORITY)
+    context.set_alpn_protocols(protocols)
+    return context
+
+
+def stream_to(address):
+    # The address is not that of the host, so clients are given a connection that is there already.
+    at, port = address.split(":")
+    return socket.create_connection((at, int(port)), timeout=LONG)
 
 
 def channel_to(address, host):
-    return grpc.insecure_channel(address, options=[("grpc.default_authority", host)])
+    options = [("grpc.default_authority", host)]
+    if AUTHORITY is None:
+        return grpc.insecure_channel(address, options=options)
+    with open(AUTHORITY, "rb") as file:
+        credentials = grpc.ssl_channel_credentials(file.read())
+    options.append(("grpc.ssl_target_name_override", host))
+    return grpc.secure_channel(address, credentials, options=options)
 
 
 def method(channel, kind, name):
@@ -97,18 +122,27 @@ def drive_http2(address, host):
         assert client.get("/status/418").status_code == 418
         assert client.get("/stream/20").text.count('"url"') == 20
     # What HTTP/1.1 asks is answered by an instance that speaks HTTP/2.
-    answer = httpx.get(f"http://{address}/get", headers={"host": host}, timeout=LONG)
-    assert (answer.http_version, answer.status_code) == ("HTTP/1.1", 200), answer
+    with http_client(address, host) as client:
+        answer = client.get("/get")
+        assert (answer.http_version, answer.status_code) == ("HTTP/1.1", 200), answer
+
+
+def http_client(address, host, **versions):
+    def name_host(request):
+        request.extensions["sni_hostname"] = host
+
+    return httpx.Client(
+        base_url=f"{'http' if AUTHORITY is None else 'https'}://{address}",
+        headers={"host": host},
+        event_hooks={"request": [name_host]},
+        verify=trust() or True,
+        timeout=LONG,
+        **versions,
+    )
 
 
 def http2_client(address, host):
-    return httpx.Client(
-        base_url=f"http://{address}",
-        headers={"host": host},
-        http1=False,
-        http2=True,
-        timeout=LONG,
-    )
+    return http_client(address, host, http1=False, http2=True)
 
 
 def drive_front(address, host):
@@ -135,10 +169,10 @@ MESSAGES = ["hello", "", "ä" * 10_000, b"", b"\x00\xff" * 300_000, "last"]
 
 def websocket_of_http1(address, host):
     """A WebSocket over HTTP/1.1, by the library `websockets`."""
-    at, port = address.split(":")
-    # A socket of our own, since the URL names another host than that of the address.
-    stream = socket.create_connection((at, int(port)), timeout=LONG)
-    return connect(f"ws://{host}/echo", sock=stream, max_size=None, open_timeout=LONG)
+    scheme, context = ("ws", None) if AUTHORITY is None else ("wss", trust("http/1.1"))
+    url = f"{scheme}://{host}/echo"
+    stream = stream_to(address)
+    return connect(url, sock=stream, ssl=context, max_size=None, open_timeout=LONG)
 
 
 def drive_websocket(address, host):
@@ -158,8 +192,10 @@ class WebsocketOfHttp2:
     """A WebSocket over HTTP/2 (RFC 8441), by the libraries `h2` and `wsproto`."""
 
     def __init__(self, address, host):
-        at, port = address.split(":")
-        self.socket = socket.create_connection((at, int(port)), timeout=LONG)
+        self.socket = stream_to(address)
+        if context := trust("h2"):
+            self.socket = context.wrap_socket(self.socket, server_hostname=host)
+            assert self.socket.selected_alpn_protocol() == "h2"
         config = h2.config.H2Configuration(header_encoding="utf-8")
         self.http2 = h2.connection.H2Connection(config)
         self.http2.initiate_connection()
@@ -173,7 +209,7 @@ class WebsocketOfHttp2:
         head = {
             ":method": "CONNECT",
             ":protocol": "websocket",
-            ":scheme": "http",
+            ":scheme": "http" if AUTHORITY is None else "https",
             ":path": "/echo",
             ":authority": host,
             "sec-websocket-version": "13",
@@ -254,10 +290,9 @@ def drive_websocket_of_http2(address, host):
 
 
 def load(edge, *mesh):
-    """Calls without end until standard input ends: gRPC and HTTP/2, through the edge and through
-    the addresses of a caller within the app. Then how many there were, which releases answered,
-    and what failed."""
-    greeter, httpbin = mesh
+    """Calls without end until standard input ends, through the edge and through the addresses of a
+    caller within the app. Then how many there were of each kind, and what failed."""
+    greeter, httpbin, echo = mesh
     over, lock = threading.Event(), threading.Lock()
     calls, releases, failed = {}, set(), []
 
@@ -300,6 +335,23 @@ def load(edge, *mesh):
 
         return one
 
+    def conversation(channel):
+        talk = method(channel, "stream_stream", "Talk")
+
+        def one():
+            words = [f"word {number}" for number in range(10)]
+            answers = talk((StringValue(value=word) for word in words), timeout=LONG)
+            assert [answer.value for answer in answers] == [word.upper() for word in words]
+
+        return one
+
+    def websocket():
+        with websocket_of_http1(echo, "echo") as connection:
+            for number in range(10):
+                connection.send(str(number))
+                assert connection.recv(timeout=LONG) == str(number)
+        assert connection.close_code == 1000, connection.close_code
+
     kinds = {
         "gRPC through the edge": unary(channel_to(edge, "greeter.localhost")),
         "gRPC through the mesh": unary(channel_to(greeter, "greeter")),
@@ -308,6 +360,10 @@ def load(edge, *mesh):
         "HTTP/2 through the edge and then gRPC": through_front(
             http2_client(edge, "front.localhost")
         ),
+        "conversations of gRPC through the edge": conversation(
+            channel_to(edge, "greeter.localhost")
+        ),
+        "WebSockets through the mesh": websocket,
     }
     threads = [threading.Thread(target=repeat, args=kind) for kind in kinds.items()]
     for thread in threads:

@@ -37,14 +37,17 @@ fn the_example_polyglot_runs_unmodified_software() {
     }
     let machine = Machine::new();
     let folder = example();
-    let edge = machine.edge.to_string();
-    machine.ok(&["up", "--detach", "--edge", &edge, folder.to_str().unwrap()]);
+    let [edge, edge_tls] = [machine.edge, machine.edge_tls].map(|address| address.to_string());
+    let words = ["up", "--detach", "--edge", &edge, "--edge-tls", &edge_tls];
+    machine.ok(&[&words[..], &[folder.to_str().unwrap()]].concat());
     python(&machine);
     node(&machine);
     redis_through_the_mesh(&machine);
     every_protocol_through_the_edge(&machine);
     every_protocol_through_the_mesh(&machine);
-    deploys_under_load(&machine);
+    let next = without_redis_in_tls();
+    deploys_under_load(&machine, &next);
+    every_protocol_in_tls(&machine, &next);
 }
 
 fn example() -> PathBuf {
@@ -137,21 +140,38 @@ fn clients(words: &[&str]) -> Command {
 
 /// Has a client do all that its protocol can: `host` is whom it asks for at `address`.
 fn drive(protocol: &str, address: &str, host: &str) {
-    let driven = Finished::from(clients(&[protocol, address, host]).output().unwrap());
-    let whom = format!("{protocol}, {host} at {address}");
-    assert_eq!(driven.code, Some(0), "{whom}: {}", driven.stderr);
+    is_well(&mut clients(&[protocol, address, host]));
 }
 
-fn every_protocol_through_the_edge(machine: &Machine) {
-    let edge = machine.edge.to_string();
-    drive("grpc", &edge, "greeter.localhost");
-    drive("http2", &edge, "httpbin2.localhost");
+fn is_well(client: &mut Command) {
+    let driven = Finished::from(client.output().unwrap());
+    assert_eq!(driven.code, Some(0), "{client:?}: {}", driven.stderr);
+}
+
+/// What is asked for at the edge, and how.
+const AT_THE_EDGE: [(&str, &str); 6] = [
+    ("grpc", "greeter.localhost"),
+    ("http2", "httpbin2.localhost"),
     // Also where instances speak HTTP/1.1.
-    drive("http2", &edge, "httpbin.localhost");
-    drive("websocket", &edge, "echo.localhost");
-    drive("websocket-of-http2", &edge, "echo.localhost");
+    ("http2", "httpbin.localhost"),
+    ("websocket", "echo.localhost"),
+    ("websocket-of-http2", "echo.localhost"),
     // An app in HTTP/2 that has the others answer, each in its protocol.
-    drive("front", &edge, "front.localhost");
+    ("front", "front.localhost"),
+];
+
+fn every_protocol_through_the_edge(machine: &Machine) {
+    for (protocol, host) in AT_THE_EDGE {
+        drive(protocol, &machine.edge.to_string(), host);
+    }
+}
+
+fn every_protocol_in_tls(machine: &Machine, app: &TempDir) {
+    let edge = machine.edge_tls.to_string();
+    for (protocol, host) in AT_THE_EDGE {
+        let mut client = clients(&[protocol, &edge, host]);
+        is_well(client.env("AUTHORITY", app.path().join("edge.pem")));
+    }
 }
 
 /// Where the instances of `front` find a service that they use.
@@ -186,7 +206,8 @@ impl Load {
         let edge = machine.edge.to_string();
         let greeter = found_by_front(machine, "greeter");
         let httpbin = found_by_front(machine, "httpbin-http2");
-        let mut process = clients(&["load", &edge, &greeter, &httpbin])
+        let echo = found_by_front(machine, "echo");
+        let mut process = clients(&["load", &edge, &greeter, &httpbin, &echo])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -218,8 +239,8 @@ impl Load {
 }
 
 /// New releases take over while all kinds of calls go on, of which none fails.
-fn deploys_under_load(machine: &Machine) {
-    let (next, deploys) = (without_redis(), if soak() { 10 } else { 1 });
+fn deploys_under_load(machine: &Machine, next: &TempDir) {
+    let deploys = if soak() { 10 } else { 1 };
     let mut load = Load::start(machine);
     load.sees_release(1);
     for release in 2..=1 + deploys {
@@ -229,7 +250,7 @@ fn deploys_under_load(machine: &Machine) {
     let counted = load.end();
     assert_eq!(counted["failed"], serde_json::json!([]), "{counted}");
     let kinds = counted["calls"].as_object().unwrap();
-    assert_eq!(kinds.len(), 5, "{counted}");
+    assert_eq!(kinds.len(), 7, "{counted}");
     for (kind, count) in kinds {
         // Several for each of the instances that were replaced.
         let enough = 20 * u64::from(deploys);
@@ -238,22 +259,31 @@ fn deploys_under_load(machine: &Machine) {
 }
 
 /// The example without the one service that cannot be replaced while it runs, because it must be
-/// alone with its data, and without what calls that.
-fn without_redis() -> TempDir {
+/// alone with its data, and without what is not asked for; all hosts are served in TLS too.
+fn without_redis_in_tls() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    for file in ["target", "site", "greeter.py", "echo.py", "front.py"] {
+    for file in ["target", "greeter.py", "echo.py", "front.py"] {
         symlink(example().join(file), folder.path().join(file)).unwrap();
     }
+    let hosts = AT_THE_EDGE.map(|(_, host)| host.to_owned());
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(hosts).unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    fs::write(folder.path().join("edge.pem"), certificate.pem()).unwrap();
+    fs::write(folder.path().join("edge.key"), key.serialize_pem()).unwrap();
+
     let whole = fs::read_to_string(example().join("roadbed.toml")).unwrap();
     let (app, services) = whole.split_once("\n[services.").unwrap();
     let kept: String = services
         .split("\n[services.")
-        .filter(|service| !service.starts_with("redis"))
+        .filter(|service| !service.starts_with("redis") && !service.starts_with("site"))
         .map(|service| format!("\n[services.{service}"))
         .collect();
     // It is built already.
     let lines = kept.lines().filter(|line| !line.starts_with("build"));
+    let tls = ".localhost\", certificate = \"edge.pem\", key = \"edge.key\"";
     let services = lines.collect::<Vec<_>>().join("\n");
+    let services = services.replace(".localhost\"", tls);
     fs::write(
         folder.path().join("roadbed.toml"),
         format!("{app}\n{services}\n"),
