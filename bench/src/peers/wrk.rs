@@ -42,8 +42,10 @@ fn parse(text: &str) -> Result<Seen> {
     let requests = line(" requests in ").and_then(first);
     let per_second = line("Requests/sec:").and_then(last);
     let p99 = line(" 99%").and_then(last);
+    let requests: f64 = requests.context("no number of requests")?.parse()?;
+    ensure!(requests > 0.0, "there were no answers");
     Ok(Seen {
-        requests: requests.context("no number of requests")?.parse()?,
+        requests,
         per_second: per_second.context("no rate")?.parse()?,
         p99_ms: millis(&p99.context("no latency")?),
     })

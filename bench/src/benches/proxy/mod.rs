@@ -29,6 +29,10 @@ pub(crate) const BENCH: Bench = Bench {
 /// Open files of a peer or of the load, on both sides of the most connections.
 const DESCRIPTORS: usize = 16_500;
 
+/// A measurement takes a second more for so many connections: they are opened within it, and
+/// that must stay a small part.
+const OPENED_IN_A_SECOND: usize = 500;
+
 /// What was asked for.
 #[derive(Debug)]
 struct Settings {
@@ -116,11 +120,12 @@ impl Settings {
             None => true,
         };
         let kinds = scenario.kinds.iter().copied();
+        let connections = self.connections.unwrap_or(scenario.connections);
         Case {
             scenario,
             kinds: kinds.filter(takes_part).collect(),
-            connections: self.connections.unwrap_or(scenario.connections),
-            seconds: self.seconds,
+            connections,
+            seconds: self.seconds + connections / OPENED_IN_A_SECOND,
             runs,
         }
     }
