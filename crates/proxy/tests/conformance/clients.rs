@@ -13,7 +13,11 @@ use crate::support::tls::{Signed, secure};
 use crate::support::{eventually, free_address};
 
 /// A proxy whose edge leads `localhost`, which programs know by themselves, to `backend`.
-fn stage(backend: SocketAddr, protocol: Protocol, certificate: Option<&Signed>) -> Stage {
+pub(crate) fn stage(
+    backend: SocketAddr,
+    protocol: Protocol,
+    certificate: Option<&Signed>,
+) -> Stage {
     Stage::prepared(&[(backend, protocol)], &[], |snapshot| {
         let mut route = snapshot.routes["a.test/"].clone();
         route.host = model::Host::new("localhost").unwrap();
@@ -191,7 +195,7 @@ fn nghttp_is_answered_in_each_of_its_ways() {
 }
 
 /// A process that is ended with the test.
-struct Running(Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Drop for Running {
     fn drop(&mut self) {

@@ -7,6 +7,7 @@ mod shared {
     pub(crate) mod support;
 }
 
+mod autobahn;
 mod clients;
 mod crossing;
 mod exchange;

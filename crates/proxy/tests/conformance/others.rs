@@ -12,7 +12,7 @@ fn repository() -> &'static Path {
 }
 
 /// A script or a list beside this file.
-fn beside(name: &str) -> PathBuf {
+pub(crate) fn beside(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/conformance")
         .join(name)
