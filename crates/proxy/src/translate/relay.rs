@@ -22,26 +22,24 @@ pub(crate) async fn answer(
     sent: Sent,
 ) -> Result<Next, BodyError> {
     let (status, in_head) = (answer.status.as_u16(), grpc::status(&answer.headers));
-    let counters = &exchange.upstream.counters;
+    // This ends early when sending the request fails meanwhile.
+    let begun = exchange.upstream.counters.begin();
     let facts = &exchange.request.facts;
-    let begun = exchange.client.begin(answer, facts, sent);
-    let (mut sink, next) = begun.inspect_err(|_| counters.cut())?;
+    let (mut sink, next) = exchange.client.begin(answer, facts, sent)?;
     let outcome = {
         let pumping = pin!(pump(&mut body, &mut sink, exchange.idle()));
         exchange.in_time(pumping).await
     };
     match outcome {
         Some(Ok(in_trailers)) => {
-            counters.answered(status, in_trailers.or(in_head));
+            begun.answered(status, in_trailers.or(in_head));
             Ok(next)
         }
         Some(Err(error)) => {
-            counters.cut();
             fail(exchange, &mut sink, GatewayError::BackendClosed);
             Err(error)
         }
         None => {
-            counters.cut();
             fail(exchange, &mut sink, GatewayError::Timeout);
             Err(BodyError::Source)
         }

@@ -28,12 +28,38 @@ impl Counters {
         add(&self.cut);
     }
 
+    /// The answer to a request begins to be passed on.
+    pub(crate) fn begin(&self) -> Begun<'_> {
+        Begun(Some(self))
+    }
+
     /// The numbers now.
     pub(crate) fn read(&self) -> Counts {
         Counts {
             answered: self.answered.get(),
             failed: self.failed.get(),
             cut: self.cut.get(),
+        }
+    }
+}
+
+/// An answer that is being passed on. Its request is cut when this is dropped before all of it is.
+#[derive(Debug)]
+pub(crate) struct Begun<'a>(Option<&'a Counters>);
+
+impl Begun<'_> {
+    /// All of it was passed on; see [`Counters::answered`].
+    pub(crate) fn answered(mut self, status: u16, grpc: Option<u8>) {
+        if let Some(counters) = self.0.take() {
+            counters.answered(status, grpc);
+        }
+    }
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        if let Some(counters) = self.0.take() {
+            counters.cut();
         }
     }
 }
@@ -76,10 +102,12 @@ mod tests {
             counters.answered(status, grpc);
         }
         counters.cut();
+        counters.begin().answered(500, None);
+        drop(counters.begin());
         let expected = Counts {
-            answered: 6,
-            failed: 2,
-            cut: 1,
+            answered: 7,
+            failed: 3,
+            cut: 2,
         };
         assert_eq!(counters.read(), expected);
     }
