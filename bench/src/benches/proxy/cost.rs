@@ -11,9 +11,6 @@ use crate::peers::load::{self, Ask, Request};
 use crate::peers::{Kind, Protocol, Proxy, Stage, h2load};
 use crate::platform::{Workbench, load_average, stolen};
 
-/// Seconds of the same load before it counts.
-const WARM_UP: usize = 1;
-
 pub(super) fn measure(case: &Case, workbench: &Workbench, results: &mut Results) -> Result<()> {
     let What::Cost { limits, .. } = &case.scenario.what else {
         unreachable!("it is asked for the cost of a scenario that is about it");
@@ -78,7 +75,7 @@ fn once(
     }
     // Connections to the backend are opened and code is warm before it counts.
     load::run(&Ask {
-        seconds: WARM_UP,
+        seconds: case.warm_up,
         ..ask
     })?;
     let (before, stolen_before) = (usage(proxy.pid)?, stolen());
@@ -123,7 +120,7 @@ pub(super) fn slowest(case: &Case, stage: &Stage) -> Result<f64> {
             folder: stage.folder(),
         };
         load::run(&Ask {
-            seconds: WARM_UP,
+            seconds: case.warm_up,
             ..ask
         })?;
         let rate = load::run(&ask)?.per_second;

@@ -29,9 +29,12 @@ pub(crate) const BENCH: Bench = Bench {
 /// Open files of a peer or of the load, on both sides of the most connections.
 const DESCRIPTORS: usize = 16_500;
 
-/// A measurement takes a second more for so many connections: they are opened within it, and
-/// that must stay a small part.
+/// A measurement, and the load before it, take a second more for so many connections: they are
+/// opened within it, and that must stay a small part.
 const OPENED_IN_A_SECOND: usize = 500;
+
+/// Seconds of the same load before it counts, with few connections.
+const WARM_UP: usize = 1;
 
 /// What was asked for.
 #[derive(Debug)]
@@ -72,6 +75,8 @@ struct Case<'a> {
     scenario: &'a Scenario,
     kinds: Vec<Kind>,
     connections: usize,
+    /// How long there is the same load before it counts.
+    warm_up: usize,
     seconds: usize,
     runs: usize,
 }
@@ -125,6 +130,7 @@ impl Settings {
             scenario,
             kinds: kinds.filter(takes_part).collect(),
             connections,
+            warm_up: WARM_UP + connections / OPENED_IN_A_SECOND,
             seconds: self.seconds + connections / OPENED_IN_A_SECOND,
             runs,
         }
