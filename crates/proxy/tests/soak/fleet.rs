@@ -145,7 +145,7 @@ impl Fleet {
             acceptor: tls.then(|| self.acceptors[&is_http2].clone()),
             left: AtomicU64::new(0),
         };
-        let instance = Instance::start(Arc::new(shared), free_address());
+        let instance = Instance::start(Arc::new(shared));
         self.instances
             .entry(service.name)
             .or_default()
@@ -327,7 +327,9 @@ impl Fleet {
     fn revive(&mut self, service: &Service) {
         let instances = self.instances.get_mut(service.name).unwrap();
         for instance in instances.iter_mut().filter(|instance| !instance.runs()) {
-            instance.run();
+            if !instance.run() {
+                self.stage.kinds.count("fleet: address taken by others");
+            }
         }
     }
 
