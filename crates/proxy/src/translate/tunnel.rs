@@ -14,6 +14,7 @@ use crate::dial::Backend;
 use crate::http::Refusal;
 use crate::http::gateway_error::GatewayError;
 use crate::http1::Next;
+use crate::http1::body::BodyError;
 use crate::worker::buffers::Pooled;
 
 /// A stream may pause for as long as its two ends like.
@@ -74,11 +75,21 @@ async fn both_ways(
     mut to_client: Sink<'_>,
 ) -> Attempt {
     from_client.forget();
+    let to_backend_wholly = async {
+        match pump(from_client, &mut to_backend, NO_LIMIT).await {
+            Ok(_) => Ok(true),
+            // What it has said before is still passed on. Reading from it ends soon, too.
+            Err(BodyError::Sink) => Ok(false),
+            Err(error) => Err(error),
+        }
+    };
     let outcome = tokio::try_join!(
-        pump(from_client, &mut to_backend, NO_LIMIT),
+        to_backend_wholly,
         pump(&mut from_backend, &mut to_client, NO_LIMIT),
     );
-    if outcome.is_err() {
+    if !matches!(outcome, Ok((true, _))) {
+        // The reset of a stream destroys what its connection's task has not written yet.
+        tokio::task::yield_now().await;
         // Neither side may take this for an orderly end.
         to_backend.cut(Reason::CANCEL);
         to_client.cut(Reason::CANCEL);

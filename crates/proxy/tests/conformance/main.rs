@@ -14,6 +14,7 @@ mod exchange;
 mod frames;
 mod grpc;
 mod h2_suite;
+mod last_words;
 mod others;
 mod rfc9110;
 mod rfc9112;
