@@ -89,8 +89,9 @@ fn websockets_are_through_proxies_as_autobahn_finds_them_without() {
                 .iter()
                 .all(|key| of(found, key) == of(expected, key));
             let good = of(found, "behavior").is_some_and(|found| GOOD.contains(&found.as_str()));
-            // The code of the end is no part of the verdict: a server that ends its connection with
-            // a reset may lose it on the way, and does so in cases where either is right.
+            // The code of the end is not compared: Autobahn's verdict leaves it to the server, and
+            // where this resets its connection the code has been seen to get lost (5.14 over
+            // HTTP/2, once in some hundred runs, before `last_words` was mended).
             if !same || !good {
                 differences.push(format!(
                     "case {case} by {name}: {found}\ninstead of {expected}"
