@@ -14,9 +14,8 @@ use tokio_rustls::TlsAcceptor;
 
 use super::instance_http1;
 use super::instance_http2;
-use super::stage::{Ask, Stage};
+use super::stage::{Ask, Stage, own_address};
 use super::stream::Stream;
-use super::support::free_address;
 
 /// What all connections of an instance know.
 pub(crate) struct Shared {
@@ -46,20 +45,16 @@ impl Instance {
     pub(crate) fn start(shared: Arc<Shared>) -> Self {
         let mut instance = Self {
             shared,
-            address: free_address(),
+            address: own_address(),
             running: None,
         };
-        while !instance.run() {
-            instance.address = free_address();
-        }
+        instance.run();
         instance
     }
 
-    /// Starts it at its address; false where somebody else has that.
-    pub(crate) fn run(&mut self) -> bool {
-        let Ok(listener) = std::net::TcpListener::bind(self.address) else {
-            return false;
-        };
+    /// Starts it again at its address.
+    pub(crate) fn run(&mut self) {
+        let listener = std::net::TcpListener::bind(self.address).unwrap();
         listener.set_nonblocking(true).unwrap();
         let (kill, killed) = oneshot::channel();
         let shared = self.shared.clone();
@@ -77,7 +72,6 @@ impl Instance {
             // With the runtime all connections are dropped.
         });
         self.running = Some((kill, thread));
-        true
     }
 
     pub(crate) fn kill(&mut self) {
@@ -145,10 +139,8 @@ async fn bytes(shared: &Shared, mut stream: Stream) {
             Err(_) => return,
         }
     }
-    // Tests that run beside this one may take an address of ours for one of theirs.
-    let Some(ask) = Ask::read(String::from_utf8_lossy(&line).trim_end()) else {
-        return;
-    };
+    let line = String::from_utf8(line).unwrap();
+    let ask = Ask::read(line.trim_end()).expect("a first line as clients send it");
     shared.arrived(&ask);
     if ask.kind == "die" {
         stream.reset_on_close();

@@ -1,7 +1,7 @@
 //! What clients, instances and the one who changes the snapshot share.
 
-use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -83,6 +83,20 @@ pub(crate) struct Stage {
     awaited: Mutex<HashMap<u64, oneshot::Sender<()>>>,
 }
 
+/// An address that nothing else of this run was given. It is at an IP address of this process's
+/// own, so that no other test that runs meanwhile takes it while nobody listens there.
+pub(crate) fn own_address() -> SocketAddr {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    loop {
+        let listener = std::net::TcpListener::bind((Ipv4Addr::new(127, 64, high, low), 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        if GIVEN.lock().unwrap().insert(address.port()) {
+            return address;
+        }
+    }
+}
+
 /// What is asked of a service, in the path of a request: `/KIND?op=N&size=N&since=N`.
 #[derive(Debug, Clone)]
 pub(crate) struct Ask {
@@ -128,19 +142,18 @@ impl Ask {
 impl Stage {
     pub(crate) fn new(
         seed: u64,
-        addresses: impl Fn() -> SocketAddr,
         http1_in_tls: Arc<ClientConfig>,
         http2_in_tls: Arc<ClientConfig>,
     ) -> Self {
         let services = services();
-        let mesh = services.iter().map(|service| (service.name, addresses()));
+        let mesh = services.iter().map(|service| (service.name, own_address()));
         let tallies = services.iter().map(|s| (s.name, Tally::default()));
         Self {
             seed,
-            edge: addresses(),
-            edge_tls: addresses(),
+            edge: own_address(),
+            edge_tls: own_address(),
             mesh: mesh.collect(),
-            flapping: addresses(),
+            flapping: own_address(),
             http1_in_tls,
             http2_in_tls,
             acknowledged: AtomicU64::new(0),
