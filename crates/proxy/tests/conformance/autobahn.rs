@@ -98,7 +98,7 @@ fn websockets_are_through_proxies_as_autobahn_finds_them_without() {
                 ));
             }
         }
-        println!("{name}: {} cases compared with direct ones", direct.len());
+        eprintln!("{name}: {} cases compared with direct ones", direct.len());
     }
     assert!(differences.is_empty(), "\n{}", differences.join("\n"));
 }

@@ -261,6 +261,6 @@ pub(crate) fn run(rfc: &str, rows: &[Row]) {
             ))
         })
         .collect();
-    println!("RFC {rfc}: {} rows, {} failed", rows.len(), failures.len());
+    eprintln!("RFC {rfc}: {} rows, {} failed", rows.len(), failures.len());
     assert!(failures.is_empty(), "\n{}", failures.join("\n\n"));
 }

@@ -23,7 +23,7 @@ pub(crate) fn beside(name: &str) -> PathBuf {
 pub(crate) fn installed(what: &str, program: &str) -> Option<PathBuf> {
     let path = repository().join("target/conformance").join(program);
     if !path.is_file() {
-        println!("LEFT OUT: {what}, since target/conformance/{program} is not installed");
+        eprintln!("LEFT OUT: {what}, since target/conformance/{program} is not installed");
         return None;
     }
     Some(path)
@@ -35,7 +35,7 @@ pub(crate) fn is_there(what: &str, program: &str) -> bool {
     let mut folders = std::env::split_paths(&path);
     let found = folders.any(|folder| folder.join(program).is_file());
     if !found {
-        println!("LEFT OUT: {what}, since {program} is not installed");
+        eprintln!("LEFT OUT: {what}, since {program} is not installed");
     }
     found
 }
@@ -45,7 +45,7 @@ pub(crate) fn output(command: &mut Command) -> (Output, String) {
     let output = command.output().unwrap();
     let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
     text += &String::from_utf8_lossy(&output.stderr);
-    println!("{text}");
+    eprintln!("{text}");
     (output, text)
 }
 

@@ -116,7 +116,7 @@ HTTP2-Settings: AAMAAABkAAQAAP__\r\n",
                 "TRACE / HTTP/1.1\r\nHost: a.test\r\nSEEN\r\n",
             ),
             Row::passes(
-                "7.6.2: Max-Forwards above 0 passes, one less",
+                "7.6.2: Max-Forwards of TRACE (a breach: it is to be one less)",
                 "TRACE / HTTP/1.1\r\nHost: a.test\r\nMax-Forwards: 5\r\n\r\n",
                 "TRACE / HTTP/1.1\r\nHost: a.test\r\nMax-Forwards: 5\r\nSEEN\r\n",
             ),

@@ -122,7 +122,7 @@ pub(crate) fn run(rows: &[Row]) {
             ));
         }
     }
-    println!("RFC 9113: {} rows, {} failed", rows.len(), failures.len());
+    eprintln!("RFC 9113: {} rows, {} failed", rows.len(), failures.len());
     assert!(failures.is_empty(), "\n{}", failures.join("\n\n"));
 }
 
