@@ -90,7 +90,11 @@ impl Socket {
             }
             match session.advance() {
                 Ok(true) => {}
-                Ok(false) => poll_fn(|cx| self.poll_records(cx, session)).await?,
+                Ok(false) => {
+                    if !poll_fn(|cx| self.poll_records(cx, session)).await? {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
+                    }
+                }
                 Err(error) => return Err(self.told(error)),
             }
         }
@@ -138,7 +142,8 @@ impl Socket {
             }
             match &self.session {
                 None => ready!(self.tcp.poll_read_ready(cx))?,
-                Some(session) => ready!(self.poll_records(cx, session))?,
+                // Whether or not they have ended, the session knows now what to say.
+                Some(session) => drop(ready!(self.poll_records(cx, session))?),
             }
         }
     }
@@ -197,18 +202,19 @@ impl Socket {
         }
     }
 
-    /// Brings records from the kernel to the session, waiting for some.
-    fn poll_records(&self, cx: &mut Context<'_>, session: &Session) -> Poll<io::Result<()>> {
+    /// Brings records from the kernel to the session, waiting for some; false at their end, which
+    /// the session is told.
+    fn poll_records(&self, cx: &mut Context<'_>, session: &Session) -> Poll<io::Result<bool>> {
         loop {
             ready!(self.tcp.poll_read_ready(cx))?;
             let mut room = session.room();
             match self.try_receive(room.free()) {
                 None => {}
-                Some(Ok(0)) => return Poll::Ready(session.end()),
+                Some(Ok(0)) => return Poll::Ready(session.end().map(|()| false)),
                 Some(Ok(count)) => {
                     room.filled(count);
                     session.arrived(room);
-                    return Poll::Ready(Ok(()));
+                    return Poll::Ready(Ok(true));
                 }
                 Some(Err(error)) => return Poll::Ready(Err(error)),
             }

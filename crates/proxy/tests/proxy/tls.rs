@@ -258,6 +258,18 @@ fn a_handshake_that_takes_too_long_is_cut_off() {
 }
 
 #[test]
+fn who_leaves_within_the_handshake_is_let_go_at_once() {
+    let scene = scene((echo(), Protocol::Http2), &["head=60000"]);
+    for begun in [&b""[..], b"\x16\x03\x01\x02\x00\x01\x00"] {
+        let mut client = Client::connect(scene.edge);
+        client.send(begun);
+        client.finish();
+        let (rest, _) = client.rest();
+        assert_eq!(rest, b"");
+    }
+}
+
+#[test]
 fn what_does_not_speak_tls_is_told_and_hung_up_on() {
     let scene = scene((echo(), Protocol::Http2), &[]);
     for garbage in [
