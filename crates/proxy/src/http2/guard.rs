@@ -7,8 +7,10 @@
 //! a little too, for connections that are only kept alive. (RFC 9113 section 10.5; the attacks
 //! are CVE-2019-9512 to 9518, CVE-2023-44487 and CVE-2024-27316.)
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::time::{Duration, Instant};
+
+use h2::Reason;
 
 use crate::limits::{
     FRAMES_CONTROL, FRAMES_PER_SECOND, FRAMES_RESET, FRAMES_WINDOW, FRAMES_WINDOW_PER_SECOND,
@@ -91,7 +93,18 @@ pub(crate) struct Guard {
     block_since: Cell<Option<Instant>>,
     /// Bytes of content that arrived, or are about to, in all.
     content: Cell<u64>,
-    excess: RefCell<Option<&'static str>>,
+    /// No frame has arrived yet.
+    is_new: Cell<bool>,
+    excess: Cell<Option<Excess>>,
+}
+
+/// Why a connection is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Excess {
+    /// What its peer does.
+    pub(crate) what: &'static str,
+    /// What it is told.
+    pub(crate) reason: Reason,
 }
 
 impl Guard {
@@ -107,13 +120,19 @@ impl Guard {
             odd: Cell::new(false),
             block_since: Cell::new(None),
             content: Cell::new(0),
-            excess: RefCell::new(None),
+            is_new: Cell::new(true),
+            excess: Cell::new(None),
         }
     }
 
     /// What the peer has overdone, if anything.
-    pub(crate) fn excess(&self) -> Option<&'static str> {
-        *self.excess.borrow()
+    pub(crate) fn excess(&self) -> Option<Excess> {
+        self.excess.get()
+    }
+
+    fn exceeded(&self, what: &'static str, reason: Reason) {
+        let first = self.excess.get().unwrap_or(Excess { what, reason });
+        self.excess.set(Some(first));
     }
 
     /// Whether the peer has been sending one header block for longer than `limit`.
@@ -193,6 +212,14 @@ impl Guard {
             usize::from(header[0]) << 16 | usize::from(header[1]) << 8 | usize::from(header[2]);
         let (kind, flags) = (header[3], header[4]);
         const END_HEADERS: u8 = 0x4;
+        const SETTINGS: u8 = 0x4;
+        if self.is_new.replace(false) {
+            // RFC 9113 section 3.4. The one that has to be there costs nothing.
+            if kind != SETTINGS {
+                self.exceeded("its first frame is not SETTINGS", Reason::PROTOCOL_ERROR);
+            }
+            return length;
+        }
         let (budget, what) = match kind {
             // DATA. What has no content is the library's to bound.
             0 => {
@@ -231,7 +258,7 @@ impl Guard {
             ),
         };
         if !budget.spend() {
-            self.excess.borrow_mut().get_or_insert(what);
+            self.exceeded(what, Reason::ENHANCE_YOUR_CALM);
         }
         length
     }
@@ -252,6 +279,7 @@ mod tests {
     fn after(frames: impl IntoIterator<Item = Vec<u8>>) -> Guard {
         let guard = Guard::new();
         guard.received(PREFACE);
+        guard.received(&frame(4, 0, &[]));
         frames.into_iter().for_each(|bytes| guard.received(&bytes));
         guard
     }
@@ -286,6 +314,15 @@ mod tests {
         guard.control.paid_until.set(earlier);
         (0..2 * FRAMES_PER_SECOND).for_each(|_| guard.received(&ping()));
         assert_eq!(guard.excess(), None);
+    }
+
+    #[test]
+    fn a_client_begins_with_its_settings() {
+        let guard = Guard::new();
+        guard.received(PREFACE);
+        guard.received(&frame(1, 0x5, b"head"));
+        let reason = guard.excess().map(|excess| excess.reason);
+        assert_eq!(reason, Some(Reason::PROTOCOL_ERROR));
     }
 
     #[test]

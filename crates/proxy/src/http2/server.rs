@@ -9,11 +9,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use h2::RecvStream;
 use h2::server::{Connection, SendResponse};
-use h2::{Reason, RecvStream};
 use tokio::time::{Instant, Sleep};
 
-use super::guard::Guard;
+use super::guard::{Excess, Guard};
 use super::guarded::Guarded;
 use super::request;
 use super::window::Prober;
@@ -115,7 +115,7 @@ pub(super) fn settings() -> h2::server::Builder {
 enum Woken {
     Stream(http::Request<RecvStream>, SendResponse<Bytes>),
     Ended,
-    Excess(&'static str),
+    Excess(Excess),
     ListenerGone,
     Tick,
 }
@@ -144,9 +144,9 @@ async fn run(shared: &Rc<Shared>, mut connection: Connection<Io, Bytes>, guard: 
         match woken.await {
             Woken::Stream(request, respond) => begin(shared, request, respond),
             Woken::Ended => return,
-            Woken::Excess(what) => {
+            Woken::Excess(Excess { what, reason }) => {
                 tracing::debug!(peer = %shared.origin.peer, what, "a client is too much");
-                connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                connection.abrupt_shutdown(reason);
                 // What it is told may wait for a client that does not read.
                 let farewell = poll_fn(|cx| connection.poll_closed(cx));
                 let _ = tokio::time::timeout(limits.linger, farewell).await;
@@ -179,8 +179,8 @@ fn poll(
     timer: Pin<&mut Sleep>,
 ) -> Poll<Woken> {
     let accepted = connection.poll_accept(cx);
-    if let Some(what) = guard.excess() {
-        return Poll::Ready(Woken::Excess(what));
+    if let Some(excess) = guard.excess() {
+        return Poll::Ready(Woken::Excess(excess));
     }
     match accepted {
         Poll::Ready(Some(Ok((request, respond)))) => {

@@ -222,14 +222,22 @@ pub(crate) async fn pump(
         let next = {
             let mut next = std::pin::pin!(pieces.next(idle));
             match poll_fn(|cx| std::task::Poll::Ready(next.as_mut().poll(cx))).await {
-                std::task::Poll::Ready(next) => next?,
+                std::task::Poll::Ready(next) => next,
                 std::task::Poll::Pending => {
                     sink.flush(idle).await?;
                     // A wait is rare where messages are small, and takes much room.
                     Box::pin(unless(sink.gone(), next))
                         .await
-                        .unwrap_or(Err(BodyError::Sink))?
+                        .unwrap_or(Err(BodyError::Sink))
                 }
+            }
+        };
+        let next = match next {
+            Ok(next) => next,
+            Err(error) => {
+                // What came before the failure is passed on; the failure is what matters.
+                let _ = sink.flush(idle).await;
+                return Err(error);
             }
         };
         match next {

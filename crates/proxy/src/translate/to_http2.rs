@@ -99,6 +99,10 @@ pub(crate) async fn attempt(
         Err(NoAnswer::Failed(_)) if unprocessed.get() => Attempt::Unprocessed,
         Err(NoAnswer::Failed(GatewayError::BackendClosed)) => Attempt::Stale,
         Err(NoAnswer::Failed(error)) => {
+            if error == GatewayError::Timeout && exchange.deadline.is_none() {
+                // The connection may be dead, which nothing else would tell.
+                backend.slot.end_connection();
+            }
             to_backend.cut(Reason::CANCEL);
             Attempt::Failed(error)
         }
