@@ -24,7 +24,7 @@ const TAME: &[&str] = &[
     "torn-head",
 ];
 /// What is asked of others besides.
-const WILD: &[&str] = &["die", "half", "give-up"];
+const WILD: &[&str] = &["die", "half", "give-up", "timeout"];
 
 /// What to ask a service next.
 pub(crate) fn kind(random: &mut Random, service: &Service) -> &'static str {

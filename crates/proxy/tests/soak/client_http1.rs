@@ -101,6 +101,7 @@ async fn perform(
     let asked = match kind {
         "cut-upload" => "upload",
         "cut-echo" => "echo",
+        "timeout" => "silent",
         "give-up" | "torn-head" => "get",
         kind => kind,
     };
@@ -115,7 +116,7 @@ async fn perform(
     };
     let get = start("GET") + "\r\n";
     match kind {
-        "get" | "fail" | "half" => {
+        "get" | "fail" | "half" | "timeout" => {
             let end = connection.exchange(get.into_bytes(), false).await;
             settle(stage, target, &ask, end)
         }

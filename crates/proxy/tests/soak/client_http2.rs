@@ -138,7 +138,7 @@ async fn perform(
         "cut-upload" => "upload",
         "cut-echo" => "echo",
         "give-up" => "get",
-        "deadline" => "silent",
+        "deadline" | "timeout" => "silent",
         kind => kind,
     };
     let ask = stage.ask(asked, random.size());

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use model::{
     Certificate, Endpoint, EndpointTls, Generation, Host, InstanceId, Listener, ListenerRole,
@@ -16,11 +17,13 @@ use tokio_rustls::TlsAcceptor;
 use super::certificates::{INSTANCE, Signer};
 use super::instance::{Instance, Shared};
 use super::random::Random;
-use super::stage::{LONG, Service, Stage};
+use super::stage::{CHANGING, LONG, Service, Stage};
 use super::support::{Setup, upstream_id};
 
 /// How many instances a service has.
 const INSTANCES: usize = 3;
+/// How long a service has to answer of which that is not sure.
+const SOON: Duration = Duration::from_millis(500);
 const HTTP2: &[u8] = b"h2";
 const HTTP1: &[u8] = b"http/1.1";
 
@@ -136,7 +139,11 @@ impl Fleet {
     /// Starts an instance, which nobody is told of yet.
     fn add(&mut self, service: &Service, index: usize) {
         self.started += 1;
-        let (protocol, tls) = service.instances[index % service.instances.len()];
+        let turn = match service.name.ends_with(CHANGING) {
+            true => self.started as usize / 40,
+            false => index,
+        };
+        let (protocol, tls) = service.instances[turn % service.instances.len()];
         let is_http2 = matches!(protocol, Protocol::Http2 | Protocol::Grpc);
         let shared = Shared {
             stage: self.stage.clone(),
@@ -169,7 +176,7 @@ impl Fleet {
         });
         let upstream = Upstream {
             protocol: service.protocol,
-            timeout: LONG,
+            timeout: if service.is_wild { SOON } else { LONG },
             endpoints: endpoints.collect(),
         };
         self.snapshot

@@ -15,6 +15,9 @@ use super::tally::{Kinds, Outcome, Tally};
 /// No single thing that a client does takes longer, on however loaded a machine.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
 
+/// A service all of whose instances speak one thing and then another.
+pub(crate) const CHANGING: &str = "changing";
+
 /// A service of the fleet.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Service {
@@ -57,6 +60,12 @@ pub(crate) fn services() -> Vec<Service> {
             &[(Http, false), (Http2, false), (Http2, true)],
         ),
         pair("calls", "wild-calls", Grpc, &[(Grpc, false), (Grpc, true)]),
+        pair(
+            CHANGING,
+            "wild-changing",
+            Http,
+            &[(Http, false), (Http2, false), (Http, true), (Http2, true)],
+        ),
         pair("bytes", "wild-bytes", Tcp, &[(Tcp, false), (Tcp, true)]),
     ]
     .concat()
