@@ -3,6 +3,7 @@
 mod aborts;
 mod answers;
 mod bodies;
+mod counts;
 mod flood;
 mod grpc;
 mod http;
