@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use proxy::http1::request::Body;
+use proxy::http::message::Body;
 use proxy::http1::whole::{Answer, forward_answer};
 
 fuzz_target!(|bytes: &[u8]| {

@@ -5,8 +5,9 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use libfuzzer_sys::fuzz_target;
-use proxy::http1::request::{Body, RequestHead, parse};
 use proxy::http::Refusal;
+use proxy::http::message::Body;
+use proxy::http1::request::{RequestHead, parse};
 use proxy::http1::whole::forward_request;
 use proxy::limits::HEAD_FIELDS;
 

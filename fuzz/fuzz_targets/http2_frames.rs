@@ -5,7 +5,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use proxy::http::Refusal;
-use proxy::http1::request::{Body, parse};
+use proxy::http::message::Body;
+use proxy::http1::request::parse;
 use proxy::http2::whole::serve;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -12,6 +12,7 @@ pub mod http2;
 pub mod limits;
 mod persist;
 pub mod protocol;
+mod serve;
 mod settings;
 mod socket;
 mod start;

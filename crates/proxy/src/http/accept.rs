@@ -2,7 +2,7 @@
 
 use memchr::memmem;
 
-use crate::http1::fields::elements;
+use crate::http::fields::elements;
 
 /// Whether a value of `Accept` names JSON and prefers no text to it. Wildcards do not count:
 /// curl sends one, and a person reads its output.

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use super::refusal::Refusal;
-use crate::http1::request::{Body, RequestFacts};
+use crate::http::message::{Body, RequestFacts};
 use crate::socket::Socket;
 use crate::worker::Listener;
 

@@ -2,13 +2,13 @@
 //! backend, and where a request is for.
 
 pub(crate) mod accept;
+pub(crate) mod fields;
 pub(crate) mod gateway_error;
+pub mod message;
 pub(crate) mod phases;
 mod refusal;
 pub(crate) mod route;
-mod serve;
 pub(crate) mod target;
 
 pub use refusal::Refusal;
-pub(crate) use serve::serve;
 pub(crate) use target::split_port;

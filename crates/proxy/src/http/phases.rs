@@ -10,7 +10,31 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::gateway_error::GatewayError;
-use crate::http1::body::BodyError;
+use super::refusal::Refusal;
+
+/// Why a body was not relayed to its end.
+#[derive(Debug)]
+pub(crate) enum BodyError {
+    /// Its sender closed, failed or fell silent within it.
+    Source,
+    /// It does not follow the chunked coding.
+    Malformed(Refusal),
+    /// Its receiver closed, failed or does not take it.
+    Sink,
+}
+
+/// What becomes of a connection after a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Another request is read.
+    Request,
+    /// It is closed once the client has had time to read the answer.
+    Linger,
+    /// It is closed.
+    Close,
+    /// It is reset: the client must not take what it has for a whole answer.
+    Reset,
+}
 
 /// How far a request has been sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

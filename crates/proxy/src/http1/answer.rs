@@ -2,17 +2,16 @@
 
 use std::cell::Cell;
 
-use super::body::{BodyError, Coding, Relay, Turn};
-use super::exchange::Exchange;
-use super::fields::head_end;
-use super::request::Body;
+use super::body::{Coding, Relay, Turn};
+use super::context::Exchange;
 use super::response::{self, ResponseHead};
 use super::rewrite::{self, Framing};
 use crate::http::gateway_error::GatewayError;
-use crate::http::phases::NoAnswer;
-use crate::limits::{HEAD_BYTES, INTERIM_ANSWERS};
+use crate::http::message::Body;
+use crate::http::phases::{BodyError, NoAnswer};
+use crate::http1::head::read_one;
+use crate::limits::INTERIM_ANSWERS;
 use crate::socket::Socket;
-use crate::worker::Worker;
 use crate::worker::buffers::Pooled;
 
 /// Reads the head of the final answer, which stays in `incoming`. Informational answers before
@@ -53,41 +52,6 @@ pub(crate) async fn read_head(
     Err(bad(crate::http::Refusal::Malformed(
         "it has too many informational answers",
     )))
-}
-
-/// Reads until a whole head is in the buffer, which is taken when its first byte arrives.
-pub(crate) async fn read_one(
-    worker: &Worker,
-    backend: &Socket,
-    incoming: &mut Option<Pooled>,
-    begun: &Cell<bool>,
-) -> Result<usize, NoAnswer> {
-    let closed = NoAnswer::Failed(GatewayError::BackendClosed);
-    let buffer = match incoming {
-        Some(buffer) => buffer,
-        None => match backend.read_first(&worker.buffers).await {
-            Ok(Some(first)) => {
-                begun.set(true);
-                incoming.insert(first)
-            }
-            Ok(None) | Err(_) => return Err(closed),
-        },
-    };
-    let mut scanned = 0;
-    loop {
-        match head_end(buffer.bytes(), scanned) {
-            Ok(Some(end)) => return Ok(end),
-            Ok(None) => scanned = buffer.bytes().len(),
-            Err(refusal) => return Err(NoAnswer::Failed(GatewayError::BadResponse(refusal))),
-        }
-        if buffer.is_full() {
-            buffer.grow(HEAD_BYTES + 1);
-        }
-        match backend.read(buffer).await {
-            Ok(0) | Err(_) => return Err(closed),
-            Ok(_) => begun.set(true),
-        }
-    }
 }
 
 /// Passes the answer in `incoming` on to the client, whose head is `head`.

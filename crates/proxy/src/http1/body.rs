@@ -5,22 +5,11 @@ use std::io;
 use std::time::Duration;
 
 use super::chunked::{CHUNK_OVERHEAD, Decoder, Step, encode, encode_end};
-use super::request::Body;
-use crate::http::Refusal;
+use crate::http::message::Body;
+use crate::http::phases::BodyError;
 use crate::limits::{BUFFER_BYTES, TURN_BYTES};
 use crate::socket::Socket;
 use crate::worker::buffers::Pooled;
-
-/// Why a body was not relayed to its end.
-#[derive(Debug)]
-pub(crate) enum BodyError {
-    /// Its sender closed, failed or fell silent within it.
-    Source,
-    /// It does not follow the chunked coding.
-    Malformed(Refusal),
-    /// Its receiver closed, failed or does not take it.
-    Sink,
-}
 
 /// How content leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

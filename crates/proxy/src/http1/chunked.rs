@@ -6,8 +6,9 @@
 use std::io::Write;
 use std::ops::Range;
 
-use super::fields::{is_claim, malformed};
+use super::fields::malformed;
 use crate::http::Refusal;
+use crate::http::fields::is_forbidden_trailer;
 use crate::limits::{CHUNK_LINE_BYTES, HEAD_FIELDS, TRAILER_BYTES};
 use crate::worker::buffers::Buffer;
 
@@ -122,27 +123,6 @@ fn chunk_size(line: &[u8]) -> Result<u64, Refusal> {
         .fold(0, |number, &digit| number << 4 | value(digit)))
 }
 
-/// Fields that a trailer cannot carry, since they would come too late for whoever needs them and
-/// a reader that merges them into the head would be misled.
-const FORBIDDEN: [&str; 16] = [
-    "authorization",
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-range",
-    "content-type",
-    "cookie",
-    "expect",
-    "host",
-    "keep-alive",
-    "proxy-connection",
-    "set-cookie",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
-
 fn trailer_section(bytes: &[u8]) -> Result<Step, Refusal> {
     if bytes.starts_with(b"\r\n") {
         return Ok(Step::End(2, 0..0));
@@ -173,14 +153,6 @@ fn check_trailers(section: &[u8]) -> Result<(), Refusal> {
         true => Err(Refusal::Chunk("a trailer may not carry this field")),
         false => Ok(()),
     }
-}
-
-/// Whether a trailer may not have this name.
-pub(crate) fn is_forbidden_trailer(name: &str) -> bool {
-    FORBIDDEN
-        .iter()
-        .any(|forbidden| name.eq_ignore_ascii_case(forbidden))
-        || is_claim(name)
 }
 
 /// What one chunk adds to its content at most: 16 digits and two line ends.

@@ -4,12 +4,16 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use super::exchange::{self, exchange};
+use super::context;
+use super::exchange::exchange;
 use super::fields::head_end;
-use super::request::{self, Body, RequestHead};
+use super::in_place::answer;
+use super::request::{self, RequestHead};
 use super::rewrite::{self, Addition};
 use crate::http::Refusal;
-use crate::http::gateway_error::{self, GatewayError, Reply};
+use crate::http::gateway_error::{GatewayError, Reply};
+use crate::http::message::Body;
+use crate::http::phases::Next;
 use crate::http::route::{Origin, route};
 use crate::http2::PREFACE;
 use crate::limits::HEAD_BYTES;
@@ -20,19 +24,6 @@ use crate::translate::source::{Http1Source, Replayable, Source};
 use crate::translate::{self, Exchange};
 use crate::worker::buffers::Pooled;
 use crate::worker::{Listener, Upstream, Worker};
-
-/// What becomes of a connection after a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Next {
-    /// Another request is read.
-    Request,
-    /// It is closed once the client has had time to read the answer.
-    Linger,
-    /// It is closed.
-    Close,
-    /// It is reset: the client must not take what it has for a whole answer.
-    Reset,
-}
 
 /// How the serving of a connection ended.
 pub(crate) enum Served {
@@ -196,7 +187,7 @@ async fn serve_request(
     buffer.consume(head.length);
     *input = Some(buffer);
     exchange(
-        exchange::Exchange {
+        context::Exchange {
             worker,
             client,
             listener,
@@ -305,20 +296,6 @@ async fn refuse(worker: &Worker, client: &Socket, error: GatewayError) -> Next {
         old_version: false,
     };
     answer(worker, client, error, reply).await
-}
-
-/// Answers in place of a backend.
-pub(crate) async fn answer(
-    worker: &Worker,
-    client: &Socket,
-    error: GatewayError,
-    reply: Reply,
-) -> Next {
-    match gateway_error::send(client, error, reply, worker.limits.body_idle).await {
-        Ok(()) if reply.keep_alive => Next::Request,
-        Ok(()) => Next::Linger,
-        Err(_) => Next::Close,
-    }
 }
 
 /// Ends the connection towards the client and drops what it still sends, for a while: closing

@@ -3,31 +3,19 @@
 
 use std::cell::Cell;
 use std::pin::pin;
-use std::rc::Rc;
 
-use super::answer;
-use super::body::{BodyError, Coding, Relay, Turn};
-use super::connection::{self, Next};
-use super::request::{Body, RequestFacts};
+use super::body::{Coding, Relay, Turn};
+use super::context::Exchange;
 use super::response::ResponseHead;
 use super::rewrite::Framing;
+use super::{answer, in_place};
 use crate::dial::{Backend, Reuse, dial_alone};
 use crate::http::gateway_error::{GatewayError, Reply};
-use crate::http::phases::{NoAnswer, Sent, await_end, await_head};
+use crate::http::message::Body;
+use crate::http::phases::{BodyError, Next, NoAnswer, Sent, await_end, await_head};
 use crate::socket::Socket;
 use crate::tunnel;
 use crate::worker::buffers::Pooled;
-use crate::worker::{Listener, Upstream, Worker};
-
-/// What all phases of a request know.
-#[derive(Clone, Copy)]
-pub(crate) struct Exchange<'a> {
-    pub(crate) worker: &'a Rc<Worker>,
-    pub(crate) client: &'a Socket,
-    pub(crate) listener: &'a Listener,
-    pub(crate) upstream: &'a Upstream,
-    pub(crate) facts: RequestFacts,
-}
 
 /// How one attempt at a backend ended.
 enum Attempt {
@@ -73,7 +61,7 @@ pub(crate) async fn exchange(
     let counters = &exchange.upstream.counters;
     counters.answered(error.status(), None);
     let reply = Reply::to(facts, exchange.listener);
-    connection::answer(worker, exchange.client, error, reply).await
+    in_place::answer(worker, exchange.client, error, reply).await
 }
 
 async fn attempt(

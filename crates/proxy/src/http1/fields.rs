@@ -7,6 +7,7 @@
 use memchr::memchr_iter;
 
 use crate::http::Refusal;
+use crate::http::fields::elements;
 use crate::limits::{HEAD_BYTES, HEAD_FIELDS, TARGET_BYTES};
 
 // Positions are stored as u16, and the fields to drop as bits of a u128.
@@ -159,45 +160,6 @@ pub(crate) fn drop_named(
     Ok(())
 }
 
-/// Whether a field of this name claims where a request came from or how. Frameworks that name
-/// fields as CGI does take "_" for "-", so a claim must not slip through in that spelling.
-pub(crate) fn is_claim(name: &str) -> bool {
-    const FAMILY: &[u8] = b"x-forwarded-";
-    let same = |part: &[u8], claim: &[u8]| {
-        let pairs = part.iter().zip(claim);
-        part.len() == claim.len()
-            && pairs
-                .map(|(&b, &c)| (if b == b'_' { b'-' } else { b }, c))
-                .all(|(b, c)| b.eq_ignore_ascii_case(&c))
-    };
-    match name.as_bytes() {
-        [b'x' | b'X', ..] => {
-            let start = name.as_bytes().get(..FAMILY.len());
-            start.is_some_and(|start| same(start, FAMILY)) || same(name.as_bytes(), b"x-real-ip")
-        }
-        [b'f' | b'F', ..] => name.eq_ignore_ascii_case("forwarded"),
-        _ => false,
-    }
-}
-
-/// The elements of a comma-separated list, without empty ones.
-pub(crate) fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value
-        .split(|&b| b == b',')
-        .map(<[u8]>::trim_ascii)
-        .filter(|element| !element.is_empty())
-}
-
-/// The value of `Content-Length`: digits only, no sign, no list.
-pub(crate) fn content_length(value: &[u8]) -> Result<u64, Refusal> {
-    if value.is_empty() || value.len() > 19 || !value.iter().all(u8::is_ascii_digit) {
-        return Err(Refusal::ContentLength);
-    }
-    Ok(value
-        .iter()
-        .fold(0, |number, digit| number * 10 + u64::from(digit - b'0')))
-}
-
 /// What is wrong, in words, where the parser says that something is.
 pub(crate) fn malformed(error: httparse::Error) -> Refusal {
     match error {
@@ -255,25 +217,5 @@ mod tests {
         assert_eq!(head_end(&head, 0), Err(Refusal::HeadTooLong));
         let target = vec![b'a'; HEAD_BYTES + 1];
         assert_eq!(head_end(&target, 0), Err(Refusal::TargetTooLong));
-    }
-
-    #[test]
-    fn a_length_is_digits_and_nothing_else() {
-        assert_eq!(content_length(b"0"), Ok(0));
-        assert_eq!(
-            content_length(b"1234567890123456789"),
-            Ok(1_234_567_890_123_456_789)
-        );
-        for bad in [
-            &b""[..],
-            b"+1",
-            b"-1",
-            b"1, 1",
-            b"1 1",
-            b"0x1",
-            b"12345678901234567890",
-        ] {
-            assert_eq!(content_length(bad), Err(Refusal::ContentLength), "{bad:?}");
-        }
     }
 }

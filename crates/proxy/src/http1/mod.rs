@@ -9,11 +9,15 @@ pub(crate) mod answer;
 pub(crate) mod body;
 pub(crate) mod chunked;
 mod connection;
+mod context;
 mod exchange;
 pub(crate) mod fields;
+pub(crate) mod head;
+mod in_place;
 pub mod request;
 pub(crate) mod response;
 pub(crate) mod rewrite;
 pub mod whole;
 
-pub(crate) use connection::{Next, Served, answer as answer_with, serve};
+pub(crate) use connection::{Served, serve};
+pub(crate) use in_place::answer as answer_in_place;

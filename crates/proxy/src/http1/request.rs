@@ -3,46 +3,11 @@
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::fields::{
-    Connection, Fields, content_length, drop_named, elements, head_end, is_claim, malformed,
-};
-use crate::http::Refusal;
-use crate::http::target;
+use super::fields::{Connection, Fields, drop_named, head_end, malformed};
+use crate::http::fields::{content_length, elements, is_claim};
+use crate::http::message::{Body, RequestFacts, is_idempotent};
+use crate::http::{Refusal, target};
 use crate::limits::{HEAD_FIELDS, METHOD_BYTES};
-
-/// How long a message's body is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Body {
-    /// There is none.
-    None,
-    /// This many bytes, at least one.
-    Length(u64),
-    /// Chunks, the last of which is empty.
-    Chunked,
-    /// Until the connection ends. Only answers.
-    UntilClose,
-}
-
-/// What a request asks, apart from what is passed on unread.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RequestFacts {
-    /// It is HTTP/1.0.
-    pub old_version: bool,
-    /// Its method is HEAD: the answer has no body.
-    pub is_head: bool,
-    /// Doing it twice is doing it once (RFC 9110 section 9.2.2).
-    pub idempotent: bool,
-    /// Its body.
-    pub body: Body,
-    /// The client wants to send another request on this connection.
-    pub keep_alive: bool,
-    /// The client waits for `100 Continue` before it sends the body.
-    pub expects_continue: bool,
-    /// It asks for another protocol on this connection.
-    pub upgrade: bool,
-    /// An error is best told in JSON.
-    pub prefers_json: bool,
-}
 
 /// A head that follows the rules. Ranges are positions in the bytes that it was parsed from.
 #[derive(Debug, Clone)]
@@ -271,14 +236,6 @@ impl<'a> Reading<'a> {
             prefers_json: self.prefers_json,
         })
     }
-}
-
-/// Whether doing it twice is doing it once (RFC 9110 section 9.2.2).
-pub(crate) fn is_idempotent(method: &str) -> bool {
-    matches!(
-        method,
-        "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS" | "TRACE"
-    )
 }
 
 #[cfg(test)]

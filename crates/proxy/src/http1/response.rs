@@ -3,9 +3,10 @@
 
 use std::mem::MaybeUninit;
 
-use super::fields::{Connection, Fields, content_length, drop_named, malformed};
-use super::request::Body;
+use super::fields::{Connection, Fields, drop_named, malformed};
 use crate::http::Refusal;
+use crate::http::fields::content_length;
+use crate::http::message::Body;
 use crate::limits::HEAD_FIELDS;
 
 /// The head of an answer that follows the rules.

@@ -4,8 +4,9 @@
 use std::io::Write;
 use std::net::IpAddr;
 
-use super::request::{Body, RequestHead};
+use super::request::RequestHead;
 use super::response::ResponseHead;
+use crate::http::message::Body;
 use crate::worker::buffers::Buffer;
 
 /// What a request is told on its way that its client did not say.

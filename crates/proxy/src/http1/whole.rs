@@ -5,10 +5,11 @@ use std::net::IpAddr;
 
 use super::chunked::{Decoder, Step};
 use super::fields::head_end;
-use super::request::{self, Body, RequestHead};
+use super::request::{self, RequestHead};
 use super::response;
 use super::rewrite::{self, Addition, Framing};
 use crate::http::Refusal;
+use crate::http::message::Body;
 use crate::worker::buffers::Buffer;
 
 /// The head at the beginning of `bytes`, and the head that a backend is sent for it; none while

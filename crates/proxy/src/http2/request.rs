@@ -6,10 +6,10 @@ use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, Method, header};
 
+use crate::http::fields::content_length;
+use crate::http::message::{Body, RequestFacts, is_idempotent};
 use crate::http::target::{self, check_host};
 use crate::http::{Refusal, accept};
-use crate::http1::fields::content_length;
-use crate::http1::request::{Body, RequestFacts, is_idempotent};
 use crate::limits::{HEAD_FIELDS, METHOD_BYTES};
 use crate::translate::request::Request;
 

@@ -18,8 +18,8 @@ use super::guarded::Guarded;
 use super::request;
 use super::window::Prober;
 use crate::http::gateway_error::GatewayError;
+use crate::http::message::{Body, RequestFacts};
 use crate::http::route::{Origin, route};
-use crate::http1::request::{Body, RequestFacts};
 use crate::limits::{
     HEAD_BYTES, HTTP2_CONNECTION_WINDOW, HTTP2_SEND_BUFFER, HTTP2_STREAM_WINDOW, HTTP2_STREAMS,
 };

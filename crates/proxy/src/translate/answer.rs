@@ -3,7 +3,7 @@
 use http::{HeaderMap, StatusCode, header};
 
 use super::fields;
-use crate::http1::request::{Body, RequestFacts};
+use crate::http::message::{Body, RequestFacts};
 use crate::http1::response::ResponseHead;
 use crate::worker::buffers::Buffer;
 

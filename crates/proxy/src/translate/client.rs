@@ -12,10 +12,9 @@ use super::answer::Answer;
 use super::grpc;
 use super::sink::{Framing, Http1Sink, Sink};
 use crate::http::gateway_error::{GatewayError, Reply};
-use crate::http::phases::Sent;
-use crate::http1::body::BodyError;
-use crate::http1::request::{Body, RequestFacts};
-use crate::http1::{Next, answer_with};
+use crate::http::message::{Body, RequestFacts};
+use crate::http::phases::{BodyError, Next, Sent};
+use crate::http1::answer_in_place;
 use crate::http2::Guard;
 use crate::socket::Socket;
 use crate::worker::{Listener, Worker};
@@ -169,7 +168,7 @@ impl<'a> Client<'a> {
                 worker,
                 socket,
                 listener,
-            } => answer_with(worker, socket, error, Reply::to(facts, listener)).await,
+            } => answer_in_place(worker, socket, error, Reply::to(facts, listener)).await,
             Self::Http2 { respond, .. } => {
                 let mut respond = respond.borrow_mut();
                 let told = match is_grpc {

@@ -1,97 +1,15 @@
 //! One request and its answer: a backend is found, tried, and another is tried where the first
 //! cannot have done anything with the request.
 
-use std::pin::{Pin, pin};
-use std::rc::Rc;
-use std::time::Duration;
+use std::pin::pin;
 
-use tokio::time::Instant;
-
-use super::client::Client;
-use super::grpc;
-use super::request::Request;
+use super::context::{Attempt, Exchange};
 use super::source::Replayable;
-use super::{to_http1, to_http2};
+use super::{grpc, to_http1, to_http2};
 use crate::dial::{Connected, Reuse, dial};
 use crate::http::gateway_error::GatewayError;
-use crate::http1::Next;
-use crate::http1::request::Body;
-use crate::worker::{Upstream, Worker};
-
-/// What all phases of a request know.
-pub(crate) struct Exchange<'a> {
-    pub(crate) worker: &'a Rc<Worker>,
-    pub(crate) upstream: &'a Upstream,
-    pub(crate) client: Client<'a>,
-    pub(crate) request: Request,
-    pub(crate) is_grpc: bool,
-    /// When the caller gives up, where it said so.
-    pub(crate) deadline: Option<Instant>,
-}
-
-/// How one attempt at a backend ended.
-pub(crate) enum Attempt {
-    /// The client has its answer, or will never have it.
-    Over(Next),
-    /// Nothing was sent to the client yet.
-    Failed(GatewayError),
-    /// The connection ended before any byte of an answer, as when the backend closes an idle
-    /// connection at the moment that it is used, or dies.
-    Stale,
-    /// The backend says that it has not looked at the request (RFC 9113 section 8.7).
-    Unprocessed,
-}
-
-impl<'a> Exchange<'a> {
-    /// An exchange that begins now.
-    pub(crate) fn new(
-        worker: &'a Rc<Worker>,
-        upstream: &'a Upstream,
-        client: Client<'a>,
-        request: Request,
-    ) -> Self {
-        let is_grpc = grpc::is_grpc(&request.headers);
-        let timeout = is_grpc.then(|| grpc::timeout(&request.headers)).flatten();
-        Self {
-            worker,
-            upstream,
-            client,
-            request,
-            is_grpc,
-            deadline: timeout.map(|timeout| Instant::now() + timeout),
-        }
-    }
-
-    /// The longest silence within a body. A stream of calls may pause for as long as its caller
-    /// is willing to wait.
-    pub(crate) fn idle(&self) -> Duration {
-        match self.is_grpc {
-            true => Duration::MAX,
-            false => self.worker.limits.body_idle,
-        }
-    }
-
-    /// How long the backend has from the end of the request to the head of its answer. Where the
-    /// caller has set a deadline of its own, that counts.
-    pub(crate) fn timeout(&self) -> Duration {
-        const AGES: Duration = Duration::from_secs(365 * 24 * 3600);
-        match self.deadline {
-            Some(_) => AGES,
-            None => self.upstream.timeout(),
-        }
-    }
-
-    /// Does what is given unless the deadline comes first.
-    pub(crate) async fn in_time<T>(&self, what: Pin<&mut impl Future<Output = T>>) -> Option<T> {
-        match self.deadline {
-            None => Some(what.await),
-            Some(deadline) => {
-                let what = Box::pin(tokio::time::timeout_at(deadline, what));
-                what.await.ok()
-            }
-        }
-    }
-}
+use crate::http::message::Body;
+use crate::http::phases::Next;
 
 /// Has a backend answer a request whose body is `body`; what becomes of the client's connection.
 pub(crate) async fn exchange(exchange: &Exchange<'_>, mut body: Replayable<'_>) -> Next {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::http1::chunked::is_forbidden_trailer;
+use crate::http::fields::is_forbidden_trailer;
 use crate::worker::buffers::Buffer;
 
 /// The fields of `runs`, which are whole lines within `head`, parsed before. What HTTP/1.1 allows

@@ -7,6 +7,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod client;
+mod context;
 mod exchange;
 mod fields;
 pub(crate) mod grpc;
@@ -19,4 +20,5 @@ mod to_http2;
 mod tunnel;
 pub(crate) mod websocket;
 
-pub(crate) use exchange::{Exchange, exchange};
+pub(crate) use context::Exchange;
+pub(crate) use exchange::exchange;

@@ -5,14 +5,12 @@ use std::pin::pin;
 use h2::Reason;
 
 use super::answer::Answer;
-use super::exchange::Exchange;
+use super::context::Exchange;
 use super::grpc;
 use super::sink::{Sink, pump};
 use super::source::Source;
 use crate::http::gateway_error::GatewayError;
-use crate::http::phases::Sent;
-use crate::http1::Next;
-use crate::http1::body::BodyError;
+use crate::http::phases::{BodyError, Next, Sent};
 
 /// Passes an answer on; `sent` is how far its request has been sent.
 pub(crate) async fn answer(

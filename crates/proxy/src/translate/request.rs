@@ -9,8 +9,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header};
 
 use super::fields;
 use crate::http::Refusal;
-use crate::http1::fields::is_claim;
-use crate::http1::request::{Body, RequestFacts, RequestHead};
+use crate::http::fields::is_claim;
+use crate::http::message::{Body, RequestFacts};
+use crate::http1::request::RequestHead;
 use crate::worker::buffers::Buffer;
 
 /// A request, without the fields that are for one connection only.

@@ -7,10 +7,9 @@ use bytes::Bytes;
 use h2::{Reason, SendStream};
 use http::HeaderMap;
 
-use super::fields;
-use super::grpc;
 use super::source::{Piece, Replayable, Source};
-use crate::http1::body::BodyError;
+use super::{fields, grpc};
+use crate::http::phases::BodyError;
 use crate::http1::chunked;
 use crate::socket::{Socket, unless, within};
 use crate::worker::buffers::Pooled;

@@ -8,9 +8,9 @@ use h2::RecvStream;
 use http::HeaderMap;
 
 use super::fields;
-use crate::http1::body::BodyError;
+use crate::http::message::Body;
+use crate::http::phases::BodyError;
 use crate::http1::chunked::{Decoder, Step};
-use crate::http1::request::Body;
 use crate::limits::REPLAY_BYTES;
 use crate::socket::{Socket, within};
 use crate::worker::Worker;

@@ -12,17 +12,15 @@ use http::{HeaderValue, StatusCode, header};
 use tokio::time::Instant;
 
 use super::answer::Answer;
-use super::exchange::{Attempt, Exchange};
+use super::context::{Attempt, Exchange};
 use super::sink::{Sink, pump};
 use super::source::{Replayable, Source};
 use super::{grpc, tunnel};
 use crate::dial::SharedBackend;
 use crate::http::Refusal;
 use crate::http::gateway_error::GatewayError;
-use crate::http::phases::{NoAnswer, Sent, await_end, await_head};
-use crate::http1::Next;
-use crate::http1::body::BodyError;
-use crate::http1::request::Body;
+use crate::http::message::Body;
+use crate::http::phases::{BodyError, Next, NoAnswer, Sent, await_end, await_head};
 use crate::limits::INTERIM_ANSWERS;
 
 /// Sends the request and passes the answer on.

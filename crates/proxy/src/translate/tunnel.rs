@@ -6,15 +6,14 @@ use h2::{Reason, RecvStream};
 use http::header;
 
 use super::answer::Answer;
-use super::exchange::{Attempt, Exchange};
+use super::context::{Attempt, Exchange};
 use super::sink::{Framing, Http1Sink, Sink, pump};
 use super::source::{Http1Source, Replayable, Source};
 use super::websocket;
 use crate::dial::Backend;
 use crate::http::Refusal;
 use crate::http::gateway_error::GatewayError;
-use crate::http1::Next;
-use crate::http1::body::BodyError;
+use crate::http::phases::{BodyError, Next};
 use crate::worker::buffers::Pooled;
 
 /// A stream may pause for as long as its two ends like.

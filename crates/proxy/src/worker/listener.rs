@@ -16,7 +16,7 @@ use super::Worker;
 use super::upstream::Upstream;
 use crate::limits::ACCEPT_PAUSE;
 use crate::socket::Socket;
-use crate::{http, tcp};
+use crate::{serve, tcp};
 
 /// What a connection keeps of the listener that accepted it.
 #[derive(Debug)]
@@ -156,7 +156,7 @@ fn begin(worker: &Rc<Worker>, listener: &Rc<Listener>, (stream, peer): (TcpStrea
             drop(open);
         })),
         None => drop(tokio::task::spawn_local(async move {
-            http::serve(&worker, socket, &listener, peer.ip()).await;
+            serve::serve(&worker, socket, &listener, peer.ip()).await;
             drop(open);
         })),
     }
@@ -168,7 +168,7 @@ async fn serve(worker: &Rc<Worker>, listener: &Rc<Listener>, socket: Socket, pee
         Some(upstream) if upstream.protocol() == Protocol::Tcp => {
             tcp::serve(worker, socket, &upstream).await;
         }
-        _ => http::serve(worker, socket, listener, peer).await,
+        _ => serve::serve(worker, socket, listener, peer).await,
     }
 }
 

@@ -1,0 +1,96 @@
+//! Fields and their values, in whichever version of HTTP.
+
+use super::refusal::Refusal;
+
+/// Whether a field of this name claims where a request came from or how. Frameworks that name
+/// fields as CGI does take "_" for "-", so a claim must not slip through in that spelling.
+pub(crate) fn is_claim(name: &str) -> bool {
+    const FAMILY: &[u8] = b"x-forwarded-";
+    let same = |part: &[u8], claim: &[u8]| {
+        let pairs = part.iter().zip(claim);
+        part.len() == claim.len()
+            && pairs
+                .map(|(&b, &c)| (if b == b'_' { b'-' } else { b }, c))
+                .all(|(b, c)| b.eq_ignore_ascii_case(&c))
+    };
+    match name.as_bytes() {
+        [b'x' | b'X', ..] => {
+            let start = name.as_bytes().get(..FAMILY.len());
+            start.is_some_and(|start| same(start, FAMILY)) || same(name.as_bytes(), b"x-real-ip")
+        }
+        [b'f' | b'F', ..] => name.eq_ignore_ascii_case("forwarded"),
+        _ => false,
+    }
+}
+
+/// The elements of a comma-separated list, without empty ones.
+pub(crate) fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value
+        .split(|&b| b == b',')
+        .map(<[u8]>::trim_ascii)
+        .filter(|element| !element.is_empty())
+}
+
+/// The value of `Content-Length`: digits only, no sign, no list.
+pub(crate) fn content_length(value: &[u8]) -> Result<u64, Refusal> {
+    if value.is_empty() || value.len() > 19 || !value.iter().all(u8::is_ascii_digit) {
+        return Err(Refusal::ContentLength);
+    }
+    Ok(value
+        .iter()
+        .fold(0, |number, digit| number * 10 + u64::from(digit - b'0')))
+}
+
+/// Fields that a trailer cannot carry, since they would come too late for whoever needs them and
+/// a reader that merges them into the head would be misled.
+const FORBIDDEN: [&str; 16] = [
+    "authorization",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-range",
+    "content-type",
+    "cookie",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "set-cookie",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Whether a trailer may not have this name.
+pub(crate) fn is_forbidden_trailer(name: &str) -> bool {
+    FORBIDDEN
+        .iter()
+        .any(|forbidden| name.eq_ignore_ascii_case(forbidden))
+        || is_claim(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_is_digits_and_nothing_else() {
+        assert_eq!(content_length(b"0"), Ok(0));
+        assert_eq!(
+            content_length(b"1234567890123456789"),
+            Ok(1_234_567_890_123_456_789)
+        );
+        for bad in [
+            &b""[..],
+            b"+1",
+            b"-1",
+            b"1, 1",
+            b"1 1",
+            b"0x1",
+            b"12345678901234567890",
+        ] {
+            assert_eq!(content_length(bad), Err(Refusal::ContentLength), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! What a request asks and how long a message is, in whichever version of HTTP.
+
+/// How long a message's body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Body {
+    /// There is none.
+    None,
+    /// This many bytes, at least one.
+    Length(u64),
+    /// Chunks, the last of which is empty.
+    Chunked,
+    /// Until the connection ends. Only answers.
+    UntilClose,
+}
+
+/// What a request asks, apart from what is passed on unread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestFacts {
+    /// It is HTTP/1.0.
+    pub old_version: bool,
+    /// Its method is HEAD: the answer has no body.
+    pub is_head: bool,
+    /// Doing it twice is doing it once (RFC 9110 section 9.2.2).
+    pub idempotent: bool,
+    /// Its body.
+    pub body: Body,
+    /// The client wants to send another request on this connection.
+    pub keep_alive: bool,
+    /// The client waits for `100 Continue` before it sends the body.
+    pub expects_continue: bool,
+    /// It asks for another protocol on this connection.
+    pub upgrade: bool,
+    /// An error is best told in JSON.
+    pub prefers_json: bool,
+}
+
+/// Whether doing it twice is doing it once (RFC 9110 section 9.2.2).
+pub(crate) fn is_idempotent(method: &str) -> bool {
+    matches!(
+        method,
+        "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS" | "TRACE"
+    )
+}
