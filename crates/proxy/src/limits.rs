@@ -59,9 +59,11 @@ pub const HTTP2_STREAM_WINDOW: u32 = 256 * 1024;
 /// What that grows to on a line that is fast and long.
 pub const HTTP2_LARGEST_WINDOW: u32 = 4 * 1024 * 1024;
 
-/// The same for all streams of a client's connection. Its other streams go on until so many of its
-/// bodies wait for slow backends that this is used up.
+/// The same for all streams of a client's connection. It grows as that of a stream does.
 pub const HTTP2_CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
+
+/// Bodies on a client's connection that may wait for slow backends while its other streams go on.
+pub const HTTP2_WAITING_BODIES: u32 = 16;
 
 /// The same for all streams of a connection to a backend: as much as all of them together may
 /// have. Clients share it, and one who does not read its answers must not stop the others.

@@ -22,6 +22,7 @@ use crate::http::message::{Body, RequestFacts};
 use crate::http::route::{Origin, route};
 use crate::limits::{
     HEAD_BYTES, HTTP2_CONNECTION_WINDOW, HTTP2_SEND_BUFFER, HTTP2_STREAM_WINDOW, HTTP2_STREAMS,
+    HTTP2_WAITING_BODIES,
 };
 use crate::socket::{Socket, Stream};
 use crate::translate::client::Client;
@@ -136,7 +137,13 @@ async fn run(shared: &Rc<Shared>, mut connection: Connection<Io, Bytes>, guard: 
             let gone = (!is_ending).then_some(gone.as_mut());
             let woken = poll(cx, &mut connection, guard, gone, timer.as_mut());
             if let Some(prober) = &mut prober {
-                let tell = |size| connection.set_initial_window_size(size);
+                let tell = |size: u32| {
+                    connection.set_initial_window_size(size)?;
+                    // Some bodies that wait for slow backends must not stop the others.
+                    let all = size.saturating_mul(HTTP2_WAITING_BODIES);
+                    connection.set_target_window_size(all.max(HTTP2_CONNECTION_WINDOW));
+                    Ok(())
+                };
                 prober.poll(cx, guard.content(), tell);
             }
             woken
