@@ -57,7 +57,7 @@ pub const HTTP2_STREAMS_TO_BACKEND: usize = 100;
 pub const HTTP2_STREAM_WINDOW: u32 = 256 * 1024;
 
 /// What that grows to on a line that is fast and long.
-pub const HTTP2_LARGEST_WINDOW: u32 = 4 * 1024 * 1024;
+pub const HTTP2_LARGEST_WINDOW: u32 = 1024 * 1024;
 
 /// The same for all streams of a client's connection. It grows as that of a stream does.
 pub const HTTP2_CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
+use super::date;
 use super::refusal::Refusal;
 use crate::http::message::{Body, RequestFacts};
 use crate::socket::Socket;
@@ -79,6 +80,9 @@ impl GatewayError {
         headers.insert(REASON, HeaderValue::from_static(reason));
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        if let Ok(date) = HeaderValue::from_bytes(&date::now()) {
+            headers.insert(header::DATE, date);
+        }
         (response, body.into())
     }
 
@@ -145,9 +149,10 @@ fn text(error: GatewayError, reply: Reply) -> String {
     };
     format!(
         "HTTP/1.1 {status} {}\r\nroadbed-reason: {reason}\r\ncontent-type: {kind}\r\n\
-         content-length: {}\r\n{connection}\r\n{}",
+         content-length: {}\r\ndate: {}\r\n{connection}\r\n{}",
         phrase(status),
         body.len(),
+        String::from_utf8_lossy(&date::now()),
         if reply.head_only { "" } else { &body },
     )
 }
@@ -184,11 +189,15 @@ mod tests {
 
     #[test]
     fn an_error_is_a_sentence_or_json_and_always_has_its_reason() {
+        let plain = text(GatewayError::NoRoute, REPLY);
+        let (before, rest) = plain.split_once("date: ").unwrap();
         assert_eq!(
-            text(GatewayError::NoRoute, REPLY),
-            "HTTP/1.1 404 Not Found\r\nroadbed-reason: no-route\r\n\
-             content-type: text/plain; charset=utf-8\r\ncontent-length: 54\r\n\r\n\
-             no-route: no service is exposed at this host and path\n",
+            (before, &rest[date::LENGTH..]),
+            (
+                "HTTP/1.1 404 Not Found\r\nroadbed-reason: no-route\r\n\
+                 content-type: text/plain; charset=utf-8\r\ncontent-length: 54\r\n",
+                "\r\n\r\nno-route: no service is exposed at this host and path\n",
+            )
         );
         let json = text(
             GatewayError::Timeout,

@@ -2,6 +2,7 @@
 //! backend, and where a request is for.
 
 pub(crate) mod accept;
+pub(crate) mod date;
 pub(crate) mod fields;
 pub(crate) mod gateway_error;
 pub mod message;

@@ -22,6 +22,8 @@ pub(crate) struct ResponseHead {
     pub(crate) keep_alive: bool,
     /// The backend agrees to speak another protocol (101 with the fields that this needs).
     pub(crate) upgrade: bool,
+    /// It says when it was made.
+    pub(crate) has_date: bool,
     pub(crate) fields: Fields,
 }
 
@@ -61,6 +63,7 @@ pub(crate) fn parse_complete(bytes: &[u8], to_head: bool) -> Result<ResponseHead
         length: None,
         chunked: false,
         upgrade: None,
+        has_date: false,
     };
     for (index, header) in response.headers.iter().enumerate() {
         reading.field(index, header)?;
@@ -80,12 +83,14 @@ struct Reading {
     length: Option<u64>,
     chunked: bool,
     upgrade: Option<usize>,
+    has_date: bool,
 }
 
 impl Reading {
     fn field(&mut self, index: usize, header: &httparse::Header<'_>) -> Result<(), Refusal> {
         let is = |name: &str| header.name.eq_ignore_ascii_case(name);
         match header.name.len() {
+            4 if is("date") => self.has_date = true,
             7 if is("upgrade") => {
                 self.fields.drop(index);
                 self.upgrade = Some(index);
@@ -155,6 +160,7 @@ impl Reading {
             body,
             keep_alive,
             upgrade,
+            has_date: self.has_date,
             fields: self.fields,
         })
     }

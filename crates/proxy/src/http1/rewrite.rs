@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use super::request::RequestHead;
 use super::response::ResponseHead;
+use crate::http::date;
 use crate::http::message::Body;
 use crate::worker::buffers::Buffer;
 
@@ -77,6 +78,9 @@ pub(crate) fn response(out: &mut Buffer, bytes: &[u8], head: &ResponseHead, fram
     out.append(&bytes[9..line_end]);
     for run in head.fields.kept(bytes) {
         out.append(run);
+    }
+    if !head.has_date && head.status >= 200 {
+        append_field(out, b"date: ", &date::now());
     }
     // An answer that ends with its connection is sent in chunks where the client knows them:
     // then it can tell the end from a failure.

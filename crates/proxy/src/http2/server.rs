@@ -162,6 +162,8 @@ async fn run(shared: &Rc<Shared>, mut connection: Connection<Io, Bytes>, guard: 
             Woken::ListenerGone => {
                 is_ending = true;
                 connection.graceful_shutdown();
+                // A client that does not even answer to that is not waited for much longer.
+                timer.as_mut().reset(Instant::now() + limits.linger);
             }
             Woken::Tick => {
                 let idle = shared.streams.get() == 0;

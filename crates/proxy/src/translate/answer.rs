@@ -1,8 +1,9 @@
 //! An answer between two codecs, and how it leaves in HTTP/1.1.
 
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::fields;
+use crate::http::date;
 use crate::http::message::{Body, RequestFacts};
 use crate::http1::response::ResponseHead;
 use crate::worker::buffers::Buffer;
@@ -47,6 +48,15 @@ impl Answer {
         }
     }
 
+    /// Says when it was made, where it does not say so itself.
+    pub(crate) fn add_date(&mut self) {
+        if !self.headers.contains_key(header::DATE)
+            && let Ok(date) = HeaderValue::from_bytes(&date::now())
+        {
+            self.headers.insert(header::DATE, date);
+        }
+    }
+
     /// The answer as HTTP/2 has it.
     pub(crate) fn into_http2(self) -> http::Response<()> {
         let mut response = http::Response::new(());
@@ -64,9 +74,11 @@ impl Answer {
     pub(crate) fn write_http1(&self, out: &mut Buffer, facts: &RequestFacts, keep_alive: bool) {
         self.write_status(out);
         let in_chunks = matches!(self.body, Body::Chunked | Body::UntilClose);
+        // A body whose length is not what its head says is one that is not known; one that may not
+        // be has none.
+        let without_length = in_chunks || self.status == StatusCode::NO_CONTENT;
         for (name, value) in &self.headers {
-            // A body whose length is not what its head says is one that is not known.
-            if !(in_chunks && name == header::CONTENT_LENGTH) {
+            if !(without_length && name == header::CONTENT_LENGTH) {
                 fields::append(out, name, value);
             }
         }

@@ -15,7 +15,7 @@ use crate::http::phases::{BodyError, Next, Sent};
 /// Passes an answer on; `sent` is how far its request has been sent.
 pub(crate) async fn answer(
     exchange: &Exchange<'_>,
-    answer: Answer,
+    mut answer: Answer,
     mut body: Source<'_>,
     sent: Sent,
 ) -> Result<Next, BodyError> {
@@ -23,6 +23,7 @@ pub(crate) async fn answer(
     // This ends early when sending the request fails meanwhile.
     let begun = exchange.upstream.counters.begin();
     let facts = &exchange.request.facts;
+    answer.add_date();
     let (mut sink, next) = exchange.client.begin(answer, facts, sent)?;
     let outcome = {
         let pumping = pin!(pump(&mut body, &mut sink, exchange.idle()));

@@ -37,7 +37,7 @@ Set-Cookie: b\r\nContent-Length: 2\r\n",
                 "ok",
             ),
             same(
-                "9110 6.6.1: Date, or none, is the backend's (choice)",
+                "9110 6.6.1: Date is the backend's where it gives one",
                 "HTTP/1.1 200 OK\r\nDate: Tue, 25 Nov 2025 00:00:00 GMT\r\n\
 Server: x\r\nContent-Length: 0\r\n",
                 "",

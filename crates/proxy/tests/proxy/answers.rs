@@ -161,3 +161,36 @@ fn a_connection_with_half_a_request_or_half_an_answer_on_it_serves_no_other() {
         assert!(received.len() == 2 && !received[0].contains("/other"));
     }
 }
+
+#[test]
+fn an_answer_says_when_it_was_made_once_whoever_made_it() {
+    use std::time::SystemTime;
+    let (_setup, address, _backend) = edge_with(|connection| {
+        while let Some((head, _)) = connection.request() {
+            match head.starts_with("GET /dated") {
+                true => connection.send(
+                    "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
+                     Content-Length: 0\r\n\r\n",
+                ),
+                false => connection.answer("undated"),
+            }
+        }
+    });
+    let mut client = Client::connect(address);
+    let dated = client.get("a.test", "/dated");
+    assert_eq!(dated.field("date"), Some("Sun, 06 Nov 1994 08:49:37 GMT"));
+    assert_eq!(
+        dated.head.to_ascii_lowercase().matches("\r\ndate:").count(),
+        1
+    );
+    for host in ["a.test", "nobody.test"] {
+        let before = SystemTime::now();
+        let answer = client.get(host, "/undated");
+        let made = httpdate::parse_http_date(answer.field("date").unwrap()).unwrap();
+        let apart = before.duration_since(made).unwrap_or_default();
+        assert!(
+            apart.as_secs() < 2 && made <= SystemTime::now(),
+            "{answer:?}"
+        );
+    }
+}
