@@ -40,9 +40,12 @@ pub(crate) fn run(report: &mut Report) {
         report.leave_out("Autobahn's test suite, since there is no Python 2.7".to_owned());
         return;
     };
-    environment(report, "python2", "autobahn/requirements.txt", |report, environment| {
-        make_for_python2(report, &python, environment)
-    });
+    environment(
+        report,
+        "python2",
+        "autobahn/requirements.txt",
+        |report, environment| make_for_python2(report, &python, environment),
+    );
 }
 
 /// Installs the packages of a list into an environment of their own, unless they are there.
