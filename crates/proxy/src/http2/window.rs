@@ -41,7 +41,10 @@ impl Window {
 
     /// Whether a ping should leave now, when `arrived` bytes of content have arrived in all.
     pub(crate) fn asks(&mut self, arrived: u64) -> bool {
-        if self.asked_at.is_some() || self.size == HTTP2_LARGEST_WINDOW {
+        // What is small against the window is not held up by it, and pings would cost more than
+        // such messages do.
+        let is_worth_it = arrived >= self.seen + u64::from(self.size / 8);
+        if self.asked_at.is_some() || self.size == HTTP2_LARGEST_WINDOW || !is_worth_it {
             return false;
         }
         self.asked_at = Some(arrived);
@@ -106,7 +109,7 @@ impl Prober {
             {
                 self.window.grown(size);
             }
-        } else if arrived > self.window.seen && self.window.asks(arrived) {
+        } else if self.window.asks(arrived) {
             self.asked = Instant::now();
             // Fails only with the connection.
             let _ = self.pings.send_ping(Ping::opaque());
@@ -124,7 +127,7 @@ mod tests {
 
     #[test]
     fn it_grows_while_samples_fill_it_and_stays_below_its_limit() {
-        let (mut window, mut arrived) = (Window::new(), 0);
+        let (mut window, mut arrived) = (Window::new(), u64::from(HTTP2_STREAM_WINDOW));
         let mut sizes = vec![HTTP2_STREAM_WINDOW];
         while window.asks(arrived) {
             arrived += u64::from(window.size);
@@ -132,6 +135,7 @@ mod tests {
                 window.grown(size);
                 sizes.push(size);
             }
+            arrived += u64::from(window.size);
         }
         assert!(sizes.len() > 2 && sizes.is_sorted());
         assert_eq!(sizes.last(), Some(&HTTP2_LARGEST_WINDOW));
@@ -140,17 +144,22 @@ mod tests {
     #[test]
     fn it_stays_as_it_is_where_it_is_not_the_limit() {
         let mut window = Window::new();
-        for round in 0..10 {
-            assert!(window.asks(round * 1000));
-            assert!(!window.asks(round * 1000 + 1), "one ping at a time");
-            assert_eq!(window.answered((round + 1) * 1000, DELAY), None);
+        let step = u64::from(HTTP2_STREAM_WINDOW / 8);
+        for round in (1..100).step_by(2) {
+            assert!(!window.asks(round * step - 1), "too little to ask");
+            assert!(window.asks(round * step));
+            assert!(!window.asks(round * step + 1), "one ping at a time");
+            assert_eq!(window.answered((round + 1) * step, DELAY), None);
         }
         // Nor where a longer queue brings more bytes but not faster.
-        window.asks(0);
-        let size = window.answered(HTTP2_STREAM_WINDOW.into(), DELAY / 100);
+        let (mut window, full) = (Window::new(), u64::from(HTTP2_STREAM_WINDOW));
+        assert!(window.asks(full));
+        let size = window.answered(2 * full, DELAY / 100);
         window.grown(size.unwrap());
-        let size = window.size;
-        window.asks(0);
-        assert_eq!(window.answered(u64::from(size), DELAY), None);
+        assert!(window.asks(3 * full));
+        assert_eq!(
+            window.answered(3 * full + u64::from(window.size), DELAY),
+            None
+        );
     }
 }
