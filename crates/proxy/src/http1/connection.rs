@@ -4,12 +4,12 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use super::context;
 use super::exchange::exchange;
 use super::fields::head_end;
 use super::in_place::answer;
 use super::request::{self, RequestHead};
 use super::rewrite::{self, Addition};
+use super::{context, translated};
 use crate::http::Refusal;
 use crate::http::gateway_error::{GatewayError, Reply};
 use crate::http::message::Body;
@@ -18,10 +18,7 @@ use crate::http::route::{Origin, route};
 use crate::http2::PREFACE;
 use crate::limits::HEAD_BYTES;
 use crate::socket::{Socket, unless};
-use crate::translate::client::Client;
 use crate::translate::request::Request;
-use crate::translate::source::{Http1Source, Replayable, Source};
-use crate::translate::{self, Exchange};
 use crate::worker::buffers::Pooled;
 use crate::worker::{Listener, Upstream, Worker};
 
@@ -172,7 +169,7 @@ async fn serve_request(
         }
     };
     if upstream.speaks_http2() {
-        return Box::pin(translated(connection, &upstream, head, buffer, input)).await;
+        return Box::pin(translate(connection, &upstream, head, buffer, input)).await;
     }
     let mut out = match facts.body {
         Body::None => worker.buffers.take_small(),
@@ -201,7 +198,7 @@ async fn serve_request(
 }
 
 /// Serves one request where a backend may speak HTTP/2.
-async fn translated(
+async fn translate(
     connection: Connection<'_>,
     upstream: &Upstream,
     head: RequestHead,
@@ -225,18 +222,14 @@ async fn translated(
         request.attest(origin.peer, origin.is_secure);
     }
     let facts = request.facts;
-    let source = match (facts.upgrade, facts.body) {
-        (true, _) => Source::Http1(Http1Source::raw(worker, client, input)),
-        (false, Body::None) => Source::Nothing,
-        (false, body) => Source::Http1(Http1Source::new(worker, client, input, body)),
-    };
-    let client = Client::Http1 {
+    let one = context::Exchange {
         worker,
-        socket: client,
+        client,
         listener,
+        upstream,
+        facts,
     };
-    let one = Exchange::new(worker, upstream, client, request);
-    translate::exchange(&one, Replayable::new(source)).await
+    translated::serve(one, request, input).await
 }
 
 /// Why there is no request.

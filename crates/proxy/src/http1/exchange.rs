@@ -8,8 +8,8 @@ use super::body::{Coding, Relay, Turn};
 use super::context::Exchange;
 use super::response::ResponseHead;
 use super::rewrite::Framing;
-use super::{answer, in_place};
-use crate::dial::{Backend, Reuse, dial_alone};
+use super::{answer, in_place, translated};
+use crate::dial::{Backend, Connected, Reuse, dial};
 use crate::http::gateway_error::{GatewayError, Reply};
 use crate::http::message::Body;
 use crate::http::phases::{BodyError, Next, NoAnswer, Sent, await_end, await_head};
@@ -46,10 +46,22 @@ pub(crate) async fn exchange(
         true => Reuse::Any,
         false => Reuse::Safe,
     };
+    let mut left = None;
     let error = loop {
-        let backend = match dial_alone(worker, exchange.upstream, reuse).await {
-            Ok(backend) => backend,
+        let connected = match dial(worker, exchange.upstream, reuse, left).await {
+            Ok(connected) => connected,
             Err(error) => break error,
+        };
+        left = Some(connected.endpoint());
+        let backend = match connected {
+            Connected::Alone(backend) => backend,
+            // The upstream has changed since the request was on its way to HTTP/1.1.
+            Connected::Shared(_) => match translated::again(out.bytes(), facts) {
+                Ok(request) => {
+                    return Box::pin(translated::serve(exchange, request, input)).await;
+                }
+                Err(error) => break error,
+            },
         };
         match attempt(exchange, backend, input, &mut out).await {
             Attempt::Over(next) => return next,

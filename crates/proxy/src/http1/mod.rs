@@ -17,6 +17,7 @@ mod in_place;
 pub mod request;
 pub(crate) mod response;
 pub(crate) mod rewrite;
+mod translated;
 pub mod whole;
 
 pub(crate) use connection::{Served, serve};

@@ -310,3 +310,28 @@ fn asks_in_http2(edge: SocketAddr, stop: &AtomicBool, served: &AtomicUsize) {
         }
     });
 }
+
+#[test]
+fn a_get_is_answered_though_its_service_changes_its_version_and_the_old_backend_dies() {
+    let (dies, told) = std::sync::mpsc::channel::<()>();
+    let told = std::sync::Mutex::new(told);
+    let old = Backend::start(move |connection| {
+        connection.head();
+        // The connection ends when this returns.
+        let _ = told.lock().unwrap().recv();
+    });
+    let mut stage = Stage::new(&[(old.address, Protocol::Http)], &[]);
+    let mut client = Client::connect(stage.edge);
+    client.send("GET /x HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    eventually("the old backend has the request", || {
+        old.received().concat().ends_with("\r\n\r\n")
+    });
+    stage.lead_to(&[(echo(), Protocol::Http2)]);
+    dies.send(()).unwrap();
+    let answer = client.answer();
+    assert_eq!(
+        (answer.status, answer.text()),
+        (200, "GET http://a.test/x ")
+    );
+    assert_eq!(client.get("a.test", "/again").status, 200);
+}
