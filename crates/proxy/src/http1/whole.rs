@@ -9,6 +9,7 @@ use super::request::{self, RequestHead};
 use super::response;
 use super::rewrite::{self, Addition, Framing};
 use crate::http::Refusal;
+use crate::http::date;
 use crate::http::message::Body;
 use crate::worker::buffers::Buffer;
 
@@ -69,13 +70,26 @@ pub fn forward_answer(
         keep_alive: true,
     };
     rewrite::response(&mut out, &bytes[..end], &head, framing);
+    let mut forwarded = out.bytes().to_vec();
+    if !head.has_date {
+        pin_date(&mut forwarded);
+    }
     let answer = Answer {
         length: head.length,
         status: head.status,
         body: head.body,
         upgrade: head.upgrade,
     };
-    Ok(Some((answer, out.bytes().to_vec())))
+    Ok(Some((answer, forwarded)))
+}
+
+/// Has the date that we have added be the same whenever the answer is made.
+fn pin_date(head: &mut [u8]) {
+    const FIELD: &[u8] = b"\r\ndate: ";
+    if let Some(at) = memchr::memmem::rfind(head, FIELD) {
+        let start = at + FIELD.len();
+        head[start..start + date::LENGTH].copy_from_slice(b"Sun, 06 Nov 1994 08:49:37 GMT");
+    }
 }
 
 /// A chunked body, decoded.
