@@ -32,7 +32,8 @@ pub(crate) fn run(report: &mut Report, seconds: u32) -> Result<()> {
     for target in targets {
         let found = root().join("target/fuzz-corpus").join(&target);
         std::fs::create_dir_all(&found).with_context(|| format!("making {}", found.display()))?;
-        let words = format!("fuzz run --sanitizer none {target} --target-dir");
+        // `--release` leaves it to the profile what is checked.
+        let words = format!("fuzz run --release --sanitizer none {target} --target-dir");
         let mut run = command(root(), &program.to_string_lossy(), &words);
         run.arg(root().join("target/fuzz")).arg(&found);
         let kept = root().join("fuzz/corpus").join(&target);

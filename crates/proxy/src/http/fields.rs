@@ -1,5 +1,7 @@
 //! Fields and their values, in whichever version of HTTP.
 
+use http::HeaderName;
+
 use super::refusal::Refusal;
 
 /// Whether a field of this name claims where a request came from or how. Frameworks that name
@@ -21,6 +23,12 @@ pub(crate) fn is_claim(name: &str) -> bool {
         [b'f' | b'F', ..] => name.eq_ignore_ascii_case("forwarded"),
         _ => false,
     }
+}
+
+/// Whether a name has a byte that no name may have (RFC 9110 section 5.6.2). Of those the library
+/// that reads HTTP/2 lets one pass.
+pub(crate) fn is_bad_name(name: &HeaderName) -> bool {
+    memchr::memchr(b'"', name.as_str().as_bytes()).is_some()
 }
 
 /// The elements of a comma-separated list, without empty ones.

@@ -6,7 +6,7 @@ use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, Method, header};
 
-use crate::http::fields::content_length;
+use crate::http::fields::{content_length, is_bad_name};
 use crate::http::message::{Body, RequestFacts, is_idempotent};
 use crate::http::target::{self, check_host};
 use crate::http::{Refusal, accept};
@@ -23,6 +23,9 @@ pub(crate) fn validate(mut parts: Parts, ended: bool) -> Result<Request, Refusal
     }
     if parts.method.as_str().len() > METHOD_BYTES {
         return Err(Refusal::Malformed("its method is too long"));
+    }
+    if parts.headers.keys().any(is_bad_name) {
+        return Err(Refusal::Malformed("a field's name has a quotation mark"));
     }
     check_values(&parts.headers)?;
     let upgrade = opens_websocket(&parts)?;
@@ -170,7 +173,7 @@ mod tests {
     #[test]
     fn what_breaks_a_rule_is_refused() {
         type Build = fn(http::request::Builder) -> http::request::Builder;
-        let bad: [(&str, Build); 10] = [
+        let bad: [(&str, Build); 11] = [
             ("another host", |b| b.header("host", "b.test")),
             ("two hosts", |b| {
                 b.header("host", "a.test").header("host", "a.test")
@@ -185,6 +188,9 @@ mod tests {
                     .header("content-length", "0")
             }),
             ("expectation", |b| b.header("expect", "x")),
+            ("name", |b| {
+                b.header(http::HeaderName::from_lowercase(b"a\"b").unwrap(), "1")
+            }),
             ("method", |b| b.method("A".repeat(25).as_str())),
         ];
         for (what, build) in bad {

@@ -1,6 +1,7 @@
 //! The server's side over a byte string instead of a socket: what a fuzz target drives. It is the
 //! same code that serves connections, without the backends.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -37,10 +38,12 @@ pub fn serve(bytes: &[u8], piece: usize) -> Seen {
     };
     runtime.block_on(async {
         let guard = Rc::new(Guard::new());
+        let leaves = Rc::new(Cell::new(false));
         let client = Client {
             bytes: [&PREFACE[..], bytes].concat(),
             at: 0,
             piece: piece.max(1),
+            leaves: leaves.clone(),
         };
         let io = Guarded::new(client, guard.clone());
         let mut requests = Vec::new();
@@ -58,6 +61,9 @@ pub fn serve(bytes: &[u8], piece: usize) -> Seen {
                     let _ = stream.send_data(Bytes::from_static(b"answer"), true);
                 }
             }
+            // The library wants to see a connection's end before it is given up.
+            leaves.set(true);
+            while let Some(Ok(_)) = connection.accept().await {}
         }
         Seen {
             requests,
@@ -79,6 +85,8 @@ struct Client {
     bytes: Vec<u8>,
     at: usize,
     piece: usize,
+    /// It ends the connection once it has sent everything.
+    leaves: Rc<Cell<bool>>,
 }
 
 impl AsyncRead for Client {
@@ -88,7 +96,7 @@ impl AsyncRead for Client {
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let left = self.bytes.len() - self.at;
-        if left == 0 {
+        if left == 0 && !self.leaves.get() {
             return Poll::Pending;
         }
         let count = left.min(self.piece).min(into.remaining());

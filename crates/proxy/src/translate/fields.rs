@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::http::fields::is_forbidden_trailer;
+use crate::http::fields::{is_bad_name, is_forbidden_trailer};
 use crate::worker::buffers::Buffer;
 
 /// The fields of `runs`, which are whole lines within `head`, parsed before. What HTTP/1.1 allows
@@ -46,7 +46,7 @@ pub(crate) fn parse_trailers(lines: &[u8]) -> HeaderMap {
 pub(crate) fn trailer_lines(trailers: &HeaderMap) -> Option<Buffer> {
     let mut lines = Buffer::new(256);
     for (name, value) in trailers {
-        if is_forbidden_trailer(name.as_str()) {
+        if is_forbidden_trailer(name.as_str()) || is_bad_name(name) {
             return None;
         }
         append(&mut lines, name, value);

@@ -18,6 +18,7 @@ use super::source::{Replayable, Source};
 use super::{grpc, tunnel};
 use crate::dial::SharedBackend;
 use crate::http::Refusal;
+use crate::http::fields::is_bad_name;
 use crate::http::gateway_error::GatewayError;
 use crate::http::message::Body;
 use crate::http::phases::{BodyError, Next, NoAnswer, Sent, await_end, await_head};
@@ -164,6 +165,10 @@ async fn read_head(
             }
             Head::Final(response) => {
                 let (head, stream) = response.into_parts();
+                if head.headers.keys().any(is_bad_name) {
+                    let refusal = Refusal::Malformed("a field's name has a quotation mark");
+                    return Err(NoAnswer::Failed(GatewayError::BadResponse(refusal)));
+                }
                 if head.status.is_informational() {
                     break;
                 }
