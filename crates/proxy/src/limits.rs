@@ -36,6 +36,9 @@ pub const HEAD_BUFFER_BYTES: usize = 4 * 1024;
 /// Size of a buffer that a long body flows through: fewer system calls per megabyte.
 pub const LARGE_BUFFER_BYTES: usize = 64 * 1024;
 
+/// Content up to this size is copied behind its head sooner than the kernel takes a list of both.
+pub const COPIED_BYTES: usize = 1024;
+
 /// Free buffers that a worker keeps of each size; what is returned beyond is freed.
 pub const SPARE_BUFFERS: usize = 128;
 

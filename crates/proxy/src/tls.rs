@@ -122,8 +122,8 @@ impl Keeper {
         })
     }
 
-    /// Follows a change; none where it changes nothing here. What cannot be used is left out and
-    /// logged: the server has looked at it before, so nobody is told a second time.
+    /// Follows a change; none where it changes nothing here. What cannot be used is logged, and what
+    /// was there before it stays: the server has looked at it, so nobody is told a second time.
     pub(crate) fn follow(&mut self, delta: &SnapshotDelta) -> Option<Trust> {
         if delta.certificates.is_empty() && delta.authorities.is_empty() {
             return None;

@@ -1,6 +1,6 @@
 //! Fields and their values, in whichever version of HTTP.
 
-use http::HeaderName;
+use http::{HeaderMap, HeaderName, header};
 
 use super::refusal::Refusal;
 
@@ -29,6 +29,24 @@ pub(crate) fn is_claim(name: &str) -> bool {
 /// that reads HTTP/2 lets one pass.
 pub(crate) fn is_bad_name(name: &HeaderName) -> bool {
     memchr::memchr(b'"', name.as_str().as_bytes()).is_some()
+}
+
+/// Refuses fields that have such a name.
+pub(crate) fn check_names(headers: &HeaderMap) -> Result<(), Refusal> {
+    match headers.keys().any(is_bad_name) {
+        true => Err(Refusal::Malformed("a field's name has a quotation mark")),
+        false => Ok(()),
+    }
+}
+
+/// The length that `Content-Length` says, which is given once or not at all.
+pub(crate) fn one_length(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    match (lengths.next(), lengths.next()) {
+        (None, _) => Ok(None),
+        (Some(length), None) => content_length(length.as_bytes()).map(Some),
+        (Some(_), Some(_)) => Err(Refusal::ContentLength),
+    }
 }
 
 /// The elements of a comma-separated list, without empty ones.

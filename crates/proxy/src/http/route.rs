@@ -1,8 +1,10 @@
 //! Where a request goes, whichever codec read it.
 
+use std::cell::OnceCell;
 use std::net::IpAddr;
 use std::rc::Rc;
 
+use http::HeaderValue;
 use model::Protocol;
 
 use super::gateway_error::GatewayError;
@@ -16,6 +18,8 @@ pub(crate) struct Origin {
     pub(crate) peer: IpAddr,
     /// They arrive in TLS.
     pub(crate) is_secure: bool,
+    /// The address as a field's value, once it was needed.
+    forwarded_for: OnceCell<HeaderValue>,
     /// The host that the connection was opened for, where its client said so in TLS.
     opened_for: Option<String>,
 }
@@ -26,8 +30,31 @@ impl Origin {
         Self {
             peer,
             is_secure: client.is_secure(),
+            forwarded_for: OnceCell::new(),
             opened_for: client.server_name(),
         }
+    }
+
+    /// One in TLS that named no host.
+    #[cfg(test)]
+    pub(crate) fn secure(peer: IpAddr) -> Self {
+        Self {
+            peer,
+            is_secure: true,
+            forwarded_for: OnceCell::new(),
+            opened_for: None,
+        }
+    }
+
+    /// The client's address as the value of `X-Forwarded-For`.
+    pub(crate) fn forwarded_for(&self) -> HeaderValue {
+        let value = self.forwarded_for.get_or_init(|| {
+            // A socket for both IP versions sees IPv4 in IPv6's clothes.
+            let address = self.peer.to_canonical().to_string();
+            // An address has only letters, digits, dots and colons.
+            HeaderValue::try_from(address).unwrap_or(HeaderValue::from_static("unknown"))
+        });
+        value.clone()
     }
 
     /// Whether requests for `host` may come over this connection: one that was opened for another

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::chunked::{CHUNK_OVERHEAD, Decoder, Step, encode, encode_end};
 use crate::http::message::Body;
 use crate::http::phases::BodyError;
-use crate::limits::{BUFFER_BYTES, TURN_BYTES};
+use crate::limits::{BUFFER_BYTES, COPIED_BYTES, TURN_BYTES};
 use crate::socket::Socket;
 use crate::worker::buffers::Pooled;
 
@@ -32,9 +32,6 @@ pub(crate) struct Relay<'a> {
     pub(crate) idle: Duration,
     pub(crate) turn: Turn,
 }
-
-/// Content up to this size is copied behind its head sooner than the kernel takes a list of both.
-const COPIED_BYTES: usize = 1024;
 
 /// Keeps a body whose sender and receiver are always ready from keeping the worker to itself:
 /// reading and writing wait only for them, and the runtime interrupts nobody.

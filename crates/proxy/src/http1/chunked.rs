@@ -160,15 +160,23 @@ pub(crate) const CHUNK_OVERHEAD: usize = 20;
 
 /// Writes `data`, which is not empty, as one chunk.
 pub(crate) fn encode(out: &mut Buffer, data: &[u8]) {
+    encode_size(out, data.len());
+    out.append(data);
+    out.append(LINE_END);
+}
+
+/// What ends a chunk.
+pub(crate) const LINE_END: &[u8] = b"\r\n";
+
+/// Writes the line that announces a chunk of so many bytes, at least one.
+pub(crate) fn encode_size(out: &mut Buffer, size: usize) {
     let mut line = [0; 18];
     let mut rest = &mut line[..];
     let room = rest.len();
     // 16 digits and a line end always fit.
-    let _ = write!(rest, "{:x}\r\n", data.len());
+    let _ = write!(rest, "{size:x}\r\n");
     let length = room - rest.len();
     out.append(&line[..length]);
-    out.append(data);
-    out.append(b"\r\n");
 }
 
 /// Writes the end of a body with `trailers`, whole lines or nothing.

@@ -219,7 +219,7 @@ async fn translate(
         Err(refusal) => return refuse(worker, client, GatewayError::BadRequest(refusal)).await,
     };
     if listener.upstream().is_none() {
-        request.attest(origin.peer, origin.is_secure);
+        request.attest(origin);
     }
     let facts = request.facts;
     let one = context::Exchange {

@@ -6,7 +6,7 @@ use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, Method, header};
 
-use crate::http::fields::{content_length, is_bad_name};
+use crate::http::fields::{check_names, one_length};
 use crate::http::message::{Body, RequestFacts, is_idempotent};
 use crate::http::target::{self, check_host};
 use crate::http::{Refusal, accept};
@@ -24,9 +24,7 @@ pub(crate) fn validate(mut parts: Parts, ended: bool) -> Result<Request, Refusal
     if parts.method.as_str().len() > METHOD_BYTES {
         return Err(Refusal::Malformed("its method is too long"));
     }
-    if parts.headers.keys().any(is_bad_name) {
-        return Err(Refusal::Malformed("a field's name has a quotation mark"));
-    }
+    check_names(&parts.headers)?;
     check_values(&parts.headers)?;
     let upgrade = opens_websocket(&parts)?;
     let authority = authority(&parts)?;
@@ -116,14 +114,7 @@ fn path(parts: &Parts, upgrade: bool) -> Result<PathAndQuery, Refusal> {
 }
 
 fn facts(parts: &Parts, ended: bool, upgrade: bool) -> Result<RequestFacts, Refusal> {
-    let mut lengths = parts.headers.get_all(header::CONTENT_LENGTH).iter();
-    let length = lengths
-        .next()
-        .map(|length| content_length(length.as_bytes()))
-        .transpose()?;
-    if lengths.next().is_some() {
-        return Err(Refusal::ContentLength);
-    }
+    let length = one_length(&parts.headers)?;
     let body = match length {
         _ if ended || upgrade => Body::None,
         Some(length) if length > 0 => Body::Length(length),

@@ -9,8 +9,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use h2::RecvStream;
 use h2::server::{Connection, SendResponse};
+use h2::{Reason, RecvStream};
 use tokio::time::{Instant, Sleep};
 
 use super::guard::{Excess, Guard};
@@ -204,11 +204,25 @@ fn poll(
     timer.poll(cx).map(|()| Woken::Tick)
 }
 
-/// Serves one stream in a task of its own.
-fn begin(shared: &Rc<Shared>, request: http::Request<RecvStream>, respond: SendResponse<Bytes>) {
+/// Serves one stream in a task of its own. One for which there is no room is refused, which its
+/// client may try again (RFC 9113 section 8.7).
+fn begin(
+    shared: &Rc<Shared>,
+    request: http::Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+) {
+    // The first is what the connection itself was counted for.
+    let extra = match shared.streams.get() {
+        0 => None,
+        _ => match shared.worker.connections.extra() {
+            Some(extra) => Some(extra),
+            None => return respond.send_reset(Reason::REFUSED_STREAM),
+        },
+    };
     let served = Served::begin(shared);
     drop(tokio::task::spawn_local(async move {
         stream(&served.0, request, respond).await;
+        drop(extra);
     }));
 }
 
@@ -241,7 +255,7 @@ async fn stream(shared: &Shared, request: http::Request<RecvStream>, respond: Se
         }
     };
     if listener.upstream().is_none() {
-        request.attest(shared.origin.peer, shared.origin.is_secure);
+        request.attest(&shared.origin);
     }
     let source = match body.is_end_stream() {
         true => Source::Nothing,

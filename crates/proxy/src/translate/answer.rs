@@ -3,8 +3,9 @@
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::fields;
-use crate::http::date;
+use crate::http::fields::{check_names, one_length};
 use crate::http::message::{Body, RequestFacts};
+use crate::http::{Refusal, date};
 use crate::http1::response::ResponseHead;
 use crate::worker::buffers::Buffer;
 
@@ -31,9 +32,16 @@ impl Answer {
     }
 
     /// The answer that came as `response`; `is_over` is whether nothing can follow it.
-    pub(crate) fn from_http2(response: http::response::Parts, is_over: bool) -> Self {
-        let length = response.headers.get(header::CONTENT_LENGTH);
-        let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+    ///
+    /// # Errors
+    /// It would be read in two ways further on: the library looks at the first of several lengths,
+    /// and lets names pass that are none.
+    pub(crate) fn from_http2(
+        response: http::response::Parts,
+        is_over: bool,
+    ) -> Result<Self, Refusal> {
+        check_names(&response.headers)?;
+        let length = one_length(&response.headers)?;
         // The stream of one without content may end in a frame of its own.
         let without_content = matches!(response.status.as_u16(), 100..=199 | 204 | 304);
         let body = match length {
@@ -41,11 +49,11 @@ impl Answer {
             Some(length) if length > 0 => Body::Length(length),
             _ => Body::Chunked,
         };
-        Self {
+        Ok(Self {
             status: response.status,
             headers: response.headers,
             body,
-        }
+        })
     }
 
     /// Says when it was made, where it does not say so itself.
@@ -130,5 +138,35 @@ impl Answer {
             && !facts.is_head
             && !without_content
             && !self.headers.contains_key(header::CONTENT_LENGTH)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(fields: &[(&str, &str)]) -> Result<Answer, Refusal> {
+        let mut response = http::Response::builder();
+        for (name, value) in fields {
+            let name = http::HeaderName::from_lowercase(name.as_bytes()).unwrap();
+            response = response.header(name, *value);
+        }
+        let (head, ()) = response.body(()).unwrap().into_parts();
+        Answer::from_http2(head, false)
+    }
+
+    #[test]
+    fn an_answer_that_would_be_read_in_two_ways_is_refused() {
+        let body = |fields: &[_]| answer(fields).map(|answer| answer.body);
+        assert_eq!(body(&[("content-length", "2")]), Ok(Body::Length(2)));
+        assert_eq!(body(&[]), Ok(Body::Chunked));
+        for bad in [
+            &[("content-length", "2"), ("content-length", "2")][..],
+            &[("content-length", "2"), ("content-length", "3")],
+            &[("content-length", "+2")],
+            &[("a\"b", "1")],
+        ] {
+            assert!(body(bad).is_err(), "{bad:?}");
+        }
     }
 }

@@ -1,6 +1,5 @@
 //! A request between two codecs, and how it leaves in either.
 
-use std::net::IpAddr;
 use std::str::FromStr;
 
 use h2::ext::Protocol;
@@ -11,8 +10,12 @@ use super::fields;
 use crate::http::Refusal;
 use crate::http::fields::is_claim;
 use crate::http::message::{Body, RequestFacts};
+use crate::http::route::Origin;
 use crate::http1::request::RequestHead;
 use crate::worker::buffers::Buffer;
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// A request, without the fields that are for one connection only.
 #[derive(Debug, Clone)]
@@ -63,7 +66,7 @@ impl Request {
     }
 
     /// Says where it came from, at the edge: what the client itself claims of that is left out.
-    pub(crate) fn attest(&mut self, client: IpAddr, secure: bool) {
+    pub(crate) fn attest(&mut self, origin: &Origin) {
         let claims: Vec<HeaderName> = self
             .headers
             .keys()
@@ -73,13 +76,12 @@ impl Request {
         for claim in claims {
             self.headers.remove(claim);
         }
-        // A socket for both IP versions sees IPv4 in IPv6's clothes.
-        let client = client.to_canonical().to_string();
-        if let Ok(client) = HeaderValue::from_str(&client) {
-            self.headers.insert("x-forwarded-for", client);
-        }
-        let scheme = HeaderValue::from_static(if secure { "https" } else { "http" });
-        self.headers.insert("x-forwarded-proto", scheme);
+        self.headers.insert(FORWARDED_FOR, origin.forwarded_for());
+        let scheme = match origin.is_secure {
+            true => HeaderValue::from_static("https"),
+            false => HeaderValue::from_static("http"),
+        };
+        self.headers.insert(FORWARDED_PROTO, scheme);
     }
 
     /// Writes its head for a backend that speaks HTTP/1.1. `websocket` is the key of the WebSocket
@@ -231,7 +233,7 @@ mod tests {
             "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\nx_forwarded_host: x\r\n\
              Forwarded: for=6.6.6.6\r\n\r\n",
         );
-        request.attest("::ffff:192.0.2.1".parse().unwrap(), true);
+        request.attest(&Origin::secure("::ffff:192.0.2.1".parse().unwrap()));
         assert_eq!(
             written(&request),
             "GET / HTTP/1.1\r\nhost: a\r\nx-forwarded-for: 192.0.2.1\r\n\

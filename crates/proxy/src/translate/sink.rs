@@ -11,6 +11,7 @@ use super::source::{Piece, Replayable, Source};
 use super::{fields, grpc};
 use crate::http::phases::BodyError;
 use crate::http1::chunked;
+use crate::limits::COPIED_BYTES;
 use crate::socket::{Socket, unless, within};
 use crate::worker::buffers::Pooled;
 
@@ -141,6 +142,9 @@ impl Http1Sink<'_> {
         if data.is_empty() {
             return Ok(());
         }
+        if data.len() > COPIED_BYTES {
+            return self.large(data, idle).await;
+        }
         match self.framing {
             Framing::Chunked => chunked::encode(&mut self.out, data),
             Framing::Plain | Framing::Raw => self.out.append(data),
@@ -150,6 +154,21 @@ impl Http1Sink<'_> {
             true => Ok(()),
             false => self.flush(idle).await,
         }
+    }
+
+    /// Sends content from where it is, behind what is held back. The end of its chunk leaves with
+    /// what follows.
+    async fn large(&mut self, data: &[u8], idle: Duration) -> Result<(), BodyError> {
+        if self.framing == Framing::Chunked {
+            chunked::encode_size(&mut self.out, data.len());
+        }
+        let sent = self.socket.write_parts([self.out.bytes(), data], idle);
+        sent.await.map_err(|_| BodyError::Sink)?;
+        self.out.clear();
+        if self.framing == Framing::Chunked {
+            self.out.append(chunked::LINE_END);
+        }
+        Ok(())
     }
 
     async fn end(&mut self, trailers: Option<HeaderMap>, idle: Duration) -> Result<(), BodyError> {

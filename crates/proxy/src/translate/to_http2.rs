@@ -18,7 +18,6 @@ use super::source::{Replayable, Source};
 use super::{grpc, tunnel};
 use crate::dial::SharedBackend;
 use crate::http::Refusal;
-use crate::http::fields::is_bad_name;
 use crate::http::gateway_error::GatewayError;
 use crate::http::message::Body;
 use crate::http::phases::{BodyError, Next, NoAnswer, Sent, await_end, await_head};
@@ -142,6 +141,7 @@ async fn read_head(
     response: ResponseFuture,
     unprocessed: &Cell<bool>,
 ) -> Result<(Answer, RecvStream), NoAnswer> {
+    let bad = |refusal| NoAnswer::Failed(GatewayError::BadResponse(refusal));
     let response = RefCell::new(response);
     for _ in 0..=INTERIM_ANSWERS {
         let head = poll_fn(|cx| {
@@ -159,26 +159,23 @@ async fn read_head(
         match head {
             Head::Interim(interim) => {
                 let (interim, ()) = interim.into_parts();
-                let interim = Answer::from_http2(interim, true);
+                let interim = Answer::from_http2(interim, true).map_err(bad)?;
                 let told = Box::pin(exchange.client.inform(interim, exchange.request.facts)).await;
                 told.map_err(|()| NoAnswer::ClientGone)?;
             }
             Head::Final(response) => {
                 let (head, stream) = response.into_parts();
-                if head.headers.keys().any(is_bad_name) {
-                    let refusal = Refusal::Malformed("a field's name has a quotation mark");
-                    return Err(NoAnswer::Failed(GatewayError::BadResponse(refusal)));
-                }
                 if head.status.is_informational() {
                     break;
                 }
                 let is_over = exchange.request.facts.is_head || stream.is_end_stream();
-                return Ok((Answer::from_http2(head, is_over), stream));
+                return Ok((Answer::from_http2(head, is_over).map_err(bad)?, stream));
             }
         }
     }
-    let refusal = Refusal::Malformed("it has too many informational answers");
-    Err(NoAnswer::Failed(GatewayError::BadResponse(refusal)))
+    Err(bad(Refusal::Malformed(
+        "it has too many informational answers",
+    )))
 }
 
 enum Head {

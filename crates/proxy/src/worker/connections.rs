@@ -9,6 +9,8 @@ use tokio::sync::Notify;
 #[derive(Debug)]
 pub(crate) struct Connections {
     open: Cell<usize>,
+    /// Requests beyond the first of their connection, each of which may need one to a backend.
+    extra: Cell<usize>,
     most: usize,
     closed: Notify,
 }
@@ -18,6 +20,7 @@ impl Connections {
     pub(crate) fn new(most: usize) -> Rc<Self> {
         Rc::new(Self {
             open: Cell::new(0),
+            extra: Cell::new(0),
             most,
             closed: Notify::new(),
         })
@@ -34,10 +37,23 @@ impl Connections {
         Open(self.clone())
     }
 
+    fn has_room(&self) -> bool {
+        self.open.get() + self.extra.get() < self.most
+    }
+
+    /// Counts a request beyond the first of its connection; none where there is no room for what it
+    /// may need.
+    pub(crate) fn extra(self: &Rc<Self>) -> Option<Extra> {
+        self.has_room().then(|| {
+            self.extra.set(self.extra.get() + 1);
+            Extra(self.clone())
+        })
+    }
+
     /// Returns when there is room for another. Until then the kernel's queue holds those who
     /// want one, for this worker or for another.
     pub(crate) async fn room(&self) {
-        while self.open.get() >= self.most {
+        while !self.has_room() {
             self.closed.notified().await;
         }
     }
@@ -63,6 +79,17 @@ impl Drop for Open {
     }
 }
 
+/// A request beyond the first of its connection; it counts until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Extra(Rc<Connections>);
+
+impl Drop for Extra {
+    fn drop(&mut self) {
+        self.0.extra.set(self.0.extra.get() - 1);
+        self.0.closed.notify_waiters();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,5 +110,19 @@ mod tests {
         assert_eq!(two.as_mut().poll(context), Poll::Ready(()));
         assert_eq!(one.as_mut().poll(context), Poll::Ready(()));
         assert_eq!(none.as_mut().poll(context), Poll::Ready(()));
+    }
+
+    #[test]
+    fn requests_take_the_room_of_connections_and_give_it_back() {
+        let connections = Connections::new(3);
+        let _open = connections.open();
+        let (one, two) = (connections.extra(), connections.extra());
+        assert!(one.is_some() && two.is_some() && connections.extra().is_none());
+        let context = &mut Context::from_waker(Waker::noop());
+        let mut room = pin!(connections.room());
+        assert_eq!(room.as_mut().poll(context), Poll::Pending);
+        drop(one);
+        assert_eq!(room.as_mut().poll(context), Poll::Ready(()));
+        assert_eq!(connections.count(), 1);
     }
 }

@@ -99,7 +99,7 @@ pub(crate) struct Worker {
     pub(crate) buffers: Rc<Buffers>,
     pub(crate) view: RefCell<View>,
     pub(crate) trust: RefCell<Trust>,
-    connections: Rc<Connections>,
+    pub(crate) connections: Rc<Connections>,
 }
 
 /// Runs a worker on this thread until it is drained.
