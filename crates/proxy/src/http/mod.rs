@@ -3,6 +3,7 @@
 
 pub(crate) mod accept;
 pub(crate) mod date;
+pub mod field_section;
 pub(crate) mod fields;
 pub(crate) mod gateway_error;
 pub mod message;
