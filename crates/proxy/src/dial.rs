@@ -99,11 +99,11 @@ pub(crate) async fn dial(
         }
         let connected = match endpoint.speaks_http2() {
             false => open(worker, endpoint).await.map(Opened::Socket),
-            true => Box::pin(
-                endpoint
-                    .http2
-                    .slot(worker.limits.connect, open(worker, endpoint)),
-            )
+            true => Box::pin(endpoint.http2.slot(
+                worker.limits.connect,
+                &worker.buffers,
+                open(worker, endpoint),
+            ))
             .await
             .map(Opened::Slot),
         };

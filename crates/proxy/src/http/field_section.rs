@@ -53,6 +53,13 @@ impl FieldSection {
         }
     }
 
+    /// Appends a field, whose name is put into lower case.
+    pub fn push_lower(&mut self, name: &[u8], value: &[u8]) {
+        let start = self.text.len();
+        self.push(name, value);
+        self.text[start..start + name.len()].make_ascii_lowercase();
+    }
+
     /// Appends a field that `write` puts at the end of the text it is given, name first, whose
     /// length it returns.
     ///
@@ -120,6 +127,11 @@ impl FieldSection {
             let (name, value) = field.read(text);
             keep(name, value)
         });
+    }
+
+    /// Removes the first `count` fields.
+    pub fn skip(&mut self, count: usize) {
+        self.fields.drain(..count.min(self.fields.len()));
     }
 
     /// Has one field of this name, of this value, in place of all that there are.

@@ -6,6 +6,7 @@ pub(crate) mod date;
 pub mod field_section;
 pub(crate) mod fields;
 pub(crate) mod gateway_error;
+pub(crate) mod linger;
 pub mod message;
 pub(crate) mod phases;
 mod refusal;

@@ -12,6 +12,7 @@ use super::rewrite::{self, Addition};
 use super::{context, translated};
 use crate::http::Refusal;
 use crate::http::gateway_error::{GatewayError, Reply};
+use crate::http::linger::linger;
 use crate::http::message::Body;
 use crate::http::phases::Next;
 use crate::http::route::{Origin, route};
@@ -76,7 +77,10 @@ pub(crate) async fn serve(
     };
     match next {
         Next::Request | Next::Close => client.say_goodbye(),
-        Next::Linger => linger(worker, client, input).await,
+        Next::Linger => {
+            drop(input);
+            linger(client, &worker.buffers, &worker.limits).await;
+        }
         Next::Reset => client.reset_on_close(),
     }
     Served::Ended
@@ -289,21 +293,4 @@ async fn refuse(worker: &Worker, client: &Socket, error: GatewayError) -> Next {
         old_version: false,
     };
     answer(worker, client, error, reply).await
-}
-
-/// Ends the connection towards the client and drops what it still sends, for a while: closing
-/// with bytes unread would reset the connection and destroy the answer on its way.
-async fn linger(worker: &Rc<Worker>, client: &Socket, input: Option<Pooled>) {
-    client.shutdown_write();
-    drop(input);
-    let mut left = worker.limits.linger_bytes;
-    let dropping = async {
-        while left > 0
-            && let Ok(Some(buffer)) = client.read_first(&worker.buffers).await
-        {
-            left = left.saturating_sub(buffer.bytes().len());
-        }
-    };
-    // Either way the connection is closed now.
-    let _ = tokio::time::timeout(worker.limits.linger, dropping).await;
 }

@@ -2,21 +2,21 @@
 //! when all of them are full.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::io;
-use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::rc::{Rc, Weak};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use h2::Ping;
-use h2::client::{Connection, SendRequest};
 use tokio::sync::Mutex;
 
-use crate::limits::{
-    HEAD_BYTES, HTTP2_BACKEND_WINDOW, HTTP2_SEND_BUFFER, HTTP2_STREAM_WINDOW,
-    HTTP2_STREAMS_TO_BACKEND,
-};
-use crate::socket::{Socket, Stream};
+use super::connection::{Connection, Failure, Ping, Role};
+use super::driver::Driver;
+use super::handle::Handle;
+use super::reason::Reason;
+use crate::limits::HTTP2_STREAMS_TO_BACKEND;
+use crate::socket::Socket;
+use crate::worker::buffers::Buffers;
 
 /// The connections of one worker to one endpoint.
 #[derive(Debug, Default)]
@@ -30,7 +30,7 @@ pub(crate) struct Pool {
 
 /// A connection that requests share.
 pub(crate) struct Shared {
-    sender: RefCell<SendRequest<Bytes>>,
+    connection: Rc<RefCell<Connection>>,
     streams: Cell<usize>,
     idle_since: Cell<Instant>,
     /// It takes no more requests.
@@ -41,16 +41,11 @@ impl Shared {
     /// Whether it takes no more requests: it has ended, the backend is about to leave, or all of
     /// its streams' numbers are used up.
     fn is_over(&self) -> bool {
-        let context = &mut Context::from_waker(Waker::noop());
-        self.ended.get()
-            || matches!(
-                self.sender.borrow_mut().poll_ready(context),
-                Poll::Ready(Err(_))
-            )
+        self.ended.get() || self.connection.borrow().is_closed_to_more()
     }
 
     fn has_room(&self) -> bool {
-        let allowed = self.sender.borrow().current_max_send_streams();
+        let allowed = self.connection.borrow().allowed_streams();
         self.streams.get() < allowed.min(HTTP2_STREAMS_TO_BACKEND)
     }
 }
@@ -74,6 +69,7 @@ impl Pool {
     pub(crate) async fn slot(
         &self,
         limit: Duration,
+        buffers: &Rc<Buffers>,
         connect: impl Future<Output = io::Result<Socket>>,
     ) -> io::Result<Slot> {
         if let Some(slot) = self.free() {
@@ -89,7 +85,7 @@ impl Pool {
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
         let opened = match connect.await {
-            Ok(socket) => open(socket, limit).await,
+            Ok(socket) => open(socket, buffers, limit).await,
             Err(error) => Err(error),
         };
         match opened {
@@ -134,20 +130,37 @@ impl Slot {
         Self(shared.clone())
     }
 
-    /// What sends a request on the connection.
-    pub(crate) fn sender(&self) -> SendRequest<Bytes> {
-        self.0.sender.borrow().clone()
+    /// Opens a stream with a request's head; `is_bodiless` where its answer has no content,
+    /// whatever it says of its length.
+    ///
+    /// # Errors
+    /// The connection takes no more streams; nothing was sent.
+    pub(crate) fn open<'a>(
+        &self,
+        fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+        ends: bool,
+        is_bodiless: bool,
+    ) -> Result<Handle, Failure> {
+        let connection = &self.0.connection;
+        let id = connection.borrow_mut().open(fields, ends, is_bodiless)?;
+        Ok(Handle::new(connection, id))
     }
 
     /// Whether the backend opens WebSockets (RFC 8441), which it says at the beginning.
     pub(crate) fn opens_websockets(&self) -> bool {
-        let sender = self.0.sender.borrow();
-        sender.is_extended_connect_protocol_enabled()
+        self.0.connection.borrow().opens_websockets()
     }
 
     /// Sends no more requests on this connection.
     pub(crate) fn end_connection(&self) {
         self.0.ended.set(true);
+    }
+}
+
+/// The last who holds a connection has its task notice.
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.connection.borrow_mut().nudge();
     }
 }
 
@@ -158,42 +171,41 @@ impl Drop for Slot {
     }
 }
 
-async fn open(socket: Socket, limit: Duration) -> io::Result<Rc<Shared>> {
+/// Opens a connection. How many streams the backend allows, and whether it opens WebSockets, comes
+/// before its answer to a ping; without an answer in time, what is known by then has to do.
+async fn open(socket: Socket, buffers: &Rc<Buffers>, limit: Duration) -> io::Result<Rc<Shared>> {
     socket.keep_alive();
-    let (sender, mut connection): (_, Connection<_, Bytes>) = h2::client::Builder::new()
-        .enable_push(false)
-        .initial_window_size(HTTP2_STREAM_WINDOW)
-        .initial_connection_window_size(HTTP2_BACKEND_WINDOW)
-        // What a slow client leaves waiting in small pieces must not end what others share. The
-        // windows bound it.
-        .data_frame_budget(usize::MAX)
-        .max_header_list_size(HEAD_BYTES as u32)
-        .max_send_buffer_size(HTTP2_SEND_BUFFER)
-        .handshake(Stream::new(socket, None))
-        .await
-        .map_err(io::Error::other)?;
-    let pings = connection.ping_pong();
+    let mut driver = Driver::new(Role::Client, socket, None, buffers);
+    let connection = driver.connection.clone();
+    connection.borrow_mut().ping(Ping::Opening);
+    let answered = poll_fn(|cx| match driver.poll(cx) {
+        Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
+        Poll::Pending if connection.borrow().is_answered(Ping::Opening) => Poll::Ready(Ok(())),
+        Poll::Pending => Poll::Pending,
+    });
+    if let Ok(Err(error)) = tokio::time::timeout(limit, answered).await {
+        return Err(error);
+    }
     let shared = Rc::new(Shared {
-        sender: RefCell::new(sender),
+        connection,
         streams: Cell::new(0),
         idle_since: Cell::new(Instant::now()),
         ended: Cell::new(false),
     });
     let watched = Rc::downgrade(&shared);
-    drop(tokio::task::spawn_local(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "a connection to a backend ended");
-        }
-        if let Some(shared) = watched.upgrade() {
-            shared.ended.set(true);
-        }
-    }));
-    // How many streams it allows, and whether it opens WebSockets, comes before its answer to a
-    // ping. Without an answer in time, what is known by then has to do.
-    if let Some(mut pings) = pings
-        && let Ok(Err(error)) = tokio::time::timeout(limit, pings.ping(Ping::opaque())).await
-    {
-        return Err(io::Error::other(error));
-    }
+    drop(tokio::task::spawn_local(drive(driver, watched)));
     Ok(shared)
+}
+
+/// Moves a connection's bytes until it ends, or nobody holds it any more.
+async fn drive(mut driver: Driver, watched: Weak<Shared>) {
+    poll_fn(|cx| match driver.poll(cx) {
+        Poll::Pending if watched.strong_count() == 0 => Poll::Ready(()),
+        moved => moved,
+    })
+    .await;
+    driver.connection.borrow_mut().end(Reason::CANCEL);
+    if let Some(shared) = watched.upgrade() {
+        shared.ended.set(true);
+    }
 }

@@ -1,120 +1,93 @@
-//! Heads of requests over HTTP/2, held to the rules of RFC 9113 section 8 that the library leaves
-//! to us, and to the same limits as those of HTTP/1.1.
+//! Requests over HTTP/2, held to the rules and limits of those over HTTP/1.1.
 
-use h2::ext::Protocol;
-use http::request::Parts;
-use http::uri::{Authority, PathAndQuery};
-use http::{HeaderMap, Method, header};
+use http::Method;
 
-use crate::http::fields::{check_names, one_length};
+use super::head::RequestHead;
+use crate::http::field_section::FieldSection;
+use crate::http::fields::one_length;
 use crate::http::message::{Body, RequestFacts, is_idempotent};
 use crate::http::target::{self, check_host};
 use crate::http::{Refusal, accept};
 use crate::limits::{HEAD_FIELDS, METHOD_BYTES};
 use crate::translate::request::Request;
 
-/// The request whose head is `parts`; `ended` is whether it has no body.
+/// The request whose head is `head`; `ended` is whether it has no body.
 ///
 /// # Errors
 /// It breaks a rule or exceeds a limit.
-pub(crate) fn validate(mut parts: Parts, ended: bool) -> Result<Request, Refusal> {
-    if parts.headers.len() > HEAD_FIELDS {
+pub(crate) fn validate(head: RequestHead, ended: bool) -> Result<Request, Refusal> {
+    if head.fields.len() > HEAD_FIELDS {
         return Err(Refusal::TooManyFields);
     }
-    if parts.method.as_str().len() > METHOD_BYTES {
+    if head.method.as_str().len() > METHOD_BYTES {
         return Err(Refusal::Malformed("its method is too long"));
     }
-    check_names(&parts.headers)?;
-    check_values(&parts.headers)?;
-    let upgrade = opens_websocket(&parts)?;
-    let authority = authority(&parts)?;
-    let path = path(&parts, upgrade)?;
-    let facts = facts(&parts, ended, upgrade)?;
-    parts.headers.remove(header::HOST);
+    let upgrade = opens_websocket(&head)?;
+    let facts = facts(&head, ended, upgrade)?;
+    let authority = authority(head.authority, &head.fields)?;
+    let path = path(head.path, &head.method, upgrade)?;
+    let mut fields = head.fields;
+    fields.remove(b"host");
     // It is about this connection; for gRPC it is said anew.
-    parts.headers.remove(header::TE);
+    fields.remove(b"te");
     if facts.body == Body::None {
         // Nothing waits to be continued.
-        parts.headers.remove(header::EXPECT);
+        fields.remove(b"expect");
     }
     Ok(Request {
         facts,
-        method: parts.method,
+        method: head.method,
         authority: Some(authority),
         path,
-        headers: parts.headers,
+        fields,
     })
 }
 
-/// RFC 9113 section 8.2.1: whitespace around a value would be read differently further on.
-fn check_values(headers: &HeaderMap) -> Result<(), Refusal> {
-    let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
-    let bad = headers
-        .values()
-        .map(|value| value.as_bytes())
-        .any(|value| is_space(value.first()) || is_space(value.last()));
-    match bad {
-        true => Err(Refusal::Malformed(
-            "a field's value has whitespace around it",
-        )),
-        false => Ok(()),
-    }
-}
-
 /// Whether it opens a WebSocket (RFC 8441). No other use of CONNECT is for a gateway.
-fn opens_websocket(parts: &Parts) -> Result<bool, Refusal> {
-    if parts.method != Method::CONNECT {
+fn opens_websocket(head: &RequestHead) -> Result<bool, Refusal> {
+    if head.method != Method::CONNECT {
         return Ok(false);
     }
-    match parts.extensions.get::<Protocol>() {
-        Some(protocol) if protocol.as_str().eq_ignore_ascii_case("websocket") => Ok(true),
+    match &head.protocol {
+        Some(protocol) if protocol.eq_ignore_ascii_case("websocket") => Ok(true),
         _ => Err(Refusal::Connect),
     }
 }
 
 /// Whom it is for: `:authority`, or `Host` where that is missing, and never two of them
 /// (RFC 9113 section 8.3.1).
-fn authority(parts: &Parts) -> Result<Authority, Refusal> {
-    let mut hosts = parts.headers.get_all(header::HOST).iter();
+fn authority(named: Option<Box<str>>, fields: &FieldSection) -> Result<Box<str>, Refusal> {
+    let mut hosts = fields.all(b"host");
     let (host, another) = (hosts.next(), hosts.next());
     if another.is_some() {
         return Err(Refusal::Host("Host is given more than once"));
     }
-    let named = parts.uri.authority();
     let authority = match (named, host) {
-        (Some(named), Some(host))
-            if !host
-                .as_bytes()
-                .eq_ignore_ascii_case(named.as_str().as_bytes()) =>
-        {
+        (Some(named), Some(host)) if !host.eq_ignore_ascii_case(named.as_bytes()) => {
             return Err(Refusal::Host("Host and :authority name different hosts"));
         }
-        (Some(named), _) => named.clone(),
-        (None, Some(host)) => Authority::try_from(host.as_bytes())
-            .map_err(|_| Refusal::Host("Host is not a host name with an optional port"))?,
+        (Some(named), _) => named,
+        (None, Some(host)) => str::from_utf8(host)
+            .map_err(|_| Refusal::Host("Host is not a host name with an optional port"))?
+            .into(),
         (None, None) => return Err(Refusal::Host(":authority is missing")),
     };
-    check_host(authority.as_str().as_bytes())?;
+    check_host(authority.as_bytes())?;
     Ok(authority)
 }
 
-fn path(parts: &Parts, upgrade: bool) -> Result<PathAndQuery, Refusal> {
-    let path = parts.uri.path_and_query();
+fn path(path: Option<Box<str>>, method: &Method, upgrade: bool) -> Result<Box<str>, Refusal> {
     let path = path.ok_or(Refusal::Target(":path is missing"))?;
-    let method = if upgrade {
-        "GET"
-    } else {
-        parts.method.as_str()
-    };
-    if !path.as_str().starts_with('/') && path.as_str() != "*" {
+    let method = if upgrade { "GET" } else { method.as_str() };
+    if !path.starts_with('/') && &*path != "*" {
         return Err(Refusal::Target("its path does not begin with \"/\""));
     }
-    target::parse(method, path.as_str())?;
-    Ok(path.clone())
+    target::parse(method, &path)?;
+    Ok(path)
 }
 
-fn facts(parts: &Parts, ended: bool, upgrade: bool) -> Result<RequestFacts, Refusal> {
-    let length = one_length(&parts.headers)?;
+fn facts(head: &RequestHead, ended: bool, upgrade: bool) -> Result<RequestFacts, Refusal> {
+    let length = one_length(&head.fields)?;
     let body = match length {
         _ if ended || upgrade => Body::None,
         Some(length) if length > 0 => Body::Length(length),
@@ -124,20 +97,19 @@ fn facts(parts: &Parts, ended: bool, upgrade: bool) -> Result<RequestFacts, Refu
     if ended && length.is_some_and(|length| length > 0) {
         return Err(Refusal::ContentLength);
     }
-    let continues = parts.headers.get(header::EXPECT);
-    if continues.is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+    let continues = head.fields.get(b"expect");
+    if continues.is_some_and(|value| !value.eq_ignore_ascii_case(b"100-continue")) {
         return Err(Refusal::Expectation);
     }
-    let mut accepts = parts.headers.get_all(header::ACCEPT).iter();
     Ok(RequestFacts {
         old_version: false,
-        is_head: parts.method == Method::HEAD,
-        idempotent: is_idempotent(parts.method.as_str()),
+        is_head: head.method == Method::HEAD,
+        idempotent: is_idempotent(head.method.as_str()),
         body,
         keep_alive: true,
         expects_continue: continues.is_some() && body != Body::None,
         upgrade,
-        prefers_json: accepts.any(|value| accept::prefers_json(value.as_bytes())),
+        prefers_json: head.fields.all(b"accept").any(accept::prefers_json),
     })
 }
 
@@ -145,48 +117,80 @@ fn facts(parts: &Parts, ended: bool, upgrade: bool) -> Result<RequestFacts, Refu
 mod tests {
     use super::*;
 
-    fn check(
-        build: impl FnOnce(http::request::Builder) -> http::request::Builder,
-    ) -> Result<Request, Refusal> {
-        let builder = http::Request::builder().uri("https://a.test/x?y");
-        let (parts, ()) = build(builder).body(()).unwrap().into_parts();
-        validate(parts, true)
+    fn head() -> RequestHead {
+        RequestHead {
+            method: Method::GET,
+            authority: Some("a.test".into()),
+            path: Some("/x?y".into()),
+            protocol: None,
+            fields: FieldSection::default(),
+        }
+    }
+
+    fn check(change: impl FnOnce(&mut RequestHead)) -> Result<Request, Refusal> {
+        let mut head = head();
+        change(&mut head);
+        validate(head, true)
+    }
+
+    fn check_fields(fields: &[(&str, &str)]) -> Result<Request, Refusal> {
+        check(|head| {
+            for (name, value) in fields {
+                head.fields.push(name.as_bytes(), value.as_bytes());
+            }
+        })
     }
 
     #[test]
     fn what_is_asked_is_understood() {
-        let request = check(|b| b.header("cookie", "a=1").header("host", "A.TEST")).unwrap();
-        assert_eq!(request.authority.unwrap().as_str(), "a.test");
-        assert_eq!(request.path.as_str(), "/x?y");
-        assert!(request.facts.idempotent && request.headers.len() == 1);
+        let request = check_fields(&[("cookie", "a=1"), ("host", "A.TEST")]).unwrap();
+        assert_eq!(request.authority.as_deref(), Some("a.test"));
+        assert_eq!(&*request.path, "/x?y");
+        assert!(request.facts.idempotent && request.fields.len() == 1);
     }
 
     #[test]
-    fn what_breaks_a_rule_is_refused() {
-        type Build = fn(http::request::Builder) -> http::request::Builder;
-        let bad: [(&str, Build); 11] = [
-            ("another host", |b| b.header("host", "b.test")),
-            ("two hosts", |b| {
-                b.header("host", "a.test").header("host", "a.test")
-            }),
-            ("user", |b| b.uri("https://u@a.test/")),
-            ("connect", |b| b.method("CONNECT")),
-            ("climbing", |b| b.uri("https://a.test/a/%2e%2e/b")),
-            ("length of nothing", |b| b.header("content-length", "1")),
-            ("length", |b| b.header("content-length", "+0")),
-            ("two lengths", |b| {
-                b.header("content-length", "0")
-                    .header("content-length", "0")
-            }),
-            ("expectation", |b| b.header("expect", "x")),
-            ("name", |b| {
-                b.header(http::HeaderName::from_lowercase(b"a\"b").unwrap(), "1")
-            }),
-            ("method", |b| b.method("A".repeat(25).as_str())),
-        ];
-        for (what, build) in bad {
-            assert!(check(build).is_err(), "{what}");
+    fn fields_that_break_a_rule_are_refused() {
+        for bad in [
+            &[("host", "b.test")][..],
+            &[("host", "a.test"), ("host", "a.test")],
+            &[("content-length", "1")],
+            &[("content-length", "+0")],
+            &[("content-length", "0"), ("content-length", "0")],
+            &[("expect", "x")],
+        ] {
+            assert!(check_fields(bad).is_err(), "{bad:?}");
         }
-        assert!(check(|b| (0..101).fold(b, |b, n| b.header(format!("x-{n}"), ""))).is_err());
+        let many = [("x", "")].repeat(HEAD_FIELDS + 1);
+        assert_eq!(check_fields(&many).err(), Some(Refusal::TooManyFields));
+    }
+
+    #[test]
+    fn targets_that_break_a_rule_are_refused() {
+        for path in [
+            "x",
+            "*",
+            "http://a.test/",
+            "/a/%2e%2e/b",
+            "/a b",
+            "/a#b",
+            "/a\\b",
+            "/a\"b",
+            "/<",
+            "/é",
+        ] {
+            let refused = check(|head| head.path = Some(path.into()));
+            assert!(refused.is_err(), "{path}");
+        }
+        for host in ["", "u@a.test", "a b", "a/b", "a.test:1:2", "a\"b", "é.test"] {
+            let refused = check(|head| head.authority = Some(host.into()));
+            assert!(refused.is_err(), "{host}");
+        }
+        let long = "A".repeat(METHOD_BYTES + 1);
+        assert!(check(|head| head.method = long.parse().unwrap()).is_err());
+        assert_eq!(
+            check(|head| head.method = Method::CONNECT).err(),
+            Some(Refusal::Connect)
+        );
     }
 }

@@ -8,23 +8,21 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
-use h2::server::{Connection, SendResponse};
-use h2::{Reason, RecvStream};
 use tokio::time::{Instant, Sleep};
 
-use super::guard::{Excess, Guard};
-use super::guarded::Guarded;
+use super::connection::{Arrived, Connection, Ping, Role};
+use super::driver::Driver;
+use super::handle::Handle;
+use super::head::RequestHead;
+use super::reason::Reason;
 use super::request;
-use super::window::Prober;
+use super::window::Window;
+use crate::http::Refusal;
 use crate::http::gateway_error::GatewayError;
 use crate::http::message::{Body, RequestFacts};
 use crate::http::route::{Origin, route};
-use crate::limits::{
-    HEAD_BYTES, HTTP2_CONNECTION_WINDOW, HTTP2_SEND_BUFFER, HTTP2_STREAM_WINDOW, HTTP2_STREAMS,
-    HTTP2_WAITING_BODIES,
-};
-use crate::socket::{Socket, Stream};
+use crate::limits::{HTTP2_CONNECTION_WINDOW, HTTP2_WAITING_BODIES};
+use crate::socket::Socket;
 use crate::translate::client::Client;
 use crate::translate::request::Request;
 use crate::translate::source::{Replayable, Source};
@@ -37,7 +35,7 @@ struct Shared {
     worker: Rc<Worker>,
     listener: Rc<Listener>,
     origin: Origin,
-    guard: Rc<Guard>,
+    connection: Rc<RefCell<Connection>>,
     /// How many streams are being served, and since when there has been none.
     streams: Cell<usize>,
     idle_since: Cell<Instant>,
@@ -63,8 +61,6 @@ impl Drop for Served {
     }
 }
 
-type Io = Guarded<Stream>;
-
 /// Serves a client's connection to its end; `read_already` is what was read from it.
 pub(crate) async fn serve(
     worker: &Rc<Worker>,
@@ -74,55 +70,34 @@ pub(crate) async fn serve(
     peer: IpAddr,
 ) {
     client.keep_alive();
-    let guard = Rc::new(Guard::new());
+    let origin = Origin::of(&client, peer);
+    let driver = Driver::new(Role::Server, client, read_already, &worker.buffers);
     let shared = Rc::new(Shared {
         worker: worker.clone(),
         listener: listener.clone(),
-        origin: Origin::of(&client, peer),
-        guard: guard.clone(),
+        origin,
+        connection: driver.connection.clone(),
         streams: Cell::new(0),
         idle_since: Cell::new(Instant::now()),
         done: tokio::sync::Notify::new(),
     });
-    let io = Guarded::new(Stream::new(client, read_already), guard.clone());
-    let handshake = settings().handshake(io);
-    let limit = worker.limits.head;
-    if let Ok(Ok(connection)) = tokio::time::timeout(limit, handshake).await {
-        run(&shared, connection, &guard).await;
-    }
+    run(&shared, driver).await;
     // Streams see their connection's end and end themselves.
     while shared.streams.get() > 0 {
         shared.done.notified().await;
     }
 }
 
-pub(super) fn settings() -> h2::server::Builder {
-    let mut settings = h2::server::Builder::new();
-    settings
-        .initial_window_size(HTTP2_STREAM_WINDOW)
-        .initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
-        .max_concurrent_streams(HTTP2_STREAMS)
-        .max_header_list_size(HEAD_BYTES as u32)
-        .max_send_buffer_size(HTTP2_SEND_BUFFER)
-        .enable_connect_protocol();
-    settings
-}
-
 /// What a connection's task wakes up for.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one at a time, and a request is the usual one"
-)]
 enum Woken {
-    Stream(http::Request<RecvStream>, SendResponse<Bytes>),
+    Streams,
     Ended,
-    Excess(Excess),
     ListenerGone,
     Tick,
 }
 
-async fn run(shared: &Rc<Shared>, mut connection: Connection<Io, Bytes>, guard: &Guard) {
-    let limits = &shared.worker.limits;
+async fn run(shared: &Rc<Shared>, mut driver: Driver) {
+    let (limits, connection) = (&shared.worker.limits, &shared.connection);
     let tick = limits.head.min(limits.keep_alive);
     let mut timer = Box::pin(tokio::time::sleep(tick));
     let mut gone = Box::pin(async {
@@ -131,109 +106,122 @@ async fn run(shared: &Rc<Shared>, mut connection: Connection<Io, Bytes>, guard: 
         tokio::time::sleep(limits.first_request).await;
     });
     let mut is_ending = false;
-    let mut prober = connection.ping_pong().map(Prober::new);
+    let mut window = Window::new();
     loop {
         let woken = poll_fn(|cx| {
             let gone = (!is_ending).then_some(gone.as_mut());
-            let woken = poll(cx, &mut connection, guard, gone, timer.as_mut());
-            if let Some(prober) = &mut prober {
-                let tell = |size: u32| {
-                    connection.set_initial_window_size(size)?;
-                    // Some bodies that wait for slow backends must not stop the others.
-                    let all = size.saturating_mul(HTTP2_WAITING_BODIES);
-                    connection.set_target_window_size(all.max(HTTP2_CONNECTION_WINDOW));
-                    Ok(())
-                };
-                prober.poll(cx, guard.content(), tell);
-            }
-            woken
+            poll(cx, &mut driver, &mut window, gone, timer.as_mut())
         });
         match woken.await {
-            Woken::Stream(request, respond) => begin(shared, request, respond),
-            Woken::Ended => return,
-            Woken::Excess(Excess { what, reason }) => {
-                tracing::debug!(peer = %shared.origin.peer, what, "a client is too much");
-                connection.abrupt_shutdown(reason);
-                // What it is told may wait for a client that does not read.
-                let farewell = poll_fn(|cx| connection.poll_closed(cx));
-                let _ = tokio::time::timeout(limits.linger, farewell).await;
-                return;
-            }
+            Woken::Streams => accept(shared),
+            Woken::Ended => break,
             Woken::ListenerGone => {
                 is_ending = true;
-                connection.graceful_shutdown();
+                connection.borrow_mut().shut_down();
                 // A client that does not even answer to that is not waited for much longer.
                 timer.as_mut().reset(Instant::now() + limits.linger);
             }
             Woken::Tick => {
                 let idle = shared.streams.get() == 0;
-                if guard.is_slow(limits.head) || (idle && is_ending) {
-                    return;
+                if connection.borrow().is_over()
+                    || connection.borrow().is_slow(limits.head)
+                    || (idle && is_ending)
+                {
+                    break;
                 }
                 if idle && shared.idle_since.get().elapsed() >= limits.keep_alive {
                     is_ending = true;
-                    connection.graceful_shutdown();
+                    connection.borrow_mut().shut_down();
                 }
                 timer.as_mut().reset(Instant::now() + tick);
             }
         }
     }
+    if let Some(excess) = connection.borrow().excess() {
+        tracing::debug!(peer = %shared.origin.peer, what = excess.what, "a client is too much");
+    }
+    connection.borrow_mut().end(Reason::CANCEL);
+    Box::pin(driver.close(limits)).await;
 }
 
 fn poll(
     cx: &mut Context<'_>,
-    connection: &mut Connection<Io, Bytes>,
-    guard: &Guard,
+    driver: &mut Driver,
+    window: &mut Window,
     gone: Option<Pin<&mut impl Future<Output = ()>>>,
     timer: Pin<&mut Sleep>,
 ) -> Poll<Woken> {
-    let accepted = connection.poll_accept(cx);
-    if let Some(excess) = guard.excess() {
-        return Poll::Ready(Woken::Excess(excess));
+    let moved = driver.poll(cx);
+    let connection = &mut *driver.connection.borrow_mut();
+    if connection.has_arrived() {
+        return Poll::Ready(Woken::Streams);
     }
-    match accepted {
-        Poll::Ready(Some(Ok((request, respond)))) => {
-            return Poll::Ready(Woken::Stream(request, respond));
-        }
-        Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Woken::Ended),
-        Poll::Pending => {}
+    if moved.is_ready() {
+        return Poll::Ready(Woken::Ended);
     }
+    measure(window, connection);
     if gone.is_some_and(|gone| gone.poll(cx).is_ready()) {
         return Poll::Ready(Woken::ListenerGone);
     }
     timer.poll(cx).map(|()| Woken::Tick)
 }
 
-/// Serves one stream in a task of its own. One for which there is no room is refused, which its
-/// client may try again (RFC 9113 section 8.7).
-fn begin(
-    shared: &Rc<Shared>,
-    request: http::Request<RecvStream>,
-    mut respond: SendResponse<Bytes>,
-) {
-    // The first is what the connection itself was counted for.
-    let extra = match shared.streams.get() {
-        0 => None,
-        _ => match shared.worker.connections.extra() {
-            Some(extra) => Some(extra),
-            None => return respond.send_reset(Reason::REFUSED_STREAM),
-        },
-    };
-    let served = Served::begin(shared);
-    drop(tokio::task::spawn_local(async move {
-        stream(&served.0, request, respond).await;
-        drop(extra);
-    }));
+/// Grows the windows of a connection whose line is faster and longer than they allow for.
+fn measure(window: &mut Window, connection: &mut Connection) {
+    let arrived = connection.content();
+    if window.is_measuring() {
+        if connection.is_answered(Ping::Probe)
+            && let Some(size) = window.answered(arrived, Instant::now())
+        {
+            // Some bodies that wait for slow backends must not stop the others.
+            let all = size.saturating_mul(HTTP2_WAITING_BODIES);
+            connection.grow_windows(size, all.max(HTTP2_CONNECTION_WINDOW));
+        }
+    } else if window.asks(arrived, Instant::now()) {
+        connection.ping(Ping::Probe);
+    }
 }
 
-async fn stream(shared: &Shared, request: http::Request<RecvStream>, respond: SendResponse<Bytes>) {
-    let (parts, body) = request.into_parts();
-    let is_grpc = grpc::is_grpc(&parts.headers);
-    let client = Client::Http2 {
-        respond: RefCell::new(respond),
-        guard: &shared.guard,
+/// Serves each stream that has arrived in a task of its own. One for which there is no room is
+/// refused, which its client may try again (RFC 9113 section 8.7).
+fn accept(shared: &Rc<Shared>) {
+    loop {
+        let arrived = shared.connection.borrow_mut().take_arrived();
+        let Some(arrived) = arrived else { return };
+        // The first is what the connection itself was counted for.
+        let extra = match shared.streams.get() {
+            0 => None,
+            _ => match shared.worker.connections.extra() {
+                Some(extra) => Some(extra),
+                None => {
+                    let mut connection = shared.connection.borrow_mut();
+                    connection.cancel(arrived.stream, Reason::REFUSED_STREAM);
+                    connection.release(arrived.stream);
+                    continue;
+                }
+            },
+        };
+        let served = Served::begin(shared);
+        drop(tokio::task::spawn_local(async move {
+            stream(&served.0, arrived).await;
+            drop(extra);
+        }));
+    }
+}
+
+async fn stream(shared: &Shared, arrived: Arrived) {
+    let handle = Handle::new(&shared.connection, arrived.stream);
+    let (listener, worker) = (&shared.listener, &shared.worker);
+    let is_grpc = |head: &RequestHead| grpc::is_grpc(&head.fields);
+    let is_grpc = arrived.head.as_ref().is_some_and(is_grpc);
+    let checked = match arrived.head {
+        Some(head) => request::validate(head, arrived.ends),
+        None => Err(Refusal::HeadTooLong),
     };
-    let checked = request::validate(parts, body.is_end_stream());
+    let client = Client::Http2 {
+        worker,
+        stream: handle.clone(),
+    };
     let mut request = match checked {
         Ok(request) => request,
         Err(refusal) => {
@@ -242,7 +230,6 @@ async fn stream(shared: &Shared, request: http::Request<RecvStream>, respond: Se
             return;
         }
     };
-    let (listener, worker) = (&shared.listener, &shared.worker);
     let routed = {
         let (host, path) = named(&request);
         route(worker, listener, &shared.origin, host, path)
@@ -257,9 +244,9 @@ async fn stream(shared: &Shared, request: http::Request<RecvStream>, respond: Se
     if listener.upstream().is_none() {
         request.attest(&shared.origin);
     }
-    let source = match body.is_end_stream() {
+    let source = match arrived.ends {
         true => Source::Nothing,
-        false => Source::Http2(body),
+        false => Source::Http2(handle.into()),
     };
     let one = Exchange::new(worker, &upstream, client, request);
     // What becomes of the connection is its own business.
@@ -267,8 +254,8 @@ async fn stream(shared: &Shared, request: http::Request<RecvStream>, respond: Se
 }
 
 fn named(request: &Request) -> (&[u8], &[u8]) {
-    let host = request.authority.as_ref().map_or("", |host| host.as_str());
-    (host.as_bytes(), request.path.as_str().as_bytes())
+    let host = request.authority.as_deref().unwrap_or("");
+    (host.as_bytes(), request.path.as_bytes())
 }
 
 /// What is known of a request that was refused.

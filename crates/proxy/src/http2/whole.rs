@@ -1,19 +1,9 @@
 //! The server's side over a byte string instead of a socket: what a fuzz target drives. It is the
 //! same code that serves connections, without the backends.
 
-use std::cell::Cell;
-use std::future::poll_fn;
-use std::io;
-use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Context, Poll};
-
-use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-use super::guard::{Guard, PREFACE};
-use super::guarded::Guarded;
-use super::{request, server};
+use super::connection::{Arrived, Connection, Role};
+use super::frame::PREFACE;
+use super::request;
 use crate::http::Refusal;
 use crate::worker::buffers::Buffer;
 
@@ -25,101 +15,57 @@ pub struct Seen {
     pub requests: Vec<Result<Vec<u8>, Refusal>>,
     /// The frame accounts found the peer to be too much.
     pub is_excessive: bool,
+    /// The connection was ended for what came.
+    pub is_over: bool,
+    /// How many bytes it was answered.
+    pub answered: usize,
 }
 
-/// Serves a connection whose client sends the preface, then `bytes`, then nothing. It is read in
+/// Serves a connection whose client sends the preface, then `bytes`, then nothing. They arrive in
 /// pieces of at most `piece` bytes; every request is answered at once.
 pub fn serve(bytes: &[u8], piece: usize) -> Seen {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build();
-    let Ok(runtime) = runtime else {
-        panic!("the operating system gives no runtime");
-    };
-    runtime.block_on(async {
-        let guard = Rc::new(Guard::new());
-        let leaves = Rc::new(Cell::new(false));
-        let client = Client {
-            bytes: [&PREFACE[..], bytes].concat(),
-            at: 0,
-            piece: piece.max(1),
-            leaves: leaves.clone(),
-        };
-        let io = Guarded::new(client, guard.clone());
-        let mut requests = Vec::new();
-        if let Ok(mut connection) = server::settings().handshake::<_, Bytes>(io).await {
-            // A client that sends nothing more leaves nothing to wait for.
-            let mut accepted = |cx: &mut Context<'_>| match connection.poll_accept(cx) {
-                Poll::Ready(accepted) => Poll::Ready(accepted),
-                Poll::Pending => Poll::Ready(None),
-            };
-            while let Some(Ok((asked, mut respond))) = poll_fn(&mut accepted).await {
-                let (parts, body) = asked.into_parts();
-                requests.push(forwarded(parts, body.is_end_stream()));
-                // The stream may be over.
-                if let Ok(mut stream) = respond.send_response(http::Response::new(()), false) {
-                    let _ = stream.send_data(Bytes::from_static(b"answer"), true);
-                }
-            }
-            // The library wants to see a connection's end before it is given up.
-            leaves.set(true);
-            while let Some(Ok(_)) = connection.accept().await {}
+    let mut connection = Connection::new(Role::Server);
+    let (mut requests, mut answered) = (Vec::new(), 0);
+    let bytes = [&PREFACE[..], bytes].concat();
+    let mut kept = Vec::new();
+    for piece in bytes.chunks(piece.max(1)) {
+        kept.extend_from_slice(piece);
+        let used = connection.receive(&kept);
+        kept.drain(..used);
+        while let Some(arrived) = connection.take_arrived() {
+            let id = arrived.stream;
+            requests.push(forwarded(arrived));
+            answer(&mut connection, id);
         }
-        Seen {
-            requests,
-            is_excessive: guard.excess().is_some(),
-        }
-    })
+        answered += connection.output().len();
+        connection.sent(connection.output().len());
+    }
+    Seen {
+        requests,
+        is_excessive: connection.excess().is_some(),
+        is_over: connection.is_over(),
+        answered,
+    }
 }
 
-fn forwarded(parts: http::request::Parts, ended: bool) -> Result<Vec<u8>, Refusal> {
-    let request = request::validate(parts, ended)?;
+fn answer(connection: &mut Connection, id: u32) {
+    let head = [(&b":status"[..], &b"200"[..])];
+    // The stream may be over.
+    if connection.send_fields(id, head.into_iter(), false).is_ok() {
+        let context = std::task::Context::from_waker(std::task::Waker::noop());
+        let _ = connection.poll_send(&context, id, b"answer", true);
+    }
+    connection.passed_on(id, usize::MAX);
+    connection.release(id);
+}
+
+fn forwarded(arrived: Arrived) -> Result<Vec<u8>, Refusal> {
+    let head = arrived.head.ok_or(Refusal::HeadTooLong)?;
+    let request = request::validate(head, arrived.ends)?;
     let mut out = Buffer::new(256);
     let key = request.facts.upgrade.then_some("key");
     request.write_http1(&mut out, "service", key);
     Ok(out.bytes().to_vec())
-}
-
-/// A client that does not mind what it is answered.
-struct Client {
-    bytes: Vec<u8>,
-    at: usize,
-    piece: usize,
-    /// It ends the connection once it has sent everything.
-    leaves: Rc<Cell<bool>>,
-}
-
-impl AsyncRead for Client {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let left = self.bytes.len() - self.at;
-        if left == 0 && !self.leaves.get() {
-            return Poll::Pending;
-        }
-        let count = left.min(self.piece).min(into.remaining());
-        into.put_slice(&self.bytes[self.at..self.at + count]);
-        self.at += count;
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Client {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Poll::Ready(Ok(bytes.len()))
-    }
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
 }
 
 #[cfg(test)]
@@ -140,7 +86,7 @@ mod tests {
         let bytes = [&[0, 0, 0, 4, 0, 0, 0, 0, 0][..], &get()].concat();
         for piece in [1, 7, 1000] {
             let seen = serve(&bytes, piece);
-            assert!(!seen.is_excessive);
+            assert!(!seen.is_excessive && !seen.is_over);
             let [Ok(head)] = &seen.requests[..] else {
                 panic!("{:?}", seen.requests);
             };

@@ -5,10 +5,7 @@
 //! ping leaves when content arrives, and what has arrived by its answer is one sample. A window
 //! grows when a sample nearly fills it, and never shrinks.
 
-use std::task::Context;
-use std::time::{Duration, Instant};
-
-use h2::{Ping, PingPong};
+use tokio::time::Instant;
 
 use crate::limits::{HTTP2_LARGEST_WINDOW, HTTP2_STREAM_WINDOW};
 
@@ -18,8 +15,8 @@ pub(crate) struct Window {
     size: u32,
     /// The most bytes a second that any sample had.
     rate: f64,
-    /// What had arrived when the ping left that is on its way.
-    asked_at: Option<u64>,
+    /// What had arrived when the ping left that is on its way, and when that was.
+    asked: Option<(u64, Instant)>,
     /// What had arrived by the last answer.
     seen: u64,
 }
@@ -30,32 +27,35 @@ impl Window {
         Self {
             size: HTTP2_STREAM_WINDOW,
             rate: 0.0,
-            asked_at: None,
+            asked: None,
             seen: 0,
         }
     }
 
-    fn is_measuring(&self) -> bool {
-        self.asked_at.is_some()
+    /// Whether the answer to a ping is waited for.
+    pub(crate) fn is_measuring(&self) -> bool {
+        self.asked.is_some()
     }
 
-    /// Whether a ping should leave now, when `arrived` bytes of content have arrived in all.
-    pub(crate) fn asks(&mut self, arrived: u64) -> bool {
+    /// Whether a ping should leave `now`, when `arrived` bytes of content have arrived in all.
+    pub(crate) fn asks(&mut self, arrived: u64, now: Instant) -> bool {
         // What is small against the window is not held up by it, and pings would cost more than
         // such messages do.
         let is_worth_it = arrived >= self.seen + u64::from(self.size / 8);
-        if self.asked_at.is_some() || self.size == HTTP2_LARGEST_WINDOW || !is_worth_it {
+        if self.asked.is_some() || self.size == HTTP2_LARGEST_WINDOW || !is_worth_it {
             return false;
         }
-        self.asked_at = Some(arrived);
+        self.asked = Some((arrived, now));
         true
     }
 
-    /// Takes the answer to a ping, `delay` after it left, by which `arrived` bytes have arrived in
-    /// all; the size that it should have, where that is more.
-    pub(crate) fn answered(&mut self, arrived: u64, delay: Duration) -> Option<u32> {
+    /// Takes the answer to a ping, which came `now`, by when `arrived` bytes have arrived in all;
+    /// the size that the window has from now on, where that is more than before.
+    pub(crate) fn answered(&mut self, arrived: u64, now: Instant) -> Option<u32> {
         self.seen = arrived;
-        let sample = arrived.saturating_sub(self.asked_at.take()?);
+        let (before, asked) = self.asked.take()?;
+        let sample = arrived.saturating_sub(before);
+        let delay = now.duration_since(asked);
         let rate = sample as f64 / delay.as_secs_f64().max(1e-6);
         // A sample that is no faster shows that something else than the window is the limit.
         if rate < self.rate {
@@ -65,76 +65,28 @@ impl Window {
         let fills = sample * 3 >= u64::from(self.size) * 2;
         let wanted = u32::try_from(sample * 2).unwrap_or(u32::MAX);
         let size = wanted.min(HTTP2_LARGEST_WINDOW);
-        (fills && size > self.size).then_some(size)
-    }
-
-    /// Notes that the peer was told of a new size.
-    pub(crate) fn grown(&mut self, size: u32) {
+        if !fills || size <= self.size {
+            return None;
+        }
         self.size = size;
-    }
-}
-
-/// Measures a connection by pings.
-#[derive(Debug)]
-pub(crate) struct Prober {
-    pings: PingPong,
-    window: Window,
-    asked: Instant,
-}
-
-impl Prober {
-    /// Measures by `pings`.
-    pub(crate) fn new(pings: PingPong) -> Self {
-        Self {
-            pings,
-            window: Window::new(),
-            asked: Instant::now(),
-        }
-    }
-
-    /// Asks, or takes an answer, where it is time to; `arrived` is how much content has arrived in
-    /// all, and `tell` tells the peer of a new size.
-    pub(crate) fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        arrived: u64,
-        tell: impl FnOnce(u32) -> Result<(), h2::Error>,
-    ) {
-        if self.window.is_measuring() {
-            // An error is the connection's end, which others tell of.
-            if self.pings.poll_pong(cx).is_ready()
-                && let Some(size) = self.window.answered(arrived, self.asked.elapsed())
-                // It is not taken while the peer has not confirmed the last one.
-                && tell(size).is_ok()
-            {
-                self.window.grown(size);
-            }
-        } else if self.window.asks(arrived) {
-            self.asked = Instant::now();
-            // Fails only with the connection.
-            let _ = self.pings.send_ping(Ping::opaque());
-            // Has this task woken by the answer.
-            let _ = self.pings.poll_pong(cx);
-        }
+        Some(size)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     const DELAY: Duration = Duration::from_millis(50);
 
     #[test]
     fn it_grows_while_samples_fill_it_and_stays_below_its_limit() {
         let (mut window, mut arrived) = (Window::new(), u64::from(HTTP2_STREAM_WINDOW));
-        let mut sizes = vec![HTTP2_STREAM_WINDOW];
-        while window.asks(arrived) {
-            arrived += u64::from(window.size);
-            if let Some(size) = window.answered(arrived, DELAY) {
-                window.grown(size);
-                sizes.push(size);
-            }
+        let (mut sizes, mut now) = (vec![HTTP2_STREAM_WINDOW], Instant::now());
+        while window.asks(arrived, now) {
+            (arrived, now) = (arrived + u64::from(window.size), now + DELAY);
+            sizes.extend(window.answered(arrived, now));
             arrived += u64::from(window.size);
         }
         assert!(sizes.len() > 2 && sizes.is_sorted());
@@ -143,23 +95,20 @@ mod tests {
 
     #[test]
     fn it_stays_as_it_is_where_it_is_not_the_limit() {
-        let mut window = Window::new();
+        let (mut window, now) = (Window::new(), Instant::now());
         let step = u64::from(HTTP2_STREAM_WINDOW / 8);
         for round in (1..100).step_by(2) {
-            assert!(!window.asks(round * step - 1), "too little to ask");
-            assert!(window.asks(round * step));
-            assert!(!window.asks(round * step + 1), "one ping at a time");
-            assert_eq!(window.answered((round + 1) * step, DELAY), None);
+            assert!(!window.asks(round * step - 1, now), "too little to ask");
+            assert!(window.asks(round * step, now));
+            assert!(!window.asks(round * step + 1, now), "one ping at a time");
+            assert_eq!(window.answered((round + 1) * step, now + DELAY), None);
         }
         // Nor where a longer queue brings more bytes but not faster.
         let (mut window, full) = (Window::new(), u64::from(HTTP2_STREAM_WINDOW));
-        assert!(window.asks(full));
-        let size = window.answered(2 * full, DELAY / 100);
-        window.grown(size.unwrap());
-        assert!(window.asks(3 * full));
-        assert_eq!(
-            window.answered(3 * full + u64::from(window.size), DELAY),
-            None
-        );
+        assert!(window.asks(full, now));
+        assert!(window.answered(2 * full, now + DELAY / 100).is_some());
+        assert!(window.asks(3 * full, now));
+        let arrived = 3 * full + u64::from(window.size);
+        assert_eq!(window.answered(arrived, now + DELAY), None);
     }
 }

@@ -4,7 +4,6 @@
 //! All methods take `&self`, so that both directions of a connection can be served at once.
 
 mod session;
-mod stream;
 
 use std::future::poll_fn;
 use std::io;
@@ -21,7 +20,6 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use self::session::Session;
-pub(crate) use self::stream::Stream;
 use crate::worker::buffers::{Buffer, Buffers, Pooled};
 
 /// A connected TCP socket, with TLS on it or without.

@@ -1,12 +1,8 @@
 //! The client's side of an exchange: an answer, or word of why there is none.
 
-use std::cell::RefCell;
-use std::future::poll_fn;
+use std::time::Duration;
 
-use bytes::Bytes;
-use h2::Reason;
-use h2::server::SendResponse;
-use http::{HeaderValue, StatusCode, header};
+use http::StatusCode;
 
 use super::answer::Answer;
 use super::grpc;
@@ -15,7 +11,7 @@ use crate::http::gateway_error::{GatewayError, Reply};
 use crate::http::message::{Body, RequestFacts};
 use crate::http::phases::{BodyError, Next, Sent};
 use crate::http1::answer_in_place;
-use crate::http2::Guard;
+use crate::http2::{Failure, Handle, Reason};
 use crate::socket::Socket;
 use crate::worker::{Listener, Worker};
 
@@ -28,10 +24,7 @@ pub(crate) enum Client<'a> {
         listener: &'a Listener,
     },
     /// A stream of HTTP/2.
-    Http2 {
-        respond: RefCell<SendResponse<Bytes>>,
-        guard: &'a Guard,
-    },
+    Http2 { worker: &'a Worker, stream: Handle },
 }
 
 impl<'a> Client<'a> {
@@ -39,10 +32,7 @@ impl<'a> Client<'a> {
     pub(crate) async fn gone(&self) {
         match self {
             Self::Http1 { socket, .. } => socket.was_reset().await,
-            // Either way the stream is over.
-            Self::Http2 { respond, .. } => {
-                drop(poll_fn(|cx| respond.borrow_mut().poll_reset(cx)).await);
-            }
+            Self::Http2 { stream, .. } => stream.failed().await,
         }
     }
 
@@ -56,10 +46,8 @@ impl<'a> Client<'a> {
                 let limit = worker.limits.body_idle;
                 socket.write_all(out.bytes(), limit).await.map_err(drop)
             }
-            Self::Http2 { respond, .. } => {
-                let sent = respond
-                    .borrow_mut()
-                    .send_informational(interim.into_http2());
+            Self::Http2 { stream, .. } => {
+                let sent = stream.send_answer(interim.status, &interim.fields, false);
                 sent.map_err(drop)
             }
         }
@@ -100,16 +88,14 @@ impl<'a> Client<'a> {
                 };
                 Ok((sink, next))
             }
-            Self::Http2 { respond, guard } => {
-                guard.answered();
+            Self::Http2 { stream, .. } => {
+                stream.answered();
                 let ends = answer.body == Body::None;
-                let mut respond = respond.borrow_mut();
-                let stream = respond
-                    .send_response(answer.into_http2(), ends)
-                    .map_err(|_| BodyError::Sink)?;
+                let sent = stream.send_answer(answer.status, &answer.fields, ends);
+                sent.map_err(|_| BodyError::Sink)?;
                 let sink = match ends {
                     true => Sink::Ended,
-                    false => Sink::Http2(stream),
+                    false => Sink::Http2(stream.clone()),
                 };
                 Ok((sink, Next::Request))
             }
@@ -129,7 +115,7 @@ impl<'a> Client<'a> {
         accept: Option<&str>,
     ) -> Result<Sink<'a>, BodyError> {
         // What a backend has proved to us is not what is proved to the client.
-        answer.headers.remove(header::SEC_WEBSOCKET_ACCEPT);
+        answer.fields.remove(b"sec-websocket-accept");
         match self {
             Self::Http1 { worker, socket, .. } => {
                 answer.status = StatusCode::SWITCHING_PROTOCOLS;
@@ -145,13 +131,13 @@ impl<'a> Client<'a> {
                     framing: Framing::Raw,
                 }))
             }
-            Self::Http2 { respond, guard } => {
-                guard.answered();
+            Self::Http2 { stream, .. } => {
+                stream.answered();
                 answer.status = StatusCode::OK;
-                let sent = respond
-                    .borrow_mut()
-                    .send_response(answer.into_http2(), false);
-                sent.map(Sink::Http2).map_err(|_| BodyError::Sink)
+                match stream.send_answer(answer.status, &answer.fields, false) {
+                    Ok(()) => Ok(Sink::Http2(stream.clone())),
+                    Err(_) => Err(BodyError::Sink),
+                }
             }
         }
     }
@@ -169,15 +155,15 @@ impl<'a> Client<'a> {
                 socket,
                 listener,
             } => answer_in_place(worker, socket, error, Reply::to(facts, listener)).await,
-            Self::Http2 { respond, .. } => {
-                let mut respond = respond.borrow_mut();
+            Self::Http2 { worker, stream } => {
+                let limit = worker.limits.body_idle;
                 let told = match is_grpc {
-                    true => fail_grpc(&mut respond, error),
-                    false => fail_plainly(&mut respond, error, facts),
+                    true => stream.send_answer(StatusCode::OK, &grpc::refusal(error), true),
+                    false => fail_plainly(stream, error, facts, limit).await,
                 };
                 if told.is_err() {
                     // It cannot be told, so the stream ends as far as it has not yet.
-                    respond.send_reset(Reason::INTERNAL_ERROR);
+                    stream.cancel(Reason::INTERNAL_ERROR);
                 }
                 Next::Request
             }
@@ -185,26 +171,16 @@ impl<'a> Client<'a> {
     }
 }
 
-fn fail_plainly(
-    respond: &mut SendResponse<Bytes>,
+async fn fail_plainly(
+    stream: &Handle,
     error: GatewayError,
     facts: RequestFacts,
-) -> Result<(), h2::Error> {
-    let (response, body) = error.response(facts.prefers_json);
-    let mut stream = respond.send_response(response, facts.is_head)?;
+    limit: Duration,
+) -> Result<(), Failure> {
+    let (status, fields, body) = error.answer(facts.prefers_json);
+    stream.send_answer(status, &fields, facts.is_head)?;
     match facts.is_head {
         true => Ok(()),
-        false => stream.send_data(body, true),
+        false => stream.send(body.as_bytes(), true, limit).await,
     }
-}
-
-/// A caller of gRPC is told by a status in what is head and trailers in one.
-fn fail_grpc(respond: &mut SendResponse<Bytes>, error: GatewayError) -> Result<(), h2::Error> {
-    let mut response = http::Response::new(());
-    *response.headers_mut() = grpc::failure(error);
-    let headers = response.headers_mut();
-    let kind = HeaderValue::from_static("application/grpc");
-    headers.insert(header::CONTENT_TYPE, kind);
-    headers.insert("roadbed-reason", HeaderValue::from_static(error.reason()));
-    respond.send_response(response, true).map(drop)
 }

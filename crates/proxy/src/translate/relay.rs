@@ -2,8 +2,6 @@
 
 use std::pin::pin;
 
-use h2::Reason;
-
 use super::answer::Answer;
 use super::context::Exchange;
 use super::grpc;
@@ -11,6 +9,7 @@ use super::sink::{Sink, pump};
 use super::source::Source;
 use crate::http::gateway_error::GatewayError;
 use crate::http::phases::{BodyError, Next, Sent};
+use crate::http2::Reason;
 
 /// Passes an answer on; `sent` is how far its request has been sent.
 pub(crate) async fn answer(
@@ -19,7 +18,7 @@ pub(crate) async fn answer(
     mut body: Source<'_>,
     sent: Sent,
 ) -> Result<Next, BodyError> {
-    let (status, in_head) = (answer.status.as_u16(), grpc::status(&answer.headers));
+    let (status, in_head) = (answer.status.as_u16(), grpc::status(&answer.fields));
     // This ends early when sending the request fails meanwhile.
     let begun = exchange.upstream.counters.begin();
     let facts = &exchange.request.facts;
@@ -47,7 +46,7 @@ pub(crate) async fn answer(
 
 /// Ends an answer that has begun so that nobody takes it for whole.
 fn fail(exchange: &Exchange<'_>, sink: &mut Sink<'_>, error: GatewayError) {
-    if !exchange.is_grpc || !sink.fail_with(grpc::failure(error)) {
+    if !exchange.is_grpc || !sink.fail_with(&grpc::failure(error)) {
         sink.cut(Reason::INTERNAL_ERROR);
     }
 }

@@ -1,21 +1,15 @@
 //! A request between two codecs, and how it leaves in either.
 
-use std::str::FromStr;
+use http::Method;
 
-use h2::ext::Protocol;
-use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header};
-
-use super::fields;
+use super::{fields, grpc};
 use crate::http::Refusal;
+use crate::http::field_section::FieldSection;
 use crate::http::fields::is_claim;
 use crate::http::message::{Body, RequestFacts};
 use crate::http::route::Origin;
 use crate::http1::request::RequestHead;
 use crate::worker::buffers::Buffer;
-
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// A request, without the fields that are for one connection only.
 #[derive(Debug, Clone)]
@@ -23,65 +17,71 @@ pub(crate) struct Request {
     pub(crate) facts: RequestFacts,
     pub(crate) method: Method,
     /// Whom it is for; none where HTTP/1.0 named nobody.
-    pub(crate) authority: Option<Authority>,
-    pub(crate) path: PathAndQuery,
-    pub(crate) headers: HeaderMap,
+    pub(crate) authority: Option<Box<str>>,
+    /// Path and query, or `*`.
+    pub(crate) path: Box<str>,
+    pub(crate) fields: FieldSection,
+}
+
+/// What of a request's head is not the client's, in HTTP/2.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Leg<'a> {
+    /// Whom it is for where the client named nobody.
+    pub(crate) default_host: &'a str,
+    /// It goes over TLS.
+    pub(crate) is_secure: bool,
+    /// It is a call of gRPC.
+    pub(crate) is_grpc: bool,
+    /// How long the caller of gRPC still waits.
+    pub(crate) grpc_timeout: Option<&'a str>,
 }
 
 impl Request {
     /// The request whose head is at the beginning of `bytes`.
     ///
     /// # Errors
-    /// It has something that HTTP/2 cannot carry, or that would be carried by halves.
+    /// It would be carried by halves, or has a byte that is not ASCII.
     pub(crate) fn from_http1(bytes: &[u8], head: &RequestHead) -> Result<Self, Refusal> {
         let text = |range: &std::ops::Range<usize>| &bytes[range.clone()];
         let method = Method::from_bytes(text(&head.method))
             .map_err(|_| Refusal::Malformed("its method is not a token"))?;
-        let path = PathAndQuery::try_from(text(&head.path_and_query))
+        // Both were parsed before, by rules that are stricter.
+        let path = str::from_utf8(text(&head.path_and_query))
             .map_err(|_| Refusal::Target("it cannot be sent in HTTP/2"))?;
         let authority = match head.host.is_empty() {
             true => None,
             false => Some(
-                Authority::try_from(text(&head.host))
+                str::from_utf8(text(&head.host))
                     .map_err(|_| Refusal::Host("Host cannot be sent in HTTP/2"))?,
             ),
         };
-        let mut headers = fields::parse(head.fields.kept(bytes), bytes);
-        headers.remove(header::HOST);
+        let mut fields = fields::parse(head.fields.kept(bytes), bytes);
+        fields.remove(b"host");
         let mut facts = head.facts;
         // Of all protocols that HTTP/1.1 can change to, HTTP/2 carries this one.
-        facts.upgrade &= headers
-            .remove(header::UPGRADE)
-            .is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"));
-        if facts.upgrade && !headers.contains_key(header::SEC_WEBSOCKET_KEY) {
+        facts.upgrade &= fields
+            .get(b"upgrade")
+            .is_some_and(|protocol| protocol.eq_ignore_ascii_case(b"websocket"));
+        fields.remove(b"upgrade");
+        if facts.upgrade && !fields.contains(b"sec-websocket-key") {
             return Err(Refusal::Malformed("it opens a WebSocket without a key"));
         }
         Ok(Self {
             facts,
             method,
-            authority,
-            path,
-            headers,
+            authority: authority.map(Box::from),
+            path: path.into(),
+            fields,
         })
     }
 
     /// Says where it came from, at the edge: what the client itself claims of that is left out.
     pub(crate) fn attest(&mut self, origin: &Origin) {
-        let claims: Vec<HeaderName> = self
-            .headers
-            .keys()
-            .filter(|name| is_claim(name.as_str()))
-            .cloned()
-            .collect();
-        for claim in claims {
-            self.headers.remove(claim);
-        }
-        self.headers.insert(FORWARDED_FOR, origin.forwarded_for());
-        let scheme = match origin.is_secure {
-            true => HeaderValue::from_static("https"),
-            false => HeaderValue::from_static("http"),
-        };
-        self.headers.insert(FORWARDED_PROTO, scheme);
+        self.fields.retain(|name, _| !is_claim(name));
+        let address = origin.forwarded_for().as_bytes();
+        self.fields.push(b"x-forwarded-for", address);
+        let scheme: &[u8] = if origin.is_secure { b"https" } else { b"http" };
+        self.fields.push(b"x-forwarded-proto", scheme);
     }
 
     /// Writes its head for a backend that speaks HTTP/1.1. `websocket` is the key of the WebSocket
@@ -96,25 +96,19 @@ impl Request {
             Some(_) => "GET",
             None => self.method.as_str(),
         };
-        let host = self
-            .authority
-            .as_ref()
-            .map_or(default_host, Authority::as_str);
-        for part in [
-            method,
-            " ",
-            self.path.as_str(),
-            " HTTP/1.1\r\nhost: ",
-            host,
-            "\r\n",
-        ] {
+        let host = self.authority.as_deref().unwrap_or(default_host);
+        for part in [method, " ", &self.path, " HTTP/1.1\r\nhost: ", host, "\r\n"] {
             out.append(part.as_bytes());
         }
-        for (name, value) in &self.headers {
-            // What is written anew, and the length of a body that is sent in chunks.
-            let anew = [header::COOKIE, header::TE, header::SEC_WEBSOCKET_KEY];
-            let is_length = name == header::CONTENT_LENGTH;
-            if !(anew.contains(name) || is_length && self.facts.body == Body::Chunked) {
+        for (name, value) in self.fields.iter() {
+            let is_left_out = match name {
+                // What is written anew.
+                b"cookie" | b"te" | b"sec-websocket-key" => true,
+                // The length of a body that is sent in chunks.
+                b"content-length" => self.facts.body == Body::Chunked,
+                _ => false,
+            };
+            if !is_left_out {
                 fields::append(out, name, value);
             }
         }
@@ -133,9 +127,9 @@ impl Request {
     /// HTTP/2 may send cookies one by one; HTTP/1.1 has one field (RFC 9113 section 8.2.3).
     fn write_cookies(&self, out: &mut Buffer) {
         let mut separator: &[u8] = b"cookie: ";
-        for cookie in self.headers.get_all(header::COOKIE) {
+        for cookie in self.fields.all(b"cookie") {
             out.append(separator);
-            out.append(cookie.as_bytes());
+            out.append(cookie);
             separator = b"; ";
         }
         if separator == b"; " {
@@ -143,40 +137,38 @@ impl Request {
         }
     }
 
-    /// The same for a backend that speaks HTTP/2.
-    ///
-    /// # Errors
-    /// Its parts make no URL.
-    pub(crate) fn to_http2(
-        &self,
-        default_host: &str,
-        secure: bool,
-    ) -> Result<http::Request<()>, http::Error> {
-        let authority = match &self.authority {
-            Some(authority) => authority.clone(),
-            None => Authority::from_str(default_host)?,
+    /// Its head for a backend that speaks HTTP/2, pseudo-fields first.
+    pub(crate) fn for_http2<'a>(&'a self, leg: Leg<'a>) -> impl Iterator<Item = Field<'a>> {
+        let upgrade = self.facts.upgrade;
+        let method = match upgrade {
+            true => "CONNECT",
+            false => self.method.as_str(),
         };
-        let scheme = if secure { Scheme::HTTPS } else { Scheme::HTTP };
-        let uri = Uri::builder()
-            .scheme(scheme)
-            .authority(authority)
-            .path_and_query(self.path.clone())
-            .build()?;
-        let mut request = http::Request::new(());
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = uri;
-        *request.version_mut() = Version::HTTP_2;
-        *request.headers_mut() = self.headers.clone();
-        if self.facts.upgrade {
-            *request.method_mut() = Method::CONNECT;
-            request.headers_mut().remove(header::SEC_WEBSOCKET_KEY);
-            request
-                .extensions_mut()
-                .insert(Protocol::from_static("websocket"));
-        }
-        Ok(request)
+        let authority = self.authority.as_deref().unwrap_or(leg.default_host);
+        let pseudo: [Option<Field<'a>>; 5] = [
+            Some((b":method", method.as_bytes())),
+            Some((b":scheme", if leg.is_secure { b"https" } else { b"http" })),
+            Some((b":authority", authority.as_bytes())),
+            Some((b":path", self.path.as_bytes())),
+            upgrade.then_some((b":protocol", b"websocket")),
+        ];
+        let anew: [Option<Field<'a>>; 2] = [
+            leg.is_grpc.then_some((b"te", b"trailers")),
+            leg.grpc_timeout
+                .map(|left| (grpc::TIMEOUT, left.as_bytes())),
+        ];
+        let theirs = self.fields.iter().filter(move |(name, _)| match *name {
+            // What opens a WebSocket in HTTP/2 has no key (RFC 8441 section 5).
+            b"sec-websocket-key" => !upgrade,
+            name => name != grpc::TIMEOUT || leg.grpc_timeout.is_none(),
+        });
+        let pseudo = pseudo.into_iter().flatten();
+        pseudo.chain(theirs).chain(anew.into_iter().flatten())
     }
 }
+
+/// A field's name and value.
+type Field<'a> = (&'a [u8], &'a [u8]);
 
 #[cfg(test)]
 mod tests {
@@ -200,14 +192,22 @@ mod tests {
             "POST /a?b HTTP/1.1\r\nHost: A.test:1\r\nX-One: 1 \r\nConnection: x-hop\r\nX-Hop: 1\r\n\
              TE: trailers\r\nTransfer-Encoding: chunked\r\nUpgrade: x\r\nX-One: 2\r\n\r\n",
         );
-        let sent = request.to_http2("service", false).unwrap();
-        assert_eq!(sent.uri(), "http://A.test:1/a?b");
-        let names: Vec<_> = sent
-            .headers()
-            .iter()
-            .map(|(n, v)| (n.as_str(), v.as_bytes()))
-            .collect();
-        assert_eq!(names, [("x-one", &b"1"[..]), ("x-one", b"2")]);
+        let leg = Leg {
+            default_host: "service",
+            is_secure: false,
+            is_grpc: false,
+            grpc_timeout: None,
+        };
+        let sent: Vec<_> = request.for_http2(leg).collect();
+        let expected: [Field<'_>; 6] = [
+            (b":method", b"POST"),
+            (b":scheme", b"http"),
+            (b":authority", b"A.test:1"),
+            (b":path", b"/a?b"),
+            (b"x-one", b"1"),
+            (b"x-one", b"2"),
+        ];
+        assert_eq!(sent, expected);
         assert_eq!(
             written(&request),
             "POST /a?b HTTP/1.1\r\nhost: A.test:1\r\nx-one: 1\r\nx-one: 2\r\n\
@@ -218,9 +218,7 @@ mod tests {
     #[test]
     fn cookies_are_joined_and_nobody_is_called_by_the_service() {
         let mut request = from_http1("GET / HTTP/1.0\r\nCookie: a=1\r\n\r\n");
-        request
-            .headers
-            .append("cookie", HeaderValue::from_static("b=2"));
+        request.fields.push(b"cookie", b"b=2");
         assert_eq!(
             written(&request),
             "GET / HTTP/1.1\r\nhost: service\r\ncookie: a=1; b=2\r\n\r\n"

@@ -4,15 +4,15 @@ use std::future::poll_fn;
 use std::time::Duration;
 
 use bytes::Bytes;
-use h2::{Reason, SendStream};
-use http::HeaderMap;
 
 use super::source::{Piece, Replayable, Source};
 use super::{fields, grpc};
+use crate::http::field_section::FieldSection;
 use crate::http::phases::BodyError;
 use crate::http1::chunked;
+use crate::http2::{Handle, Reason};
 use crate::limits::COPIED_BYTES;
-use crate::socket::{Socket, unless, within};
+use crate::socket::{Socket, unless};
 use crate::worker::buffers::Pooled;
 
 /// Where pieces go.
@@ -23,7 +23,7 @@ pub(crate) enum Sink<'a> {
     /// A message in HTTP/1.1.
     Http1(Http1Sink<'a>),
     /// A stream of HTTP/2.
-    Http2(SendStream<Bytes>),
+    Http2(Handle),
 }
 
 /// How content is framed in HTTP/1.1.
@@ -53,7 +53,8 @@ impl Sink<'_> {
             Self::Ended => Err(BodyError::Sink),
             Self::Http1(sink) => sink.data(&data, last, idle).await,
             Self::Http2(stream) => {
-                send(stream, data, last, idle).await?;
+                let sent = stream.send(&data, last, idle).await;
+                sent.map_err(|_| BodyError::Sink)?;
                 if last {
                     *self = Self::Ended;
                 }
@@ -63,13 +64,17 @@ impl Sink<'_> {
     }
 
     /// Ends the message.
-    async fn end(&mut self, trailers: Option<HeaderMap>, idle: Duration) -> Result<(), BodyError> {
+    async fn end(
+        &mut self,
+        trailers: Option<FieldSection>,
+        idle: Duration,
+    ) -> Result<(), BodyError> {
         match std::mem::replace(self, Self::Ended) {
             Self::Ended => Ok(()),
             Self::Http1(mut sink) => sink.end(trailers, idle).await,
-            Self::Http2(mut stream) => match trailers {
-                Some(trailers) => stream.send_trailers(trailers),
-                None => stream.send_data(Bytes::new(), true),
+            Self::Http2(stream) => match trailers {
+                Some(trailers) => stream.send_trailers(&trailers),
+                None => stream.send(b"", true, idle).await,
             }
             .map_err(|_| BodyError::Sink),
         }
@@ -88,8 +93,7 @@ impl Sink<'_> {
         match self {
             Self::Ended => std::future::pending().await,
             Self::Http1(sink) => sink.socket.was_reset().await,
-            // Either way the stream is over.
-            Self::Http2(stream) => drop(poll_fn(|cx| stream.poll_reset(cx)).await),
+            Self::Http2(stream) => stream.failed().await,
         }
     }
 
@@ -98,41 +102,15 @@ impl Sink<'_> {
         match self {
             Self::Ended => {}
             Self::Http1(sink) => sink.socket.reset_on_close(),
-            Self::Http2(stream) => stream.send_reset(reason),
+            Self::Http2(stream) => stream.cancel(reason),
         }
     }
 
     /// Ends a stream of HTTP/2 with trailers that tell of a failure; false for another sink.
-    pub(crate) fn fail_with(&mut self, trailers: HeaderMap) -> bool {
+    pub(crate) fn fail_with(&mut self, trailers: &FieldSection) -> bool {
         match self {
             Self::Http2(stream) => stream.send_trailers(trailers).is_ok(),
             _ => false,
-        }
-    }
-}
-
-/// Sends content as the receiver opens its window for it.
-async fn send(
-    stream: &mut SendStream<Bytes>,
-    mut data: Bytes,
-    last: bool,
-    idle: Duration,
-) -> Result<(), BodyError> {
-    loop {
-        stream.reserve_capacity(data.len());
-        while stream.capacity() == 0 && !data.is_empty() {
-            let opened = poll_fn(|cx| stream.poll_capacity(cx));
-            match within(idle, opened).await {
-                Some(Some(Ok(_))) => {}
-                _ => return Err(BodyError::Sink),
-            }
-        }
-        let piece = data.split_to(stream.capacity().min(data.len()));
-        let ends = data.is_empty();
-        let sent = stream.send_data(piece, last && ends);
-        sent.map_err(|_| BodyError::Sink)?;
-        if ends {
-            return Ok(());
         }
     }
 }
@@ -171,7 +149,11 @@ impl Http1Sink<'_> {
         Ok(())
     }
 
-    async fn end(&mut self, trailers: Option<HeaderMap>, idle: Duration) -> Result<(), BodyError> {
+    async fn end(
+        &mut self,
+        trailers: Option<FieldSection>,
+        idle: Duration,
+    ) -> Result<(), BodyError> {
         if self.framing == Framing::Chunked {
             let lines = trailers.as_ref().map(fields::trailer_lines);
             match &lines {

@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
-use h2::RecvStream;
-use http::HeaderMap;
 
 use super::fields;
+use crate::http::field_section::FieldSection;
 use crate::http::message::Body;
 use crate::http::phases::BodyError;
 use crate::http1::chunked::{Decoder, Step};
+use crate::http2::{Handle, Received};
 use crate::limits::REPLAY_BYTES;
 use crate::socket::{Socket, within};
 use crate::worker::Worker;
@@ -21,7 +21,7 @@ use crate::worker::buffers::Pooled;
 pub(crate) enum Piece {
     Data(Bytes),
     /// What follows the content; nothing follows it.
-    Trailers(HeaderMap),
+    Trailers(FieldSection),
 }
 
 /// Where pieces come from.
@@ -32,7 +32,7 @@ pub(crate) enum Source<'a> {
     /// A body in HTTP/1.1.
     Http1(Http1Source<'a>),
     /// A stream of HTTP/2.
-    Http2(RecvStream),
+    Http2(Http2Source),
 }
 
 impl Source<'_> {
@@ -42,7 +42,7 @@ impl Source<'_> {
             match self {
                 Self::Nothing => Ok(None),
                 Self::Http1(source) => source.next().await,
-                Self::Http2(stream) => next_of(stream).await,
+                Self::Http2(source) => source.next().await,
             }
         };
         within(idle, next).await.unwrap_or(Err(BodyError::Source))
@@ -53,28 +53,42 @@ impl Source<'_> {
         match self {
             Self::Nothing => true,
             Self::Http1(source) => source.is_over(),
-            Self::Http2(stream) => stream.is_end_stream(),
+            Self::Http2(source) => source.0.is_at_end(),
         }
     }
 
     /// Notes that so many bytes were passed on, for which as many may follow.
     pub(crate) fn passed_on(&mut self, count: usize) {
-        if let Self::Http2(stream) = self {
-            // Fails only when the stream is over.
-            let _ = stream.flow_control().release_capacity(count);
+        if let Self::Http2(source) = self {
+            source.0.passed_on(count);
         }
     }
 }
 
-async fn next_of(stream: &mut RecvStream) -> Result<Option<Piece>, BodyError> {
-    match stream.data().await {
-        Some(Ok(data)) => return Ok(Some(Piece::Data(data))),
-        Some(Err(_)) => return Err(BodyError::Source),
-        None => {}
+/// A body in HTTP/2. What nobody takes of it does not hold up others on its connection.
+#[derive(Debug)]
+pub(crate) struct Http2Source(Handle);
+
+impl From<Handle> for Http2Source {
+    fn from(stream: Handle) -> Self {
+        Self(stream)
     }
-    match stream.trailers().await {
-        Ok(trailers) => Ok(trailers.map(Piece::Trailers)),
-        Err(_) => Err(BodyError::Source),
+}
+
+impl Drop for Http2Source {
+    fn drop(&mut self) {
+        self.0.ignore();
+    }
+}
+
+impl Http2Source {
+    async fn next(&mut self) -> Result<Option<Piece>, BodyError> {
+        match self.0.receive().await {
+            Ok(Received::Content(content)) => Ok(Some(Piece::Data(content))),
+            Ok(Received::Trailers(trailers)) => Ok(Some(Piece::Trailers(trailers))),
+            Ok(Received::End) => Ok(None),
+            Err(_) => Err(BodyError::Source),
+        }
     }
 }
 

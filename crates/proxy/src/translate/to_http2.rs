@@ -1,18 +1,14 @@
 //! An attempt at a backend that speaks HTTP/2.
 
-use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
-use std::pin::{Pin, pin};
-use std::task::{Poll, ready};
+use std::cell::Cell;
+use std::pin::pin;
 
-use bytes::Bytes;
-use h2::client::ResponseFuture;
-use h2::{Reason, RecvStream, SendStream};
-use http::{HeaderValue, StatusCode, header};
+use http::StatusCode;
 use tokio::time::Instant;
 
 use super::answer::Answer;
 use super::context::{Attempt, Exchange};
+use super::request::Leg;
 use super::sink::{Sink, pump};
 use super::source::{Replayable, Source};
 use super::{grpc, tunnel};
@@ -21,6 +17,7 @@ use crate::http::Refusal;
 use crate::http::gateway_error::GatewayError;
 use crate::http::message::Body;
 use crate::http::phases::{BodyError, Next, NoAnswer, Sent, await_end, await_head};
+use crate::http2::{Failure, Handle, Reason};
 use crate::limits::INTERIM_ANSWERS;
 
 /// Sends the request and passes the answer on.
@@ -34,13 +31,14 @@ pub(crate) async fn attempt(
         return Attempt::Failed(GatewayError::NoWebSocket);
     }
     let ended = body.is_over() && !facts.upgrade;
-    let (response, stream) = match open(exchange, &backend, ended).await {
-        Ok(opened) => opened,
-        Err(attempt) => return attempt,
+    let Ok(stream) = open(exchange, &backend, ended) else {
+        // Nothing of the request has left us: the connection turned out to be at its end.
+        backend.slot.end_connection();
+        return Attempt::Unprocessed;
     };
     let mut to_backend = match ended {
         true => Sink::Ended,
-        false => Sink::Http2(stream),
+        false => Sink::Http2(stream.clone()),
     };
     let mut sent = if ended { Sent::Wholly } else { Sent::Partly };
     let unprocessed = Cell::new(false);
@@ -53,7 +51,7 @@ pub(crate) async fn attempt(
             }
         });
         let head = {
-            let reading = pin!(read_head(exchange, response, &unprocessed));
+            let reading = pin!(read_head(exchange, &stream, &unprocessed));
             let gone = async || exchange.client.gone().await;
             let timeout = exchange.timeout();
             let head = await_head(sending.as_mut(), &mut sent, reading, gone, timeout);
@@ -62,13 +60,11 @@ pub(crate) async fn attempt(
         match head {
             None => Err(NoAnswer::Failed(GatewayError::Timeout)),
             Some(Err(error)) => Err(error),
-            Some(Ok((answer, stream))) if facts.upgrade && answer.status == StatusCode::OK => {
-                Ok(Err((answer, stream)))
-            }
-            Some(Ok((answer, stream))) => {
+            Some(Ok(answer)) if facts.upgrade && answer.status == StatusCode::OK => Ok(Err(answer)),
+            Some(Ok(answer)) => {
                 let content = match answer.body {
                     Body::None => Source::Nothing,
-                    _ => Source::Http2(stream),
+                    _ => Source::Http2(stream.clone().into()),
                 };
                 let relay = super::relay::answer(exchange, answer, content, sent);
                 let pending = async || std::future::pending().await;
@@ -78,7 +74,7 @@ pub(crate) async fn attempt(
         }
     };
     match relayed {
-        Ok(Err((answer, stream))) => {
+        Ok(Err(answer)) => {
             Box::pin(tunnel::to_http2(exchange, answer, body, to_backend, stream)).await
         }
         Ok(Ok(Ok(next))) => Attempt::Over(next),
@@ -108,84 +104,43 @@ pub(crate) async fn attempt(
 }
 
 /// Opens a stream with the request's head.
-async fn open(
-    exchange: &Exchange<'_>,
-    backend: &SharedBackend,
-    ended: bool,
-) -> Result<(ResponseFuture, SendStream<Bytes>), Attempt> {
-    let default_host = exchange.upstream.id.service.as_str();
-    let request = exchange.request.to_http2(default_host, backend.is_secure());
-    let mut request = request.map_err(|_| {
-        let refusal = Refusal::Target("it cannot be sent in HTTP/2");
-        Attempt::Failed(GatewayError::BadRequest(refusal))
-    })?;
-    if exchange.is_grpc {
-        let headers = request.headers_mut();
-        headers.insert(header::TE, HeaderValue::from_static("trailers"));
-        if let Some(deadline) = exchange.deadline {
-            grpc::set_timeout(headers, deadline.saturating_duration_since(Instant::now()));
-        }
-    }
-    // Nothing of the request has left us when the connection turns out to be at its end.
-    let at_its_end = |_| {
-        backend.slot.end_connection();
-        Attempt::Unprocessed
+fn open(exchange: &Exchange<'_>, backend: &SharedBackend, ends: bool) -> Result<Handle, Failure> {
+    let left = exchange
+        .deadline
+        .map(|deadline| grpc::write_timeout(deadline.saturating_duration_since(Instant::now())));
+    let leg = Leg {
+        default_host: exchange.upstream.id.service.as_str(),
+        is_secure: backend.is_secure(),
+        is_grpc: exchange.is_grpc,
+        grpc_timeout: left.as_deref(),
     };
-    let mut sender = backend.slot.sender().ready().await.map_err(at_its_end)?;
-    sender.send_request(request, ended).map_err(at_its_end)
+    let request = &exchange.request;
+    let is_bodiless = request.facts.is_head;
+    backend.slot.open(request.for_http2(leg), ends, is_bodiless)
 }
 
 /// Waits for the head of the final answer. Informational answers before it are passed on.
 async fn read_head(
     exchange: &Exchange<'_>,
-    response: ResponseFuture,
+    stream: &Handle,
     unprocessed: &Cell<bool>,
-) -> Result<(Answer, RecvStream), NoAnswer> {
+) -> Result<Answer, NoAnswer> {
     let bad = |refusal| NoAnswer::Failed(GatewayError::BadResponse(refusal));
-    let response = RefCell::new(response);
     for _ in 0..=INTERIM_ANSWERS {
-        let head = poll_fn(|cx| {
-            let response = &mut *response.borrow_mut();
-            if let Poll::Ready(Some(interim)) = response.poll_informational(cx) {
-                return Poll::Ready(interim.map(Head::Interim));
-            }
-            let last = ready!(Pin::new(response).poll(cx));
-            Poll::Ready(last.map(Head::Final))
-        });
-        let head = head.await.map_err(|error| {
-            unprocessed.set(is_unprocessed(&error));
+        let head = stream.head().await.map_err(|failure| {
+            unprocessed.set(failure.is_unprocessed);
             NoAnswer::Failed(GatewayError::BackendClosed)
         })?;
-        match head {
-            Head::Interim(interim) => {
-                let (interim, ()) = interim.into_parts();
-                let interim = Answer::from_http2(interim, true).map_err(bad)?;
-                let told = Box::pin(exchange.client.inform(interim, exchange.request.facts)).await;
-                told.map_err(|()| NoAnswer::ClientGone)?;
-            }
-            Head::Final(response) => {
-                let (head, stream) = response.into_parts();
-                if head.status.is_informational() {
-                    break;
-                }
-                let is_over = exchange.request.facts.is_head || stream.is_end_stream();
-                return Ok((Answer::from_http2(head, is_over).map_err(bad)?, stream));
-            }
+        let is_interim = head.status.is_informational();
+        let is_over = is_interim || exchange.request.facts.is_head || stream.is_at_end();
+        let answer = Answer::from_http2(head, is_over).map_err(bad)?;
+        if !is_interim {
+            return Ok(answer);
         }
+        let told = Box::pin(exchange.client.inform(answer, exchange.request.facts)).await;
+        told.map_err(|()| NoAnswer::ClientGone)?;
     }
     Err(bad(Refusal::Malformed(
         "it has too many informational answers",
     )))
-}
-
-enum Head {
-    Interim(http::Response<()>),
-    Final(http::Response<RecvStream>),
-}
-
-/// Whether the backend says that it has not looked at the request: it refuses the stream, or is
-/// about to go away and names an earlier one as its last.
-fn is_unprocessed(error: &h2::Error) -> bool {
-    let refused = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
-    error.is_remote() && (refused || error.is_go_away())
 }

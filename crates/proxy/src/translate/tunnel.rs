@@ -2,9 +2,6 @@
 
 use std::time::Duration;
 
-use h2::{Reason, RecvStream};
-use http::header;
-
 use super::answer::Answer;
 use super::context::{Attempt, Exchange};
 use super::sink::{Framing, Http1Sink, Sink, pump};
@@ -14,6 +11,7 @@ use crate::dial::Backend;
 use crate::http::Refusal;
 use crate::http::gateway_error::GatewayError;
 use crate::http::phases::{BodyError, Next};
+use crate::http2::{Handle, Reason};
 use crate::worker::buffers::Pooled;
 
 /// A stream may pause for as long as its two ends like.
@@ -29,8 +27,8 @@ pub(crate) async fn to_http1(
     mut incoming: Option<Pooled>,
 ) -> Result<Attempt, GatewayError> {
     let accept = websocket::accept(key);
-    let proof = answer.headers.get(header::SEC_WEBSOCKET_ACCEPT);
-    if proof.is_none_or(|proof| proof.as_bytes() != accept.as_bytes()) {
+    let proof = answer.fields.get(b"sec-websocket-accept");
+    if proof.is_none_or(|proof| proof != accept.as_bytes()) {
         let refusal = Refusal::Malformed("it accepts another WebSocket than was asked for");
         return Err(GatewayError::BadResponse(refusal));
     }
@@ -54,15 +52,15 @@ pub(crate) async fn to_http2(
     answer: Answer,
     body: &mut Replayable<'_>,
     to_backend: Sink<'_>,
-    from_backend: RecvStream,
+    from_backend: Handle,
 ) -> Attempt {
-    let key = exchange.request.headers.get(header::SEC_WEBSOCKET_KEY);
-    let key = key.and_then(|key| key.to_str().ok());
+    let key = exchange.request.fields.get(b"sec-websocket-key");
+    let key = key.and_then(|key| str::from_utf8(key).ok());
     let accept = key.map(websocket::accept);
     exchange.upstream.counters.answered(200, None);
     let client = exchange.client.open_websocket(answer, accept.as_deref());
     match client.await {
-        Ok(client) => both_ways(body, to_backend, Source::Http2(from_backend), client).await,
+        Ok(client) => both_ways(body, to_backend, Source::Http2(from_backend.into()), client).await,
         Err(_) => Attempt::Over(Next::Close),
     }
 }
