@@ -140,6 +140,15 @@ impl Guard {
         self.reset.earn(1);
     }
 
+    /// Counts a stream that we had to reset, where that was its client's doing (CVE-2025-8671).
+    pub(super) fn reset(&self, reason: Reason) {
+        let is_ours = [Reason::NO_ERROR, Reason::CANCEL, Reason::INTERNAL_ERROR].contains(&reason);
+        if !is_ours && !self.reset.spend() {
+            let what = "most of what it asks for has to be reset";
+            self.exceeded(what, Reason::ENHANCE_YOUR_CALM);
+        }
+    }
+
     /// Counts a frame that has arrived, other than the first.
     pub(super) fn frame(&self, header: &FrameHeader) {
         let (budget, what) = match header.kind {

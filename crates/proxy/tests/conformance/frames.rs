@@ -120,6 +120,8 @@ fn next(stream: &mut TcpStream) -> Option<(u8, u8, u32, Vec<u8>)> {
 /// literal of three digits in Huffman's code or plain.
 fn status(block: &[u8]) -> u16 {
     const INDEXED: [u16; 7] = [200, 204, 206, 304, 400, 404, 500];
+    // The first block of a connection may say that its sender keeps no table.
+    let block = block.strip_prefix(b"\x20").unwrap_or(block);
     match *block {
         [index @ 0x88..=0x8e, ..] => INDEXED[usize::from(index - 0x88)],
         [0x08 | 0x18 | 0x48, length, ref rest @ ..] if length & 0x80 == 0 => {

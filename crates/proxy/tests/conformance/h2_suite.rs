@@ -19,7 +19,7 @@ fn frames_mean_what_rfc_9113_sections_3_to_8_say() {
     };
     let backend = origin();
     let (_setup, edge) = edge_to(&backend, &[]);
-    run(&python, "h2/suite.py", edge, &[], 166);
+    run(&python, "h2/suite.py", edge, &[], 167);
 }
 
 #[test]

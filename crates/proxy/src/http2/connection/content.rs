@@ -48,7 +48,7 @@ impl Connection {
             return (how != Some(Ended::ResetByUs)).then_some(Reason::STREAM_CLOSED);
         };
         if stream.failure.is_some() {
-            return None;
+            return (!stream.is_reset_by_us).then_some(Reason::STREAM_CLOSED);
         }
         if stream.is_received {
             return Some(Reason::STREAM_CLOSED);

@@ -76,9 +76,7 @@ impl Connection {
             return Ok(());
         }
         self.guard.frame(header);
-        self.guard
-            .excess()
-            .map_or(Ok(()), |excess| Err(excess.reason))
+        Ok(())
     }
 
     fn frame(&mut self, header: &FrameHeader, payload: &[u8]) -> Result<(), Reason> {
@@ -194,12 +192,13 @@ impl Connection {
     /// The other side takes no more streams, and has not looked at those beyond the one it names
     /// (RFC 9113 section 6.8).
     fn goaway(&mut self, header: &FrameHeader, payload: &[u8]) -> Result<(), Reason> {
-        let last = payload.first_chunk().ok_or(Reason::FRAME_SIZE_ERROR)?;
+        let last = payload.first_chunk::<8>().ok_or(Reason::FRAME_SIZE_ERROR)?;
         if header.stream != 0 {
             return Err(Reason::PROTOCOL_ERROR);
         }
         self.is_left = true;
-        let last = u32::from_be_bytes(*last) & LARGEST;
+        let [last @ .., _, _, _, _] = *last;
+        let last = u32::from_be_bytes(last) & LARGEST;
         if self.role == Role::Client {
             let beyond: Vec<u32> = self
                 .streams

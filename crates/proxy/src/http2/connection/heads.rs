@@ -41,6 +41,11 @@ impl Connection {
             .map_err(|_| Reason::COMPRESSION_ERROR)?;
         if let Some(stream) = self.streams.get(&id) {
             let outcome = match self.role {
+                _ if stream.failure.is_some() => match stream.is_reset_by_us {
+                    // It was on its way.
+                    true => Ok(()),
+                    false => Err(Reason::STREAM_CLOSED),
+                },
                 Role::Client if !stream.has_head => self.answer_arrived(id, ends, section, size),
                 _ => self.trailers_arrived(id, ends, section, size),
             };
@@ -64,7 +69,11 @@ impl Connection {
         match self.recall(id) {
             // It was on its way when we reset the stream.
             Some(Ended::ResetByUs) => Ok(()),
-            Some(Ended::Orderly | Ended::ResetByPeer) => Err(Reason::STREAM_CLOSED),
+            Some(Ended::ResetByPeer) => {
+                self.reset_stream(id, Reason::STREAM_CLOSED);
+                Ok(())
+            }
+            Some(Ended::Orderly) => Err(Reason::STREAM_CLOSED),
             None => Err(Reason::PROTOCOL_ERROR),
         }
     }
@@ -75,7 +84,9 @@ impl Connection {
             return;
         }
         self.last = id;
-        if self.open >= HTTP2_STREAMS as usize {
+        // Those that were reset may still be in somebody's hands here.
+        let most = HTTP2_STREAMS as usize;
+        if self.open >= most || self.streams.len() >= 2 * most {
             return self.reset_stream(id, Reason::REFUSED_STREAM);
         }
         let head = match size {
@@ -112,7 +123,7 @@ impl Connection {
             return Err(Reason::ENHANCE_YOUR_CALM);
         }
         let head = AnswerHead::parse(section).map_err(|Malformed| Reason::PROTOCOL_ERROR)?;
-        let Some(stream) = self.streams.get_mut(&id).filter(|s| s.failure.is_none()) else {
+        let Some(stream) = self.streams.get_mut(&id) else {
             return Ok(());
         };
         let is_interim = head.status.is_informational();
@@ -142,7 +153,7 @@ impl Connection {
         section: FieldSection,
         size: Whole,
     ) -> Result<(), Reason> {
-        let Some(stream) = self.streams.get_mut(&id).filter(|s| s.failure.is_none()) else {
+        let Some(stream) = self.streams.get_mut(&id) else {
             return Ok(());
         };
         if stream.is_received {

@@ -223,6 +223,9 @@ impl Connection {
                 Ok(count) => used += count,
                 Err(reason) => self.fail(reason),
             }
+            if let Some(excess) = self.guard.excess() {
+                self.fail(excess.reason);
+            }
         }
         if self.is_ended {
             return bytes.len();
@@ -302,7 +305,15 @@ impl Connection {
 
     /// A request that has arrived.
     pub(crate) fn take_arrived(&mut self) -> Option<Arrived> {
-        self.arrived.pop_front()
+        while let Some(arrived) = self.arrived.pop_front() {
+            let stream = self.streams.get(&arrived.stream);
+            if stream.is_some_and(|stream| stream.failure.is_none()) {
+                return Some(arrived);
+            }
+            // It was given up at once.
+            self.release(arrived.stream);
+        }
+        None
     }
 
     /// Begins to go away: requests that are on their way are still served.
@@ -422,6 +433,9 @@ impl Connection {
     /// Resets a stream, whether it is there or not.
     fn reset_stream(&mut self, id: u32, reason: Reason) {
         frame::write_reset(&mut self.out, id, reason);
+        if self.role == Role::Server {
+            self.guard.reset(reason);
+        }
         match self.streams.get_mut(&id) {
             Some(stream) => {
                 stream.is_reset_by_us = true;
