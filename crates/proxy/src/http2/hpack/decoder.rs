@@ -49,17 +49,14 @@ impl Decoder {
         while let Some(&first) = rest.first() {
             if first >= kind::INDEXED {
                 let index = integer::read(&mut rest, 7)?;
-                let entry = self.entry(index)?;
-                section.append(|text| {
-                    text.extend_from_slice(entry.text);
-                    Ok(entry.name)
-                })?;
+                section.append_entry(self.entry(index)?);
             } else if first >= kind::INDEXING {
                 section.append(|text| self.indexing(&mut rest, text))?;
             } else if first >= kind::TABLE_SIZE {
                 return Err(DecodeError::TableSizeMisplaced);
             } else {
-                // Whether it may be indexed further on matters to nobody: we index nothing.
+                // One that is never to be indexed (section 6.2.3) is not told from others: we
+                // index none.
                 section.append(|text| self.literal(&mut rest, 4, text))?;
             }
         }
@@ -187,16 +184,19 @@ mod tests {
         let whole = b"\x82\x40\x01a\x81\x1f\x10\x01b\x02cd\x0f\x0b\x021.";
         for length in 0..whole.len() {
             let result = decode(&mut Decoder::new(), &whole[..length]);
-            match [0, 1, 6, 11].contains(&length) {
+            match [0, 1, 6, 12].contains(&length) {
                 true => assert!(result.is_ok(), "{length}"),
                 false => assert_eq!(result, Err(DecodeError::Truncated), "{length}"),
             }
         }
         let section = decode(&mut Decoder::new(), whole).unwrap();
-        assert_eq!(section.get(b"a"), Some(&b"a"[..]));
-        assert_eq!(section.get(b"accept-language"), None);
-        assert_eq!(section.get(b"range"), None);
-        assert_eq!(section.len(), 4);
+        let expected: [(&[u8], &[u8]); 4] = [
+            (b":method", b"GET"),
+            (b"a", b"a"),
+            (b"b", b"cd"),
+            (b"content-encoding", b"1."),
+        ];
+        assert_eq!(section.iter().collect::<Vec<_>>(), expected);
     }
 
     #[test]

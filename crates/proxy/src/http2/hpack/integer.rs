@@ -6,7 +6,6 @@ use super::DecodeError;
 const MOST_MORE_BYTES: u32 = 4;
 
 /// Takes an integer off `rest` that begins with the lowest `prefix` bits of its first byte.
-#[inline]
 pub(super) fn read(rest: &mut &[u8], prefix: u32) -> Result<usize, DecodeError> {
     let (&first, after) = rest.split_first().ok_or(DecodeError::Truncated)?;
     let most = (1 << prefix) - 1;
@@ -18,7 +17,6 @@ pub(super) fn read(rest: &mut &[u8], prefix: u32) -> Result<usize, DecodeError> 
     read_more(rest, value)
 }
 
-#[cold]
 fn read_more(rest: &mut &[u8], mut value: usize) -> Result<usize, DecodeError> {
     for number in 0..MOST_MORE_BYTES {
         let (&byte, after) = rest.split_first().ok_or(DecodeError::Truncated)?;

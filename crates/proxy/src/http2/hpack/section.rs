@@ -1,6 +1,8 @@
 //! Where decoded fields go: into a section, up to limits.
 
-use super::{DecodeError, FIELD_OVERHEAD};
+use std::convert::Infallible;
+
+use super::{DecodeError, Entry, FIELD_OVERHEAD};
 use crate::http::field_section::FieldSection;
 
 /// How much of a block is kept.
@@ -45,6 +47,19 @@ impl<'a> BoundedSection<'a> {
             whole: Whole::Fits,
             dropped: Vec::new(),
         }
+    }
+
+    /// Appends a field of a table. One that is dropped costs nothing: a byte can refer to thousands.
+    #[inline]
+    pub(super) fn append_entry(&mut self, entry: Entry<'_>) {
+        if self.whole == Whole::TooLarge || self.left.take(entry.text.len()).is_err() {
+            self.whole = Whole::TooLarge;
+            return;
+        }
+        let Ok(()) = self.into.push_with(|text| {
+            text.extend_from_slice(entry.text);
+            Ok::<_, Infallible>(entry.name)
+        });
     }
 
     /// Appends a field as [`FieldSection::push_with`] does. `write` is called in any case, for what

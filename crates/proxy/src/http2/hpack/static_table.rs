@@ -120,6 +120,7 @@ static FIRST: [u8; HASHES] = first_by_hash(MULTIPLIER);
 
 const NONE: u8 = u8::MAX;
 
+/// A number that differs for all names of the table if `multiplier` is the right one.
 const fn hash(name: &[u8], multiplier: u32) -> usize {
     (key(name).wrapping_mul(multiplier) >> 24) as usize
 }
