@@ -3,6 +3,7 @@
 use super::frame::{DEFAULT_WINDOW, LARGEST};
 use super::reason::Reason;
 
+pub(super) const HEADER_TABLE_SIZE: u16 = 1;
 pub(super) const ENABLE_PUSH: u16 = 2;
 pub(super) const MAX_CONCURRENT_STREAMS: u16 = 3;
 pub(super) const INITIAL_WINDOW_SIZE: u16 = 4;
@@ -19,6 +20,8 @@ pub(super) struct PeerSettings {
     pub(super) streams: u32,
     /// What we may send on a new stream.
     pub(super) window: u32,
+    /// It has said how large its table for compression is, which the next block answers.
+    pub(super) has_announced_table: bool,
     /// It opens WebSockets (RFC 8441).
     pub(super) opens_websockets: bool,
 }
@@ -28,6 +31,7 @@ impl Default for PeerSettings {
         Self {
             streams: u32::MAX,
             window: DEFAULT_WINDOW,
+            has_announced_table: false,
             opens_websockets: false,
         }
     }
@@ -45,6 +49,7 @@ impl PeerSettings {
             };
             let value = u32::from_be_bytes([c, d, e, f]);
             match u16::from_be_bytes([a, b]) {
+                HEADER_TABLE_SIZE => self.has_announced_table = true,
                 ENABLE_PUSH if value > 1 || (from_server && value == 1) => {
                     return Err(Reason::PROTOCOL_ERROR);
                 }

@@ -163,6 +163,9 @@ impl Connection {
                 return Err(Reason::FLOW_CONTROL_ERROR);
             }
         }
+        if std::mem::take(&mut self.peer.has_announced_table) {
+            self.encoder.table_size_announced();
+        }
         frame::write_settings_ack(&mut self.out);
         self.wake_senders();
         Ok(())

@@ -190,7 +190,11 @@ impl Client {
     }
 
     pub(crate) fn finish(&mut self) {
-        self.stream.shutdown(Shutdown::Write).unwrap();
+        match self.stream.shutdown(Shutdown::Write) {
+            // The other side may have ended the connection already.
+            Err(error) if error.kind() == ErrorKind::NotConnected => {}
+            result => result.unwrap(),
+        }
     }
 
     /// Closes the connection with a reset.
