@@ -1,12 +1,11 @@
 //! Fields and their values, in whichever version of HTTP.
 
-use http::{HeaderMap, HeaderName, header};
-
+use super::field_section::FieldSection;
 use super::refusal::Refusal;
 
 /// Whether a field of this name claims where a request came from or how. Frameworks that name
 /// fields as CGI does take "_" for "-", so a claim must not slip through in that spelling.
-pub(crate) fn is_claim(name: &str) -> bool {
+pub(crate) fn is_claim(name: &[u8]) -> bool {
     const FAMILY: &[u8] = b"x-forwarded-";
     let same = |part: &[u8], claim: &[u8]| {
         let pairs = part.iter().zip(claim);
@@ -15,36 +14,22 @@ pub(crate) fn is_claim(name: &str) -> bool {
                 .map(|(&b, &c)| (if b == b'_' { b'-' } else { b }, c))
                 .all(|(b, c)| b.eq_ignore_ascii_case(&c))
     };
-    match name.as_bytes() {
+    match name {
         [b'x' | b'X', ..] => {
-            let start = name.as_bytes().get(..FAMILY.len());
-            start.is_some_and(|start| same(start, FAMILY)) || same(name.as_bytes(), b"x-real-ip")
+            let start = name.get(..FAMILY.len());
+            start.is_some_and(|start| same(start, FAMILY)) || same(name, b"x-real-ip")
         }
-        [b'f' | b'F', ..] => name.eq_ignore_ascii_case("forwarded"),
+        [b'f' | b'F', ..] => name.eq_ignore_ascii_case(b"forwarded"),
         _ => false,
     }
 }
 
-/// Whether a name has a byte that no name may have (RFC 9110 section 5.6.2). Of those the library
-/// that reads HTTP/2 lets one pass.
-pub(crate) fn is_bad_name(name: &HeaderName) -> bool {
-    memchr::memchr(b'"', name.as_str().as_bytes()).is_some()
-}
-
-/// Refuses fields that have such a name.
-pub(crate) fn check_names(headers: &HeaderMap) -> Result<(), Refusal> {
-    match headers.keys().any(is_bad_name) {
-        true => Err(Refusal::Malformed("a field's name has a quotation mark")),
-        false => Ok(()),
-    }
-}
-
 /// The length that `Content-Length` says, which is given once or not at all.
-pub(crate) fn one_length(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
-    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+pub(crate) fn one_length(fields: &FieldSection) -> Result<Option<u64>, Refusal> {
+    let mut lengths = fields.all(b"content-length");
     match (lengths.next(), lengths.next()) {
         (None, _) => Ok(None),
-        (Some(length), None) => content_length(length.as_bytes()).map(Some),
+        (Some(length), None) => content_length(length).map(Some),
         (Some(_), Some(_)) => Err(Refusal::ContentLength),
     }
 }
@@ -69,27 +54,27 @@ pub(crate) fn content_length(value: &[u8]) -> Result<u64, Refusal> {
 
 /// Fields that a trailer cannot carry, since they would come too late for whoever needs them and
 /// a reader that merges them into the head would be misled.
-const FORBIDDEN: [&str; 16] = [
-    "authorization",
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-range",
-    "content-type",
-    "cookie",
-    "expect",
-    "host",
-    "keep-alive",
-    "proxy-connection",
-    "set-cookie",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
+const FORBIDDEN: [&[u8]; 16] = [
+    b"authorization",
+    b"connection",
+    b"content-encoding",
+    b"content-length",
+    b"content-range",
+    b"content-type",
+    b"cookie",
+    b"expect",
+    b"host",
+    b"keep-alive",
+    b"proxy-connection",
+    b"set-cookie",
+    b"te",
+    b"trailer",
+    b"transfer-encoding",
+    b"upgrade",
 ];
 
 /// Whether a trailer may not have this name.
-pub(crate) fn is_forbidden_trailer(name: &str) -> bool {
+pub(crate) fn is_forbidden_trailer(name: &[u8]) -> bool {
     FORBIDDEN
         .iter()
         .any(|forbidden| name.eq_ignore_ascii_case(forbidden))

@@ -5,16 +5,17 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::StatusCode;
 
 use super::date;
+use super::field_section::FieldSection;
 use super::refusal::Refusal;
 use crate::http::message::{Body, RequestFacts};
 use crate::socket::Socket;
 use crate::worker::Listener;
 
 /// The field that has the reason.
-const REASON: HeaderName = HeaderName::from_static("roadbed-reason");
+pub(crate) const REASON: &[u8] = b"roadbed-reason";
 
 /// Why the proxy answers in place of a backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -70,20 +71,17 @@ impl GatewayError {
         }
     }
 
-    /// The answer that tells of it over HTTP/2.
-    pub(crate) fn response(self, json: bool) -> (http::Response<()>, Bytes) {
+    /// The answer that tells of it over HTTP/2: its status, fields and content.
+    pub(crate) fn response(self, json: bool) -> (StatusCode, FieldSection, Bytes) {
         let (status, reason) = self.status_and_reason();
         let (kind, body) = self.content(json);
-        let mut response = http::Response::new(());
-        *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
-        let headers = response.headers_mut();
-        headers.insert(REASON, HeaderValue::from_static(reason));
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
-        if let Ok(date) = HeaderValue::from_bytes(&date::now()) {
-            headers.insert(header::DATE, date);
-        }
-        (response, body.into())
+        let mut fields = FieldSection::with_capacity(160, 4);
+        fields.push(REASON, reason.as_bytes());
+        fields.push(b"content-type", kind.as_bytes());
+        fields.push(b"content-length", body.len().to_string().as_bytes());
+        fields.push(b"date", &date::now());
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+        (status, fields, body.into())
     }
 
     /// What it says, and of which type that is.

@@ -4,7 +4,6 @@ use std::cell::OnceCell;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use http::HeaderValue;
 use model::Protocol;
 
 use super::gateway_error::GatewayError;
@@ -19,7 +18,7 @@ pub(crate) struct Origin {
     /// They arrive in TLS.
     pub(crate) is_secure: bool,
     /// The address as a field's value, once it was needed.
-    forwarded_for: OnceCell<HeaderValue>,
+    forwarded_for: OnceCell<Box<str>>,
     /// The host that the connection was opened for, where its client said so in TLS.
     opened_for: Option<String>,
 }
@@ -47,14 +46,11 @@ impl Origin {
     }
 
     /// The client's address as the value of `X-Forwarded-For`.
-    pub(crate) fn forwarded_for(&self) -> HeaderValue {
-        let value = self.forwarded_for.get_or_init(|| {
+    pub(crate) fn forwarded_for(&self) -> &str {
+        self.forwarded_for.get_or_init(|| {
             // A socket for both IP versions sees IPv4 in IPv6's clothes.
-            let address = self.peer.to_canonical().to_string();
-            // An address has only letters, digits, dots and colons.
-            HeaderValue::try_from(address).unwrap_or(HeaderValue::from_static("unknown"))
-        });
-        value.clone()
+            self.peer.to_canonical().to_string().into()
+        })
     }
 
     /// Whether requests for `host` may come over this connection: one that was opened for another

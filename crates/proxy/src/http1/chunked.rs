@@ -149,7 +149,10 @@ fn check_trailers(section: &[u8]) -> Result<(), Refusal> {
     let httparse::Status::Complete((_, headers)) = parsed else {
         return Err(Refusal::Chunk("the trailers are not fields"));
     };
-    match headers.iter().any(|h| is_forbidden_trailer(h.name)) {
+    match headers
+        .iter()
+        .any(|h| is_forbidden_trailer(h.name.as_bytes()))
+    {
         true => Err(Refusal::Chunk("a trailer may not carry this field")),
         false => Ok(()),
     }

@@ -178,7 +178,7 @@ impl<'a> Reading<'a> {
                 // The codec says anew how it frames, in the one spelling that everybody reads.
                 self.fields.drop(index);
             }
-            _ if is_claim(header.name) => self.fields.claim(index),
+            _ if is_claim(header.name.as_bytes()) => self.fields.claim(index),
             _ => {}
         }
         Ok(())

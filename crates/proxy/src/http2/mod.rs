@@ -5,6 +5,7 @@
 
 mod guard;
 mod guarded;
+pub(crate) mod head;
 pub(crate) mod pool;
 mod request;
 mod server;

@@ -28,7 +28,7 @@ use crate::socket::{Socket, Stream};
 use crate::translate::client::Client;
 use crate::translate::request::Request;
 use crate::translate::source::{Replayable, Source};
-use crate::translate::{Exchange, exchange, grpc};
+use crate::translate::{Exchange, exchange, grpc, library};
 use crate::worker::buffers::Pooled;
 use crate::worker::{Listener, Worker};
 
@@ -228,12 +228,13 @@ fn begin(
 
 async fn stream(shared: &Shared, request: http::Request<RecvStream>, respond: SendResponse<Bytes>) {
     let (parts, body) = request.into_parts();
-    let is_grpc = grpc::is_grpc(&parts.headers);
+    let head = library::request_head(parts);
+    let is_grpc = head.as_ref().is_ok_and(|head| grpc::is_grpc(&head.fields));
     let client = Client::Http2 {
         respond: RefCell::new(respond),
         guard: &shared.guard,
     };
-    let checked = request::validate(parts, body.is_end_stream());
+    let checked = head.and_then(|head| request::validate(head, body.is_end_stream()));
     let mut request = match checked {
         Ok(request) => request,
         Err(refusal) => {
@@ -267,8 +268,8 @@ async fn stream(shared: &Shared, request: http::Request<RecvStream>, respond: Se
 }
 
 fn named(request: &Request) -> (&[u8], &[u8]) {
-    let host = request.authority.as_ref().map_or("", |host| host.as_str());
-    (host.as_bytes(), request.path.as_str().as_bytes())
+    let host = request.authority.as_deref().unwrap_or_default();
+    (host.as_bytes(), request.path.as_bytes())
 }
 
 /// What is known of a request that was refused.

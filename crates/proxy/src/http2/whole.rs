@@ -15,6 +15,7 @@ use super::guard::{Guard, PREFACE};
 use super::guarded::Guarded;
 use super::{request, server};
 use crate::http::Refusal;
+use crate::translate::library;
 use crate::worker::buffers::Buffer;
 
 /// What a connection made of its bytes.
@@ -73,7 +74,7 @@ pub fn serve(bytes: &[u8], piece: usize) -> Seen {
 }
 
 fn forwarded(parts: http::request::Parts, ended: bool) -> Result<Vec<u8>, Refusal> {
-    let request = request::validate(parts, ended)?;
+    let request = request::validate(library::request_head(parts)?, ended)?;
     let mut out = Buffer::new(256);
     let key = request.facts.upgrade.then_some("key");
     request.write_http1(&mut out, "service", key);

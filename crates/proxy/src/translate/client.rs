@@ -6,12 +6,12 @@ use std::future::poll_fn;
 use bytes::Bytes;
 use h2::Reason;
 use h2::server::SendResponse;
-use http::{HeaderValue, StatusCode, header};
+use http::StatusCode;
 
 use super::answer::Answer;
-use super::grpc;
 use super::sink::{Framing, Http1Sink, Sink};
-use crate::http::gateway_error::{GatewayError, Reply};
+use super::{grpc, library};
+use crate::http::gateway_error::{GatewayError, REASON, Reply};
 use crate::http::message::{Body, RequestFacts};
 use crate::http::phases::{BodyError, Next, Sent};
 use crate::http1::answer_in_place;
@@ -57,9 +57,8 @@ impl<'a> Client<'a> {
                 socket.write_all(out.bytes(), limit).await.map_err(drop)
             }
             Self::Http2 { respond, .. } => {
-                let sent = respond
-                    .borrow_mut()
-                    .send_informational(interim.into_http2());
+                let response = library::response(interim.status, &interim.fields);
+                let sent = respond.borrow_mut().send_informational(response);
                 sent.map_err(drop)
             }
         }
@@ -104,8 +103,9 @@ impl<'a> Client<'a> {
                 guard.answered();
                 let ends = answer.body == Body::None;
                 let mut respond = respond.borrow_mut();
+                let response = library::response(answer.status, &answer.fields);
                 let stream = respond
-                    .send_response(answer.into_http2(), ends)
+                    .send_response(response, ends)
                     .map_err(|_| BodyError::Sink)?;
                 let sink = match ends {
                     true => Sink::Ended,
@@ -129,7 +129,7 @@ impl<'a> Client<'a> {
         accept: Option<&str>,
     ) -> Result<Sink<'a>, BodyError> {
         // What a backend has proved to us is not what is proved to the client.
-        answer.headers.remove(header::SEC_WEBSOCKET_ACCEPT);
+        answer.fields.remove(b"sec-websocket-accept");
         match self {
             Self::Http1 { worker, socket, .. } => {
                 answer.status = StatusCode::SWITCHING_PROTOCOLS;
@@ -147,10 +147,8 @@ impl<'a> Client<'a> {
             }
             Self::Http2 { respond, guard } => {
                 guard.answered();
-                answer.status = StatusCode::OK;
-                let sent = respond
-                    .borrow_mut()
-                    .send_response(answer.into_http2(), false);
+                let response = library::response(StatusCode::OK, &answer.fields);
+                let sent = respond.borrow_mut().send_response(response, false);
                 sent.map(Sink::Http2).map_err(|_| BodyError::Sink)
             }
         }
@@ -190,7 +188,8 @@ fn fail_plainly(
     error: GatewayError,
     facts: RequestFacts,
 ) -> Result<(), h2::Error> {
-    let (response, body) = error.response(facts.prefers_json);
+    let (status, fields, body) = error.response(facts.prefers_json);
+    let response = library::response(status, &fields);
     let mut stream = respond.send_response(response, facts.is_head)?;
     match facts.is_head {
         true => Ok(()),
@@ -200,11 +199,9 @@ fn fail_plainly(
 
 /// A caller of gRPC is told by a status in what is head and trailers in one.
 fn fail_grpc(respond: &mut SendResponse<Bytes>, error: GatewayError) -> Result<(), h2::Error> {
-    let mut response = http::Response::new(());
-    *response.headers_mut() = grpc::failure(error);
-    let headers = response.headers_mut();
-    let kind = HeaderValue::from_static("application/grpc");
-    headers.insert(header::CONTENT_TYPE, kind);
-    headers.insert("roadbed-reason", HeaderValue::from_static(error.reason()));
+    let mut fields = grpc::failure(error);
+    fields.push(b"content-type", b"application/grpc");
+    fields.push(REASON, error.reason().as_bytes());
+    let response = library::response(StatusCode::OK, &fields);
     respond.send_response(response, true).map(drop)
 }

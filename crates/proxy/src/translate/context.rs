@@ -45,8 +45,8 @@ impl<'a> Exchange<'a> {
         client: Client<'a>,
         request: Request,
     ) -> Self {
-        let is_grpc = grpc::is_grpc(&request.headers);
-        let timeout = is_grpc.then(|| grpc::timeout(&request.headers)).flatten();
+        let is_grpc = grpc::is_grpc(&request.fields);
+        let timeout = is_grpc.then(|| grpc::timeout(&request.fields)).flatten();
         Self {
             worker,
             upstream,

@@ -3,13 +3,12 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
-
+use crate::http::field_section::FieldSection;
 use crate::http::gateway_error::GatewayError;
 
-const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
-const STATUS: HeaderName = HeaderName::from_static("grpc-status");
-const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+pub(crate) const TIMEOUT: &[u8] = b"grpc-timeout";
+const STATUS: &[u8] = b"grpc-status";
+const MESSAGE: &[u8] = b"grpc-message";
 
 /// Status codes of gRPC.
 pub(crate) mod status {
@@ -20,17 +19,17 @@ pub(crate) mod status {
 }
 
 /// Whether a message is one of gRPC.
-pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
-    let Some(kind) = headers.get(header::CONTENT_TYPE) else {
+pub(crate) fn is_grpc(fields: &FieldSection) -> bool {
+    let Some(kind) = fields.get(b"content-type") else {
         return false;
     };
-    let rest = kind.as_bytes().strip_prefix(b"application/grpc");
+    let rest = kind.strip_prefix(b"application/grpc");
     rest.is_some_and(|rest| matches!(rest, [] | [b'+' | b';' | b' ', ..]))
 }
 
 /// How long the caller waits; none where it does not say, or not in a way that can be read.
-pub(crate) fn timeout(headers: &HeaderMap) -> Option<Duration> {
-    let (unit, digits) = headers.get(TIMEOUT)?.as_bytes().split_last()?;
+pub(crate) fn timeout(fields: &FieldSection) -> Option<Duration> {
+    let (unit, digits) = fields.get(TIMEOUT)?.split_last()?;
     if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
@@ -48,26 +47,46 @@ pub(crate) fn timeout(headers: &HeaderMap) -> Option<Duration> {
     })
 }
 
-/// Passes on how long the caller still waits.
-pub(crate) fn set_timeout(headers: &mut HeaderMap, left: Duration) {
+/// How long a caller still waits, as its field says it.
+#[derive(Debug, Clone)]
+pub(crate) struct TimeoutText {
+    text: [u8; 9],
+    start: usize,
+}
+
+impl TimeoutText {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.text[self.start..]
+    }
+}
+
+/// Says that the caller still waits so long.
+pub(crate) fn timeout_text(left: Duration) -> TimeoutText {
     // The finest unit in which it fits eight digits, rounded down.
     const MOST: u128 = 99_999_999;
-    let text = match () {
-        () if left.as_nanos() <= MOST => format!("{}n", left.as_nanos()),
-        () if left.as_micros() <= MOST => format!("{}u", left.as_micros()),
-        () if left.as_millis() <= MOST => format!("{}m", left.as_millis()),
-        () if u128::from(left.as_secs()) <= MOST => format!("{}S", left.as_secs()),
-        () => format!("{}M", left.as_secs() / 60),
+    let (mut count, unit) = match () {
+        () if left.as_nanos() <= MOST => (left.as_nanos(), b'n'),
+        () if left.as_micros() <= MOST => (left.as_micros(), b'u'),
+        () if left.as_millis() <= MOST => (left.as_millis(), b'm'),
+        () if u128::from(left.as_secs()) <= MOST => (left.as_secs().into(), b'S'),
+        () => (u128::from(left.as_secs() / 60).min(MOST), b'M'),
     };
-    if let Ok(value) = HeaderValue::from_str(&text) {
-        headers.insert(TIMEOUT, value);
+    let mut text = [unit; 9];
+    let mut start = 8;
+    loop {
+        start -= 1;
+        text[start] = b'0' + (count % 10) as u8;
+        count /= 10;
+        if count == 0 {
+            return TimeoutText { text, start };
+        }
     }
 }
 
 /// The status that trailers, or the head of an answer without content, tell; none where they tell
 /// none.
-pub(crate) fn status(headers: &HeaderMap) -> Option<u8> {
-    let status = headers.get(STATUS)?.to_str().ok()?;
+pub(crate) fn status(fields: &FieldSection) -> Option<u8> {
+    let status = str::from_utf8(fields.get(STATUS)?).ok()?;
     status.parse().ok()
 }
 
@@ -82,14 +101,13 @@ pub(crate) fn status_of(error: GatewayError) -> u8 {
 }
 
 /// The fields that tell of a failure of ours.
-pub(crate) fn failure(error: GatewayError) -> HeaderMap {
-    let mut fields = HeaderMap::with_capacity(4);
-    fields.insert(STATUS, HeaderValue::from(u16::from(status_of(error))));
+pub(crate) fn failure(error: GatewayError) -> FieldSection {
+    // With room for what an answer without trailers says besides.
+    let mut fields = FieldSection::with_capacity(256, 4);
+    fields.push(STATUS, status_of(error).to_string().as_bytes());
     // Its sentences have no byte that would have to be escaped; "%" is the one that could.
     let message = format!("{}: {error}", error.reason()).replace('%', "%25");
-    if let Ok(message) = HeaderValue::from_str(&message) {
-        fields.insert(MESSAGE, message);
-    }
+    fields.push(MESSAGE, message.as_bytes());
     fields
 }
 
@@ -98,9 +116,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Option<Duration> {
-        let mut headers = HeaderMap::new();
-        headers.insert(TIMEOUT, HeaderValue::from_str(text).unwrap());
-        timeout(&headers)
+        timeout(&[(TIMEOUT, text.as_bytes())].into_iter().collect())
     }
 
     #[test]
@@ -110,17 +126,21 @@ mod tests {
         for bad in ["", "S", "1", "1s", "123456789S", "-1S", "1 S"] {
             assert_eq!(read(bad), None, "{bad:?}");
         }
-        let mut headers = HeaderMap::new();
         for (left, written) in [
             (Duration::from_nanos(5), "5n"),
             (Duration::from_millis(1500), "1500000u"),
             (Duration::from_secs(1000), "1000000m"),
             (Duration::from_secs(1_000_000), "1000000S"),
+            (Duration::ZERO, "0n"),
+            (Duration::from_nanos(99_999_999), "99999999n"),
+            (Duration::from_secs(600_000_000), "10000000M"),
+            (Duration::from_secs(60 * 99_999_999), "99999999M"),
         ] {
-            set_timeout(&mut headers, left);
-            assert_eq!(headers[TIMEOUT], written);
-            assert_eq!(timeout(&headers), Some(left));
+            assert_eq!(timeout_text(left).as_bytes(), written.as_bytes());
+            assert_eq!(read(written), Some(left));
         }
+        let ages = timeout_text(Duration::MAX);
+        assert_eq!(ages.as_bytes(), b"99999999M");
     }
 
     #[test]
@@ -132,9 +152,9 @@ mod tests {
             ("application/grpc-web", false),
             ("text/plain", false),
         ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-            assert_eq!(is_grpc(&headers), expected, "{kind}");
+            let fields = [(&b"content-type"[..], kind.as_bytes())];
+            let fields = fields.into_iter().collect();
+            assert_eq!(is_grpc(&fields), expected, "{kind}");
         }
     }
 
@@ -142,11 +162,7 @@ mod tests {
     fn a_failure_of_ours_has_a_status_and_a_sentence() {
         let fields = failure(GatewayError::NoHealthyEndpoint);
         assert_eq!(status(&fields), Some(status::UNAVAILABLE));
-        assert!(
-            fields[MESSAGE]
-                .to_str()
-                .unwrap()
-                .starts_with("no-healthy-endpoint: ")
-        );
+        let message = fields.get(MESSAGE).unwrap();
+        assert!(message.starts_with(b"no-healthy-endpoint: "));
     }
 }

@@ -11,6 +11,8 @@ mod context;
 mod exchange;
 mod fields;
 pub(crate) mod grpc;
+mod http2_head;
+pub(crate) mod library;
 mod relay;
 pub(crate) mod request;
 pub(crate) mod sink;

@@ -19,7 +19,7 @@ pub(crate) async fn answer(
     mut body: Source<'_>,
     sent: Sent,
 ) -> Result<Next, BodyError> {
-    let (status, in_head) = (answer.status.as_u16(), grpc::status(&answer.headers));
+    let (status, in_head) = (answer.status.as_u16(), grpc::status(&answer.fields));
     // This ends early when sending the request fails meanwhile.
     let begun = exchange.upstream.counters.begin();
     let facts = &exchange.request.facts;

@@ -1,21 +1,16 @@
 //! A request between two codecs, and how it leaves in either.
 
-use std::str::FromStr;
-
-use h2::ext::Protocol;
-use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header};
+use http::Method;
 
 use super::fields;
-use crate::http::Refusal;
+use super::http2_head::Http2Head;
+use crate::http::field_section::FieldSection;
 use crate::http::fields::is_claim;
 use crate::http::message::{Body, RequestFacts};
 use crate::http::route::Origin;
+use crate::http::{Refusal, target};
 use crate::http1::request::RequestHead;
 use crate::worker::buffers::Buffer;
-
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// A request, without the fields that are for one connection only.
 #[derive(Debug, Clone)]
@@ -23,9 +18,10 @@ pub(crate) struct Request {
     pub(crate) facts: RequestFacts,
     pub(crate) method: Method,
     /// Whom it is for; none where HTTP/1.0 named nobody.
-    pub(crate) authority: Option<Authority>,
-    pub(crate) path: PathAndQuery,
-    pub(crate) headers: HeaderMap,
+    pub(crate) authority: Option<Box<str>>,
+    /// Path and query.
+    pub(crate) path: Box<str>,
+    pub(crate) fields: FieldSection,
 }
 
 impl Request {
@@ -37,51 +33,50 @@ impl Request {
         let text = |range: &std::ops::Range<usize>| &bytes[range.clone()];
         let method = Method::from_bytes(text(&head.method))
             .map_err(|_| Refusal::Malformed("its method is not a token"))?;
-        let path = PathAndQuery::try_from(text(&head.path_and_query))
+        let path = str::from_utf8(text(&head.path_and_query))
             .map_err(|_| Refusal::Target("it cannot be sent in HTTP/2"))?;
-        let authority = match head.host.is_empty() {
-            true => None,
-            false => Some(
-                Authority::try_from(text(&head.host))
-                    .map_err(|_| Refusal::Host("Host cannot be sent in HTTP/2"))?,
-            ),
+        target::check_crossing(path)?;
+        let authority = match text(&head.host) {
+            [] => None,
+            host => {
+                target::check_authority(host)?;
+                let host = str::from_utf8(host);
+                Some(host.map_err(|_| Refusal::Host("Host cannot be sent in HTTP/2"))?)
+            }
         };
-        let mut headers = fields::parse(head.fields.kept(bytes), bytes);
-        headers.remove(header::HOST);
+        let kept = head.fields.kept(bytes);
+        let mut fields = fields::parse(kept, head.length, head.fields.count());
         let mut facts = head.facts;
-        // Of all protocols that HTTP/1.1 can change to, HTTP/2 carries this one.
-        facts.upgrade &= headers
-            .remove(header::UPGRADE)
-            .is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"websocket"));
-        if facts.upgrade && !headers.contains_key(header::SEC_WEBSOCKET_KEY) {
+        if facts.upgrade {
+            // Of all protocols that HTTP/1.1 can change to, HTTP/2 carries this one.
+            let protocol = fields.get(b"upgrade").unwrap_or_default();
+            facts.upgrade = protocol.eq_ignore_ascii_case(b"websocket");
+        }
+        fields.retain(|name, _| !matches!(name, b"host" | b"upgrade"));
+        if facts.upgrade && !fields.contains(b"sec-websocket-key") {
             return Err(Refusal::Malformed("it opens a WebSocket without a key"));
         }
         Ok(Self {
             facts,
             method,
-            authority,
-            path,
-            headers,
+            authority: authority.map(Box::from),
+            path: path.into(),
+            fields,
         })
     }
 
     /// Says where it came from, at the edge: what the client itself claims of that is left out.
     pub(crate) fn attest(&mut self, origin: &Origin) {
-        let claims: Vec<HeaderName> = self
-            .headers
-            .keys()
-            .filter(|name| is_claim(name.as_str()))
-            .cloned()
-            .collect();
-        for claim in claims {
-            self.headers.remove(claim);
-        }
-        self.headers.insert(FORWARDED_FOR, origin.forwarded_for());
-        let scheme = match origin.is_secure {
-            true => HeaderValue::from_static("https"),
-            false => HeaderValue::from_static("http"),
-        };
-        self.headers.insert(FORWARDED_PROTO, scheme);
+        self.fields.retain(|name, _| !is_claim(name));
+        let scheme = scheme(origin.is_secure);
+        let address = origin.forwarded_for();
+        self.fields.push(b"x-forwarded-for", address.as_bytes());
+        self.fields.push(b"x-forwarded-proto", scheme.as_bytes());
+    }
+
+    /// The key of the WebSocket that it opens, where its client gave one.
+    pub(crate) fn websocket_key(&self) -> Option<&[u8]> {
+        self.fields.get(b"sec-websocket-key")
     }
 
     /// Writes its head for a backend that speaks HTTP/1.1. `websocket` is the key of the WebSocket
@@ -96,30 +91,25 @@ impl Request {
             Some(_) => "GET",
             None => self.method.as_str(),
         };
-        let host = self
-            .authority
-            .as_ref()
-            .map_or(default_host, Authority::as_str);
-        for part in [
-            method,
-            " ",
-            self.path.as_str(),
-            " HTTP/1.1\r\nhost: ",
-            host,
-            "\r\n",
-        ] {
+        let host = self.authority.as_deref().unwrap_or(default_host);
+        for part in [method, " ", &self.path, " HTTP/1.1\r\nhost: ", host, "\r\n"] {
             out.append(part.as_bytes());
         }
-        for (name, value) in &self.headers {
-            // What is written anew, and the length of a body that is sent in chunks.
-            let anew = [header::COOKIE, header::TE, header::SEC_WEBSOCKET_KEY];
-            let is_length = name == header::CONTENT_LENGTH;
-            if !(anew.contains(name) || is_length && self.facts.body == Body::Chunked) {
-                fields::append(out, name, value);
+        let in_chunks = self.facts.body == Body::Chunked;
+        let mut has_cookies = false;
+        for (name, value) in self.fields.iter() {
+            match name {
+                b"cookie" => has_cookies = true,
+                // What is written anew, and the length of a body that is sent in chunks.
+                b"te" | b"sec-websocket-key" => {}
+                b"content-length" if in_chunks => {}
+                _ => fields::append(out, name, value),
             }
         }
-        self.write_cookies(out);
-        if self.facts.body == Body::Chunked {
+        if has_cookies {
+            self.write_cookies(out);
+        }
+        if in_chunks {
             out.append(b"transfer-encoding: chunked\r\n");
         }
         if let Some(key) = websocket {
@@ -133,48 +123,31 @@ impl Request {
     /// HTTP/2 may send cookies one by one; HTTP/1.1 has one field (RFC 9113 section 8.2.3).
     fn write_cookies(&self, out: &mut Buffer) {
         let mut separator: &[u8] = b"cookie: ";
-        for cookie in self.headers.get_all(header::COOKIE) {
+        for cookie in self.fields.all(b"cookie") {
             out.append(separator);
-            out.append(cookie.as_bytes());
+            out.append(cookie);
             separator = b"; ";
         }
-        if separator == b"; " {
-            out.append(b"\r\n");
-        }
+        out.append(b"\r\n");
     }
 
-    /// The same for a backend that speaks HTTP/2.
-    ///
-    /// # Errors
-    /// Its parts make no URL.
-    pub(crate) fn to_http2(
-        &self,
-        default_host: &str,
-        secure: bool,
-    ) -> Result<http::Request<()>, http::Error> {
-        let authority = match &self.authority {
-            Some(authority) => authority.clone(),
-            None => Authority::from_str(default_host)?,
+    /// The head for a backend that speaks HTTP/2.
+    pub(crate) fn http2_head<'a>(&'a self, default_host: &'a str, secure: bool) -> Http2Head<'a> {
+        let (method, protocol) = match self.facts.upgrade {
+            true => ("CONNECT", Some("websocket")),
+            false => (self.method.as_str(), None),
         };
-        let scheme = if secure { Scheme::HTTPS } else { Scheme::HTTP };
-        let uri = Uri::builder()
-            .scheme(scheme)
-            .authority(authority)
-            .path_and_query(self.path.clone())
-            .build()?;
-        let mut request = http::Request::new(());
-        *request.method_mut() = self.method.clone();
-        *request.uri_mut() = uri;
-        *request.version_mut() = Version::HTTP_2;
-        *request.headers_mut() = self.headers.clone();
-        if self.facts.upgrade {
-            *request.method_mut() = Method::CONNECT;
-            request.headers_mut().remove(header::SEC_WEBSOCKET_KEY);
-            request
-                .extensions_mut()
-                .insert(Protocol::from_static("websocket"));
-        }
-        Ok(request)
+        let authority = self.authority.as_deref().unwrap_or(default_host);
+        let parts = [method, scheme(secure), authority, &self.path];
+        Http2Head::new(parts, protocol, &self.fields)
+    }
+}
+
+/// The scheme of what is sent in TLS, or not.
+fn scheme(secure: bool) -> &'static str {
+    match secure {
+        true => "https",
+        false => "http",
     }
 }
 
@@ -183,9 +156,13 @@ mod tests {
     use super::*;
     use crate::http1::request::parse;
 
+    fn read(head: &str) -> Result<Request, Refusal> {
+        let parsed = parse(head.as_bytes())?.unwrap();
+        Request::from_http1(head.as_bytes(), &parsed)
+    }
+
     fn from_http1(head: &str) -> Request {
-        let parsed = parse(head.as_bytes()).unwrap().unwrap();
-        Request::from_http1(head.as_bytes(), &parsed).unwrap()
+        read(head).unwrap()
     }
 
     fn written(request: &Request) -> String {
@@ -200,14 +177,11 @@ mod tests {
             "POST /a?b HTTP/1.1\r\nHost: A.test:1\r\nX-One: 1 \r\nConnection: x-hop\r\nX-Hop: 1\r\n\
              TE: trailers\r\nTransfer-Encoding: chunked\r\nUpgrade: x\r\nX-One: 2\r\n\r\n",
         );
-        let sent = request.to_http2("service", false).unwrap();
-        assert_eq!(sent.uri(), "http://A.test:1/a?b");
-        let names: Vec<_> = sent
-            .headers()
-            .iter()
-            .map(|(n, v)| (n.as_str(), v.as_bytes()))
-            .collect();
-        assert_eq!(names, [("x-one", &b"1"[..]), ("x-one", b"2")]);
+        let head = request.http2_head("service", false);
+        let sent = [head.method, head.scheme, head.authority, head.path];
+        assert_eq!(sent, ["POST", "http", "A.test:1", "/a?b"]);
+        let fields: Vec<_> = head.fields().collect();
+        assert_eq!(fields, [(&b"x-one"[..], &b"1"[..]), (b"x-one", b"2")]);
         assert_eq!(
             written(&request),
             "POST /a?b HTTP/1.1\r\nhost: A.test:1\r\nx-one: 1\r\nx-one: 2\r\n\
@@ -218,13 +192,13 @@ mod tests {
     #[test]
     fn cookies_are_joined_and_nobody_is_called_by_the_service() {
         let mut request = from_http1("GET / HTTP/1.0\r\nCookie: a=1\r\n\r\n");
-        request
-            .headers
-            .append("cookie", HeaderValue::from_static("b=2"));
+        request.fields.push(b"x", b"y");
+        request.fields.push(b"cookie", b"b=2");
         assert_eq!(
             written(&request),
-            "GET / HTTP/1.1\r\nhost: service\r\ncookie: a=1; b=2\r\n\r\n"
+            "GET / HTTP/1.1\r\nhost: service\r\nx: y\r\ncookie: a=1; b=2\r\n\r\n"
         );
+        assert_eq!(request.http2_head("service", true).authority, "service");
     }
 
     #[test]
@@ -239,5 +213,75 @@ mod tests {
             "GET / HTTP/1.1\r\nhost: a\r\nx-forwarded-for: 192.0.2.1\r\n\
              x-forwarded-proto: https\r\n\r\n"
         );
+    }
+
+    #[test]
+    fn what_http2_cannot_carry_does_not_cross() {
+        let head = |target: &str, host: &str| {
+            read(&format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n"))
+        };
+        assert!(head("/a|{}?`", "[::1]:80").is_ok());
+        for target in [
+            "/`",
+            "/a\tb",
+            "/a\u{7f}",
+            "/\u{e9}",
+            "/#a",
+            "/\"",
+            "/<",
+            "/>",
+            "/?\"",
+            "/?<",
+            "/\\",
+            "a",
+            "*",
+            "http://u@a/",
+            "http://a%41/",
+            "http://a/`",
+        ] {
+            assert!(head(target, "a").is_err(), "{target:?}");
+        }
+        for host in [
+            "u@a",
+            "u:p@a",
+            "a b",
+            "a\tb",
+            "a\u{7f}",
+            "\u{e9}",
+            "a#b",
+            "a\"b",
+            "a<b",
+            "a>b",
+            "a/b",
+            "a?b",
+            "a%41",
+            "[:::::::::]",
+        ] {
+            assert!(head("/", host).is_err(), "{host:?}");
+        }
+    }
+
+    #[test]
+    fn a_websocket_crosses_with_its_key_and_nothing_else_does() {
+        let ask = |fields: &str| {
+            read(&format!(
+                "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\n{fields}\r\n"
+            ))
+        };
+        let request = ask("Upgrade: WebSocket\r\nSec-WebSocket-Key: k\r\n").unwrap();
+        let head = request.http2_head("service", true);
+        assert_eq!((head.method, head.protocol), ("CONNECT", Some("websocket")));
+        assert_eq!(
+            (head.fields().count(), request.websocket_key()),
+            (0, Some(&b"k"[..]))
+        );
+        assert!(ask("Upgrade: websocket\r\n").is_err());
+        let other = ask("Upgrade: other\r\n").unwrap();
+        let head = other.http2_head("service", true);
+        assert_eq!(
+            (head.method, head.protocol, other.facts.upgrade),
+            ("GET", None, false)
+        );
+        assert_eq!(head.fields().count(), 0);
     }
 }

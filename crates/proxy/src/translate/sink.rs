@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use h2::{Reason, SendStream};
-use http::HeaderMap;
 
 use super::source::{Piece, Replayable, Source};
-use super::{fields, grpc};
+use super::{fields, grpc, library};
+use crate::http::field_section::FieldSection;
 use crate::http::phases::BodyError;
 use crate::http1::chunked;
 use crate::limits::COPIED_BYTES;
@@ -63,12 +63,16 @@ impl Sink<'_> {
     }
 
     /// Ends the message.
-    async fn end(&mut self, trailers: Option<HeaderMap>, idle: Duration) -> Result<(), BodyError> {
+    async fn end(
+        &mut self,
+        trailers: Option<FieldSection>,
+        idle: Duration,
+    ) -> Result<(), BodyError> {
         match std::mem::replace(self, Self::Ended) {
             Self::Ended => Ok(()),
             Self::Http1(mut sink) => sink.end(trailers, idle).await,
             Self::Http2(mut stream) => match trailers {
-                Some(trailers) => stream.send_trailers(trailers),
+                Some(trailers) => stream.send_trailers(library::trailers(&trailers)),
                 None => stream.send_data(Bytes::new(), true),
             }
             .map_err(|_| BodyError::Sink),
@@ -103,9 +107,12 @@ impl Sink<'_> {
     }
 
     /// Ends a stream of HTTP/2 with trailers that tell of a failure; false for another sink.
-    pub(crate) fn fail_with(&mut self, trailers: HeaderMap) -> bool {
+    pub(crate) fn fail_with(&mut self, trailers: FieldSection) -> bool {
         match self {
-            Self::Http2(stream) => stream.send_trailers(trailers).is_ok(),
+            Self::Http2(stream) => {
+                let trailers = library::trailers(&trailers);
+                stream.send_trailers(trailers).is_ok()
+            }
             _ => false,
         }
     }
@@ -171,7 +178,11 @@ impl Http1Sink<'_> {
         Ok(())
     }
 
-    async fn end(&mut self, trailers: Option<HeaderMap>, idle: Duration) -> Result<(), BodyError> {
+    async fn end(
+        &mut self,
+        trailers: Option<FieldSection>,
+        idle: Duration,
+    ) -> Result<(), BodyError> {
         if self.framing == Framing::Chunked {
             let lines = trailers.as_ref().map(fields::trailer_lines);
             match &lines {

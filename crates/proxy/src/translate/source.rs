@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use h2::RecvStream;
-use http::HeaderMap;
 
-use super::fields;
+use super::{fields, library};
+use crate::http::field_section::FieldSection;
 use crate::http::message::Body;
 use crate::http::phases::BodyError;
 use crate::http1::chunked::{Decoder, Step};
@@ -21,7 +21,7 @@ use crate::worker::buffers::Pooled;
 pub(crate) enum Piece {
     Data(Bytes),
     /// What follows the content; nothing follows it.
-    Trailers(HeaderMap),
+    Trailers(FieldSection),
 }
 
 /// Where pieces come from.
@@ -73,7 +73,11 @@ async fn next_of(stream: &mut RecvStream) -> Result<Option<Piece>, BodyError> {
         None => {}
     }
     match stream.trailers().await {
-        Ok(trailers) => Ok(trailers.map(Piece::Trailers)),
+        Ok(Some(trailers)) => match library::checked(&trailers) {
+            Ok(trailers) => Ok(Some(Piece::Trailers(trailers))),
+            Err(_) => Err(BodyError::Source),
+        },
+        Ok(None) => Ok(None),
         Err(_) => Err(BodyError::Source),
     }
 }

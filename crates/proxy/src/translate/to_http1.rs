@@ -112,12 +112,8 @@ pub(crate) async fn attempt(
 
 /// The key of the WebSocket that is opened: the client's own, or ours where it has none.
 fn handshake_key(exchange: &Exchange<'_>) -> Option<String> {
-    let theirs = exchange
-        .request
-        .headers
-        .get(http::header::SEC_WEBSOCKET_KEY);
-    match theirs {
-        Some(key) => key.to_str().ok().map(str::to_owned),
+    match exchange.request.websocket_key() {
+        Some(key) => str::from_utf8(key).ok().map(str::to_owned),
         None => websocket::key(),
     }
 }

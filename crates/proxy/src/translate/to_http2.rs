@@ -8,14 +8,14 @@ use std::task::{Poll, ready};
 use bytes::Bytes;
 use h2::client::ResponseFuture;
 use h2::{Reason, RecvStream, SendStream};
-use http::{HeaderValue, StatusCode, header};
+use http::StatusCode;
 use tokio::time::Instant;
 
 use super::answer::Answer;
 use super::context::{Attempt, Exchange};
 use super::sink::{Sink, pump};
 use super::source::{Replayable, Source};
-use super::{grpc, tunnel};
+use super::{library, tunnel};
 use crate::dial::SharedBackend;
 use crate::http::Refusal;
 use crate::http::gateway_error::GatewayError;
@@ -114,18 +114,16 @@ async fn open(
     ended: bool,
 ) -> Result<(ResponseFuture, SendStream<Bytes>), Attempt> {
     let default_host = exchange.upstream.id.service.as_str();
-    let request = exchange.request.to_http2(default_host, backend.is_secure());
-    let mut request = request.map_err(|_| {
+    let request = &exchange.request;
+    let mut head = request.http2_head(default_host, backend.is_secure());
+    if exchange.is_grpc {
+        let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
+        head = head.with_grpc(exchange.deadline.map(left));
+    }
+    let request = library::request(&head).map_err(|_| {
         let refusal = Refusal::Target("it cannot be sent in HTTP/2");
         Attempt::Failed(GatewayError::BadRequest(refusal))
     })?;
-    if exchange.is_grpc {
-        let headers = request.headers_mut();
-        headers.insert(header::TE, HeaderValue::from_static("trailers"));
-        if let Some(deadline) = exchange.deadline {
-            grpc::set_timeout(headers, deadline.saturating_duration_since(Instant::now()));
-        }
-    }
     // Nothing of the request has left us when the connection turns out to be at its end.
     let at_its_end = |_| {
         backend.slot.end_connection();
@@ -158,8 +156,8 @@ async fn read_head(
         })?;
         match head {
             Head::Interim(interim) => {
-                let (interim, ()) = interim.into_parts();
-                let interim = Answer::from_http2(interim, true).map_err(bad)?;
+                let head = library::answer_head(&interim.into_parts().0).map_err(bad)?;
+                let interim = Answer::from_http2(head, true).map_err(bad)?;
                 let told = Box::pin(exchange.client.inform(interim, exchange.request.facts)).await;
                 told.map_err(|()| NoAnswer::ClientGone)?;
             }
@@ -169,6 +167,7 @@ async fn read_head(
                     break;
                 }
                 let is_over = exchange.request.facts.is_head || stream.is_end_stream();
+                let head = library::answer_head(&head).map_err(bad)?;
                 return Ok((Answer::from_http2(head, is_over).map_err(bad)?, stream));
             }
         }

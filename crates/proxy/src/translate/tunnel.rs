@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use h2::{Reason, RecvStream};
-use http::header;
 
 use super::answer::Answer;
 use super::context::{Attempt, Exchange};
@@ -29,8 +28,8 @@ pub(crate) async fn to_http1(
     mut incoming: Option<Pooled>,
 ) -> Result<Attempt, GatewayError> {
     let accept = websocket::accept(key);
-    let proof = answer.headers.get(header::SEC_WEBSOCKET_ACCEPT);
-    if proof.is_none_or(|proof| proof.as_bytes() != accept.as_bytes()) {
+    let proof = answer.fields.get(b"sec-websocket-accept");
+    if proof != Some(accept.as_bytes()) {
         let refusal = Refusal::Malformed("it accepts another WebSocket than was asked for");
         return Err(GatewayError::BadResponse(refusal));
     }
@@ -56,8 +55,8 @@ pub(crate) async fn to_http2(
     to_backend: Sink<'_>,
     from_backend: RecvStream,
 ) -> Attempt {
-    let key = exchange.request.headers.get(header::SEC_WEBSOCKET_KEY);
-    let key = key.and_then(|key| key.to_str().ok());
+    let key = exchange.request.websocket_key();
+    let key = key.and_then(|key| str::from_utf8(key).ok());
     let accept = key.map(websocket::accept);
     exchange.upstream.counters.answered(200, None);
     let client = exchange.client.open_websocket(answer, accept.as_deref());
