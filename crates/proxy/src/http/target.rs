@@ -327,4 +327,29 @@ mod tests {
             assert!(check_crossing(bad).is_err(), "{bad}");
         }
     }
+
+    #[test]
+    fn nothing_crosses_that_a_library_for_urls_does_not_take() {
+        for pair in 0..=u16::MAX {
+            let pair = pair.to_be_bytes();
+            for around in [["a", "b"], ["", ""], ["[:", ":]"], ["a:", "1"]] {
+                let host = [around[0].as_bytes(), &pair, around[1].as_bytes()].concat();
+                let known = http::uri::Authority::try_from(&host[..]);
+                let known = known.is_ok_and(|known| known.as_str().as_bytes() == host);
+                assert!(known || check_authority(&host).is_err(), "{host:?}");
+            }
+            let Ok(pair) = str::from_utf8(&pair) else {
+                continue;
+            };
+            for before in ["", "/", "/?", "/a/"] {
+                let path = format!("{before}{pair}");
+                let ours = path.starts_with('/')
+                    && parse("GET", &path).is_ok()
+                    && check_crossing(&path).is_ok();
+                let known = http::uri::PathAndQuery::try_from(&path[..]);
+                let known = known.is_ok_and(|known| known.as_str() == path);
+                assert!(known || !ours, "{path:?}");
+            }
+        }
+    }
 }

@@ -113,7 +113,8 @@ pub(crate) async fn attempt(
 /// The key of the WebSocket that is opened: the client's own, or ours where it has none.
 fn handshake_key(exchange: &Exchange<'_>) -> Option<String> {
     match exchange.request.websocket_key() {
-        Some(key) => str::from_utf8(key).ok().map(str::to_owned),
+        Some(key) if key.is_ascii() => str::from_utf8(key).ok().map(str::to_owned),
+        Some(_) => None,
         None => websocket::key(),
     }
 }
