@@ -46,9 +46,7 @@ fn push_lowered(section: &mut FieldSection, name: &[u8], value: &[u8]) {
 
 /// Writes one field's line.
 pub(crate) fn append(out: &mut Buffer, name: &[u8], value: &[u8]) {
-    for part in [name, b": ", value, b"\r\n"] {
-        out.append(part);
-    }
+    out.append_parts([name, b": ", value, b"\r\n"]);
 }
 
 /// The trailers whose lines are `lines`, whole ones, checked before.
