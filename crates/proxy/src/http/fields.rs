@@ -25,8 +25,8 @@ pub(crate) fn is_claim(name: &[u8]) -> bool {
 }
 
 /// The length that `Content-Length` says, which is given once or not at all.
-pub(crate) fn one_length(section: &FieldSection) -> Result<Option<u64>, Refusal> {
-    let mut lengths = section.all(b"content-length");
+pub(crate) fn one_length(fields: &FieldSection) -> Result<Option<u64>, Refusal> {
+    let mut lengths = fields.all(b"content-length");
     match (lengths.next(), lengths.next()) {
         (None, _) => Ok(None),
         (Some(length), None) => content_length(length).map(Some),
@@ -54,30 +54,30 @@ pub(crate) fn content_length(value: &[u8]) -> Result<u64, Refusal> {
 
 /// Fields that a trailer cannot carry, since they would come too late for whoever needs them and
 /// a reader that merges them into the head would be misled.
-const FORBIDDEN: [&str; 16] = [
-    "authorization",
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-range",
-    "content-type",
-    "cookie",
-    "expect",
-    "host",
-    "keep-alive",
-    "proxy-connection",
-    "set-cookie",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
+const FORBIDDEN: [&[u8]; 16] = [
+    b"authorization",
+    b"connection",
+    b"content-encoding",
+    b"content-length",
+    b"content-range",
+    b"content-type",
+    b"cookie",
+    b"expect",
+    b"host",
+    b"keep-alive",
+    b"proxy-connection",
+    b"set-cookie",
+    b"te",
+    b"trailer",
+    b"transfer-encoding",
+    b"upgrade",
 ];
 
 /// Whether a trailer may not have this name.
 pub(crate) fn is_forbidden_trailer(name: &[u8]) -> bool {
     FORBIDDEN
         .iter()
-        .any(|forbidden| name.eq_ignore_ascii_case(forbidden.as_bytes()))
+        .any(|forbidden| name.eq_ignore_ascii_case(forbidden))
         || is_claim(name)
 }
 

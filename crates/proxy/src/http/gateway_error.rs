@@ -4,6 +4,7 @@
 use std::io;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::StatusCode;
 
 use super::date;
@@ -12,6 +13,9 @@ use super::refusal::Refusal;
 use crate::http::message::{Body, RequestFacts};
 use crate::socket::Socket;
 use crate::worker::Listener;
+
+/// The field that has the reason.
+pub(crate) const REASON: &[u8] = b"roadbed-reason";
 
 /// Why the proxy answers in place of a backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -67,19 +71,17 @@ impl GatewayError {
         }
     }
 
-    /// The answer that tells of it, with its content.
-    pub(crate) fn answer(self, json: bool) -> (StatusCode, FieldSection, String) {
+    /// The answer that tells of it over HTTP/2: its status, fields and content.
+    pub(crate) fn response(self, json: bool) -> (StatusCode, FieldSection, Bytes) {
         let (status, reason) = self.status_and_reason();
         let (kind, body) = self.content(json);
+        let mut fields = FieldSection::with_capacity(160, 4);
+        fields.push(REASON, reason.as_bytes());
+        fields.push(b"content-type", kind.as_bytes());
+        fields.push(b"content-length", body.len().to_string().as_bytes());
+        fields.push(b"date", &date::now());
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
-        let length = body.len().to_string();
-        let fields: [(&[u8], &[u8]); 4] = [
-            (b"roadbed-reason", reason.as_bytes()),
-            (b"content-type", kind.as_bytes()),
-            (b"content-length", length.as_bytes()),
-            (b"date", &date::now()),
-        ];
-        (status, fields.into_iter().collect(), body)
+        (status, fields, body.into())
     }
 
     /// What it says, and of which type that is.

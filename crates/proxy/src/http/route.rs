@@ -47,9 +47,10 @@ impl Origin {
 
     /// The client's address as the value of `X-Forwarded-For`.
     pub(crate) fn forwarded_for(&self) -> &str {
-        // A socket for both IP versions sees IPv4 in IPv6's clothes.
-        let write = || self.peer.to_canonical().to_string().into();
-        self.forwarded_for.get_or_init(write)
+        self.forwarded_for.get_or_init(|| {
+            // A socket for both IP versions sees IPv4 in IPv6's clothes.
+            self.peer.to_canonical().to_string().into()
+        })
     }
 
     /// Whether requests for `host` may come over this connection: one that was opened for another

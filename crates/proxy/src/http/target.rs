@@ -136,6 +136,30 @@ pub(crate) fn check_host(value: &[u8]) -> Result<(), Refusal> {
     }
 }
 
+/// Checks what is to cross between HTTP/1.1 and HTTP/2 as a host: [`check_host`], less what
+/// readers of `:authority` do not take for one, which are escapes and more groups than an address
+/// has.
+pub(crate) fn check_authority(value: &[u8]) -> Result<(), Refusal> {
+    check_host(value)?;
+    let (host, _) = split_port(value);
+    let colons = host.iter().filter(|&&byte| byte == b':').count();
+    if colons > 8 || host.contains(&b'%') {
+        return Err(Refusal::Host("Host cannot be sent in HTTP/2"));
+    }
+    Ok(())
+}
+
+/// Checks a path with its query, taken from a target that was parsed, that is to cross between
+/// HTTP/1.1 and HTTP/2: readers of `:path` do not take a backtick in the path itself.
+pub(crate) fn check_crossing(path_and_query: &str) -> Result<(), Refusal> {
+    match memchr::memchr2(b'`', b'?', path_and_query.as_bytes()) {
+        Some(at) if path_and_query.as_bytes()[at] == b'`' => {
+            Err(Refusal::Target("it cannot be sent in HTTP/2"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Separates a host from its port.
 pub(crate) fn split_port(value: &[u8]) -> (&[u8], Option<&[u8]>) {
     let name_end = match value.first() {
@@ -255,6 +279,77 @@ mod tests {
             "a:1:2",
         ] {
             assert!(check_host(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn less_crosses_between_versions() {
+        for good in [
+            "a",
+            "a.b:80",
+            "[::1]:80",
+            "[1:2:3:4:5:6:7:8]:80",
+            "[1:2:3:4:5:6:7::]",
+        ] {
+            assert_eq!(check_authority(good.as_bytes()), Ok(()), "{good}");
+        }
+        for bad in [
+            "",
+            "a b",
+            "a\tb",
+            "a\0",
+            "a\r\nb",
+            "u@a",
+            "u:p@a:1",
+            "a#b",
+            "a\"b",
+            "a<b",
+            "a>b",
+            "a/b",
+            "a?b",
+            "\u{e9}",
+            "a\u{7f}",
+            "a%41",
+            "%",
+            "[::%25a]",
+            "[:::::::::]",
+            "[1:2:3:4:5:6:7:8:9:a]",
+            "a:b",
+            "a\\b",
+            "a`b",
+        ] {
+            assert!(check_authority(bad.as_bytes()).is_err(), "{bad:?}");
+        }
+        for good in ["/", "*", "/a?`", "/a|{}^?b|{}^`"] {
+            assert_eq!(check_crossing(good), Ok(()), "{good}");
+        }
+        for bad in ["/`", "/a`?b"] {
+            assert!(check_crossing(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn nothing_crosses_that_a_library_for_urls_does_not_take() {
+        for pair in 0..=u16::MAX {
+            let pair = pair.to_be_bytes();
+            for around in [["a", "b"], ["", ""], ["[:", ":]"], ["a:", "1"]] {
+                let host = [around[0].as_bytes(), &pair, around[1].as_bytes()].concat();
+                let known = http::uri::Authority::try_from(&host[..]);
+                let known = known.is_ok_and(|known| known.as_str().as_bytes() == host);
+                assert!(known || check_authority(&host).is_err(), "{host:?}");
+            }
+            let Ok(pair) = str::from_utf8(&pair) else {
+                continue;
+            };
+            for before in ["", "/", "/?", "/a/"] {
+                let path = format!("{before}{pair}");
+                let ours = path.starts_with('/')
+                    && parse("GET", &path).is_ok()
+                    && check_crossing(&path).is_ok();
+                let known = http::uri::PathAndQuery::try_from(&path[..]);
+                let known = known.is_ok_and(|known| known.as_str() == path);
+                assert!(known || !ours, "{path:?}");
+            }
         }
     }
 }

@@ -65,6 +65,11 @@ impl Fields {
         fields
     }
 
+    /// How many fields there are, those that are not passed on included.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
     /// Leaves the field at `index` out of what is passed on.
     pub(crate) fn drop(&mut self, index: usize) {
         self.dropped |= 1 << index;

@@ -90,9 +90,9 @@ impl Handle {
         fields: &FieldSection,
         ends: bool,
     ) -> Result<(), Failure> {
-        let pseudo = (&b":status"[..], status.as_str().as_bytes());
-        let fields = std::iter::once(pseudo).chain(fields.iter());
-        self.with(|connection, id| connection.send_fields(id, fields, ends))
+        let status = (&b":status"[..], status.as_str().as_bytes());
+        let head = std::iter::once(status).chain(fields.iter());
+        self.with(|connection, id| connection.send_fields(id, head, ends))
     }
 
     /// Sends content as the receiver opens its window for it; `ends` is whether nothing follows.

@@ -1,12 +1,13 @@
-//! Requests over HTTP/2, held to the rules and limits of those over HTTP/1.1.
+//! Heads of requests over HTTP/2, held to the rules of RFC 9113 section 8 and to the same limits as
+//! those of HTTP/1.1.
 
 use http::Method;
 
 use super::head::RequestHead;
 use crate::http::field_section::FieldSection;
-use crate::http::fields::one_length;
+use crate::http::fields::content_length;
 use crate::http::message::{Body, RequestFacts, is_idempotent};
-use crate::http::target::{self, check_host};
+use crate::http::target::{self, check_authority, check_crossing};
 use crate::http::{Refusal, accept};
 use crate::limits::{HEAD_FIELDS, METHOD_BYTES};
 use crate::translate::request::Request;
@@ -15,7 +16,7 @@ use crate::translate::request::Request;
 ///
 /// # Errors
 /// It breaks a rule or exceeds a limit.
-pub(crate) fn validate(head: RequestHead, ended: bool) -> Result<Request, Refusal> {
+pub(crate) fn validate(mut head: RequestHead, ended: bool) -> Result<Request, Refusal> {
     if head.fields.len() > HEAD_FIELDS {
         return Err(Refusal::TooManyFields);
     }
@@ -23,23 +24,29 @@ pub(crate) fn validate(head: RequestHead, ended: bool) -> Result<Request, Refusa
         return Err(Refusal::Malformed("its method is too long"));
     }
     let upgrade = opens_websocket(&head)?;
-    let facts = facts(&head, ended, upgrade)?;
-    let authority = authority(head.authority, &head.fields)?;
-    let path = path(head.path, &head.method, upgrade)?;
-    let mut fields = head.fields;
-    fields.remove(b"host");
-    // It is about this connection; for gRPC it is said anew.
-    fields.remove(b"te");
-    if facts.body == Body::None {
-        // Nothing waits to be continued.
-        fields.remove(b"expect");
+    let seen = Seen::read(&head.fields)?;
+    let authority = authority(head.authority, seen.host)?;
+    let path = path(
+        head.path,
+        if upgrade { "GET" } else { head.method.as_str() },
+    )?;
+    let facts = seen.facts(&head.method, ended, upgrade)?;
+    if seen.has_fields_to_drop {
+        // Nothing waits to be continued where there is no body.
+        let keeps_expect = facts.body != Body::None;
+        head.fields.retain(|name, _| match name {
+            // TE is about this connection; for gRPC it is said anew.
+            b"host" | b"te" => false,
+            b"expect" => keeps_expect,
+            _ => true,
+        });
     }
     Ok(Request {
         facts,
         method: head.method,
         authority: Some(authority),
         path,
-        fields,
+        fields: head.fields,
     })
 }
 
@@ -54,143 +61,259 @@ fn opens_websocket(head: &RequestHead) -> Result<bool, Refusal> {
     }
 }
 
+/// What its fields say that matters here.
+#[derive(Default)]
+struct Seen<'a> {
+    host: Option<&'a [u8]>,
+    length: Option<u64>,
+    continues: bool,
+    prefers_json: bool,
+    has_fields_to_drop: bool,
+}
+
+impl<'a> Seen<'a> {
+    /// Reads all fields once: there are few that matter, and each look-up would pass over all.
+    fn read(fields: &'a FieldSection) -> Result<Self, Refusal> {
+        let mut seen = Self::default();
+        for (name, value) in fields.iter() {
+            match name {
+                b"te" => seen.has_fields_to_drop = true,
+                b"host" => {
+                    if seen.host.replace(value).is_some() {
+                        return Err(Refusal::Host("Host is given more than once"));
+                    }
+                    seen.has_fields_to_drop = true;
+                }
+                b"accept" => seen.prefers_json |= accept::prefers_json(value),
+                b"expect" => {
+                    if !value.eq_ignore_ascii_case(b"100-continue") {
+                        return Err(Refusal::Expectation);
+                    }
+                    seen.continues = true;
+                    seen.has_fields_to_drop = true;
+                }
+                b"content-length" if seen.length.is_some() => return Err(Refusal::ContentLength),
+                b"content-length" => seen.length = Some(content_length(value)?),
+                _ => {}
+            }
+        }
+        Ok(seen)
+    }
+
+    fn facts(&self, method: &Method, ended: bool, upgrade: bool) -> Result<RequestFacts, Refusal> {
+        let body = match self.length {
+            Some(length) if ended && length > 0 => return Err(Refusal::ContentLength),
+            _ if ended || upgrade => Body::None,
+            Some(length) if length > 0 => Body::Length(length),
+            // A body of no bytes may still end in trailers.
+            _ => Body::Chunked,
+        };
+        Ok(RequestFacts {
+            old_version: false,
+            is_head: *method == Method::HEAD,
+            idempotent: is_idempotent(method.as_str()),
+            body,
+            keep_alive: true,
+            expects_continue: self.continues && body != Body::None,
+            upgrade,
+            prefers_json: self.prefers_json,
+        })
+    }
+}
+
 /// Whom it is for: `:authority`, or `Host` where that is missing, and never two of them
 /// (RFC 9113 section 8.3.1).
-fn authority(named: Option<Box<str>>, fields: &FieldSection) -> Result<Box<str>, Refusal> {
-    let mut hosts = fields.all(b"host");
-    let (host, another) = (hosts.next(), hosts.next());
-    if another.is_some() {
-        return Err(Refusal::Host("Host is given more than once"));
-    }
+fn authority(named: Option<Box<str>>, host: Option<&[u8]>) -> Result<Box<str>, Refusal> {
+    const NO_HOST: Refusal = Refusal::Host("Host is not a host name with an optional port");
     let authority = match (named, host) {
         (Some(named), Some(host)) if !host.eq_ignore_ascii_case(named.as_bytes()) => {
             return Err(Refusal::Host("Host and :authority name different hosts"));
         }
         (Some(named), _) => named,
-        (None, Some(host)) => str::from_utf8(host)
-            .map_err(|_| Refusal::Host("Host is not a host name with an optional port"))?
-            .into(),
+        (None, Some(host)) => str::from_utf8(host).map_err(|_| NO_HOST)?.into(),
         (None, None) => return Err(Refusal::Host(":authority is missing")),
     };
-    check_host(authority.as_bytes())?;
+    check_authority(authority.as_bytes())?;
     Ok(authority)
 }
 
-fn path(path: Option<Box<str>>, method: &Method, upgrade: bool) -> Result<Box<str>, Refusal> {
+fn path(path: Option<Box<str>>, method: &str) -> Result<Box<str>, Refusal> {
     let path = path.ok_or(Refusal::Target(":path is missing"))?;
-    let method = if upgrade { "GET" } else { method.as_str() };
     if !path.starts_with('/') && &*path != "*" {
         return Err(Refusal::Target("its path does not begin with \"/\""));
     }
     target::parse(method, &path)?;
+    check_crossing(&path)?;
     Ok(path)
-}
-
-fn facts(head: &RequestHead, ended: bool, upgrade: bool) -> Result<RequestFacts, Refusal> {
-    let length = one_length(&head.fields)?;
-    let body = match length {
-        _ if ended || upgrade => Body::None,
-        Some(length) if length > 0 => Body::Length(length),
-        // A body of no bytes may still end in trailers.
-        _ => Body::Chunked,
-    };
-    if ended && length.is_some_and(|length| length > 0) {
-        return Err(Refusal::ContentLength);
-    }
-    let continues = head.fields.get(b"expect");
-    if continues.is_some_and(|value| !value.eq_ignore_ascii_case(b"100-continue")) {
-        return Err(Refusal::Expectation);
-    }
-    Ok(RequestFacts {
-        old_version: false,
-        is_head: head.method == Method::HEAD,
-        idempotent: is_idempotent(head.method.as_str()),
-        body,
-        keep_alive: true,
-        expects_continue: continues.is_some() && body != Body::None,
-        upgrade,
-        prefers_json: head.fields.all(b"accept").any(accept::prefers_json),
-    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn head() -> RequestHead {
+    fn head(fields: &[(&str, &str)]) -> RequestHead {
+        let fields = fields.iter();
+        let fields = fields.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
         RequestHead {
             method: Method::GET,
             authority: Some("a.test".into()),
             path: Some("/x?y".into()),
             protocol: None,
-            fields: FieldSection::default(),
+            fields: fields.collect(),
         }
     }
 
-    fn check(change: impl FnOnce(&mut RequestHead)) -> Result<Request, Refusal> {
-        let mut head = head();
+    fn with(change: impl FnOnce(&mut RequestHead)) -> Result<Request, Refusal> {
+        let mut head = head(&[]);
         change(&mut head);
         validate(head, true)
     }
 
-    fn check_fields(fields: &[(&str, &str)]) -> Result<Request, Refusal> {
-        check(|head| {
-            for (name, value) in fields {
-                head.fields.push(name.as_bytes(), value.as_bytes());
-            }
-        })
-    }
-
     #[test]
     fn what_is_asked_is_understood() {
-        let request = check_fields(&[("cookie", "a=1"), ("host", "A.TEST")]).unwrap();
+        let fields = [
+            ("cookie", "a=1"),
+            ("host", "A.TEST"),
+            ("te", "trailers"),
+            ("expect", "100-continue"),
+        ];
+        let request = validate(head(&fields), true).unwrap();
         assert_eq!(request.authority.as_deref(), Some("a.test"));
         assert_eq!(&*request.path, "/x?y");
-        assert!(request.facts.idempotent && request.fields.len() == 1);
+        assert!(request.facts.idempotent && !request.facts.expects_continue);
+        assert_eq!(
+            request.fields,
+            [(&b"cookie"[..], &b"a=1"[..])].into_iter().collect()
+        );
+        let with_body = validate(head(&fields), false).unwrap();
+        assert!(with_body.facts.expects_continue && with_body.fields.contains(b"expect"));
+        let by_host = with(|head| {
+            head.authority = None;
+            head.fields.push(b"host", b"b.test:1");
+        });
+        assert_eq!(by_host.unwrap().authority.as_deref(), Some("b.test:1"));
     }
 
     #[test]
-    fn fields_that_break_a_rule_are_refused() {
+    fn the_body_follows_from_length_and_end() {
+        let body = |fields: &[_], ended| validate(head(fields), ended).map(|r| r.facts.body);
+        let length = |length| [("content-length", length)];
+        assert_eq!(body(&[], true), Ok(Body::None));
+        assert_eq!(body(&[], false), Ok(Body::Chunked));
+        assert_eq!(body(&length("0"), true), Ok(Body::None));
+        assert_eq!(body(&length("0"), false), Ok(Body::Chunked));
+        assert_eq!(body(&length("2"), false), Ok(Body::Length(2)));
+        assert_eq!(body(&length("2"), true), Err(Refusal::ContentLength));
+    }
+
+    #[test]
+    fn what_breaks_a_rule_is_refused() {
         for bad in [
             &[("host", "b.test")][..],
             &[("host", "a.test"), ("host", "a.test")],
             &[("content-length", "1")],
             &[("content-length", "+0")],
+            &[("content-length", "0, 0")],
             &[("content-length", "0"), ("content-length", "0")],
             &[("expect", "x")],
         ] {
-            assert!(check_fields(bad).is_err(), "{bad:?}");
+            assert!(validate(head(bad), true).is_err(), "{bad:?}");
         }
-        let many = [("x", "")].repeat(HEAD_FIELDS + 1);
-        assert_eq!(check_fields(&many).err(), Some(Refusal::TooManyFields));
+        assert!(with(|head| head.method = Method::CONNECT).is_err());
+        let long = "A".repeat(METHOD_BYTES + 1);
+        let long = Method::from_bytes(long.as_bytes()).unwrap();
+        assert!(with(|head| head.method = long).is_err());
+        assert!(with(|head| head.authority = None).is_err());
+        assert!(with(|head| head.path = None).is_err());
+        let many = |count| with(|head| (0..count).for_each(|_| head.fields.push(b"x", b"")));
+        assert!(many(HEAD_FIELDS).is_ok());
+        assert!(many(HEAD_FIELDS + 1).is_err());
     }
 
     #[test]
-    fn targets_that_break_a_rule_are_refused() {
-        for path in [
-            "x",
+    fn connect_is_for_websockets() {
+        let connect = |protocol: Option<&str>| {
+            with(|head| {
+                head.method = Method::CONNECT;
+                head.protocol = protocol.map(Box::from);
+            })
+        };
+        assert!(connect(Some("WebSocket")).unwrap().facts.upgrade);
+        for protocol in [None, Some("connect-udp")] {
+            assert_eq!(connect(protocol).err(), Some(Refusal::Connect));
+        }
+    }
+
+    #[test]
+    fn what_would_be_read_otherwise_further_on_is_no_authority_or_path() {
+        for bad in [
+            "",
+            "u@a",
+            "u:p@a:1",
+            "a b",
+            "a\tb",
+            "a\r\nb: c",
+            "a\0",
+            "a\u{7f}",
+            "\u{e9}",
+            "a#b",
+            "a\"b",
+            "a<b",
+            "a>b",
+            "a/x",
+            "a?x",
+            "a%41",
+            "a:1:2",
+            "a,b",
+            "[:::::::::]",
+        ] {
+            assert!(
+                with(|head| head.authority = Some(bad.into())).is_err(),
+                "{bad:?}"
+            );
+            let by_host = with(|head| {
+                head.authority = None;
+                head.fields.push(b"host", bad.as_bytes());
+            });
+            assert!(by_host.is_err(), "{bad:?}");
+        }
+        for bad in [
+            "",
+            "a",
             "*",
             "http://a.test/",
-            "/a/%2e%2e/b",
-            "/a b",
-            "/a#b",
-            "/a\\b",
-            "/a\"b",
+            "/ HTTP/1.1",
+            "/a\tb",
+            "/\r\na: b",
+            "/\0",
+            "/\u{7f}",
+            "/\u{e9}",
+            "/#a",
+            "/?a#b",
+            "/\"",
+            "/?\"",
             "/<",
-            "/é",
+            "/>",
+            "/?<",
+            "/\\",
+            "/`",
+            "/a/%2e%2e/b",
         ] {
-            let refused = check(|head| head.path = Some(path.into()));
-            assert!(refused.is_err(), "{path}");
+            assert!(
+                with(|head| head.path = Some(bad.into())).is_err(),
+                "{bad:?}"
+            );
         }
-        for host in ["", "u@a.test", "a b", "a/b", "a.test:1:2", "a\"b", "é.test"] {
-            let refused = check(|head| head.authority = Some(host.into()));
-            assert!(refused.is_err(), "{host}");
+        for good in ["/", "/a|{}^?b`|\\", "//a"] {
+            assert!(
+                with(|head| head.path = Some(good.into())).is_ok(),
+                "{good:?}"
+            );
         }
-        let long = "A".repeat(METHOD_BYTES + 1);
-        assert!(check(|head| head.method = long.parse().unwrap()).is_err());
-        assert_eq!(
-            check(|head| head.method = Method::CONNECT).err(),
-            Some(Refusal::Connect)
-        );
+        let asterisk = with(|head| {
+            head.method = Method::OPTIONS;
+            head.path = Some("*".into());
+        });
+        assert!(asterisk.is_ok());
     }
 }

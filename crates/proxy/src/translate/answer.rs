@@ -23,7 +23,7 @@ pub(crate) struct Answer {
 impl Answer {
     /// The answer whose head is `bytes`.
     pub(crate) fn from_http1(bytes: &[u8], head: &ResponseHead) -> Self {
-        let mut fields = fields::parse(head.fields.kept(bytes), bytes);
+        let mut fields = fields::parse(head.fields.kept(bytes), bytes.len(), head.fields.count());
         fields.remove(b"upgrade");
         Self {
             // The parser has seen a status from 100 to 599.
@@ -33,10 +33,10 @@ impl Answer {
         }
     }
 
-    /// The answer whose head is `head`; `is_over` is whether nothing can follow it.
+    /// The answer whose head came as `head`; `is_over` is whether nothing can follow it.
     ///
     /// # Errors
-    /// It says how long it is in more than one way.
+    /// It would be read in two ways further on.
     pub(crate) fn from_http2(head: AnswerHead, is_over: bool) -> Result<Self, Refusal> {
         let length = one_length(&head.fields)?;
         // The stream of one without content may end in a frame of its own.
@@ -133,12 +133,11 @@ mod tests {
     use super::*;
 
     fn answer(fields: &[(&str, &str)]) -> Result<Answer, Refusal> {
+        let fields = fields.iter();
+        let fields = fields.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
         let head = AnswerHead {
             status: StatusCode::OK,
-            fields: fields
-                .iter()
-                .map(|(name, value)| (name.as_bytes(), value.as_bytes()))
-                .collect(),
+            fields: fields.collect(),
         };
         Answer::from_http2(head, false)
     }

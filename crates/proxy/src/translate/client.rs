@@ -177,10 +177,10 @@ async fn fail_plainly(
     facts: RequestFacts,
     limit: Duration,
 ) -> Result<(), Failure> {
-    let (status, fields, body) = error.answer(facts.prefers_json);
+    let (status, fields, body) = error.response(facts.prefers_json);
     stream.send_answer(status, &fields, facts.is_head)?;
     match facts.is_head {
         true => Ok(()),
-        false => stream.send(body.as_bytes(), true, limit).await,
+        false => stream.send(&body, true, limit).await,
     }
 }

@@ -1,34 +1,60 @@
 //! Fields between the two codecs: lines on one side, pairs on the other.
 
+use std::convert::Infallible;
+
+use memchr::memchr;
+
 use crate::http::field_section::FieldSection;
 use crate::http::fields::is_forbidden_trailer;
 use crate::worker::buffers::Buffer;
 
-/// The fields of `runs`, which are whole lines within `head`, parsed before. What HTTP/1.1 allows
-/// in them, HTTP/2 does too.
-pub(crate) fn parse<'a>(runs: impl Iterator<Item = &'a [u8]>, head: &[u8]) -> FieldSection {
-    let mut section = FieldSection::with_capacity(head.len(), 16);
-    for line in runs.flat_map(|run| run.split_inclusive(|&byte| byte == b'\n')) {
-        let Some(colon) = memchr::memchr(b':', line) else {
-            continue;
-        };
-        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
-        section.push_lower(name, value);
+/// How many fields are added to a head on its way, at most.
+const ADDED_FIELDS: usize = 2;
+/// How many bytes they have, at most.
+const ADDED_BYTES: usize = 96;
+
+/// The fields of `runs`, which are whole lines of a head of `bytes` and `fields`, parsed before.
+/// What HTTP/1.1 allows in them, HTTP/2 does too.
+pub(crate) fn parse<'a>(
+    runs: impl Iterator<Item = &'a [u8]>,
+    bytes: usize,
+    fields: usize,
+) -> FieldSection {
+    let mut section = FieldSection::with_capacity(bytes + ADDED_BYTES, fields + ADDED_FIELDS);
+    for mut lines in runs {
+        while let Some(colon) = memchr(b':', lines) {
+            let (name, rest) = lines.split_at(colon);
+            let end = memchr(b'\n', rest).unwrap_or(rest.len());
+            let (value, rest) = rest.split_at(end);
+            push_lowered(&mut section, name, value[1..].trim_ascii());
+            lines = rest.get(1..).unwrap_or_default();
+        }
     }
     section
 }
 
+/// Appends a field whose name may have letters of either case.
+fn push_lowered(section: &mut FieldSection, name: &[u8], value: &[u8]) {
+    let Ok(()) = section.push_with(|text| {
+        let start = text.len();
+        text.extend_from_slice(name);
+        text[start..].make_ascii_lowercase();
+        text.extend_from_slice(value);
+        Ok::<_, Infallible>(name.len())
+    });
+}
+
 /// Writes one field's line.
 pub(crate) fn append(out: &mut Buffer, name: &[u8], value: &[u8]) {
-    out.append(name);
-    out.append(b": ");
-    out.append(value);
-    out.append(b"\r\n");
+    out.append_parts([name, b": ", value, b"\r\n"]);
 }
 
 /// The trailers whose lines are `lines`, whole ones, checked before.
 pub(crate) fn parse_trailers(lines: &[u8]) -> FieldSection {
-    parse(std::iter::once(lines), lines)
+    match lines {
+        [] => FieldSection::default(),
+        _ => parse(std::iter::once(lines), lines.len(), 4),
+    }
 }
 
 /// Writes trailers as lines; none when one of them cannot be a trailer.
@@ -49,10 +75,11 @@ mod tests {
 
     #[test]
     fn trailers_cross_both_ways_and_those_that_mislead_do_not() {
-        let trailers = parse_trailers(b"A: 1\r\nb:2 \r\nA:\r\n");
+        let trailers = parse_trailers(b"A: 1\r\nb:2 \r\nA:\r\nX-Time: \t1:2:3\r\n");
         let lines = trailer_lines(&trailers).unwrap();
-        assert_eq!(lines.bytes(), b"a: 1\r\nb: 2\r\na: \r\n");
+        assert_eq!(lines.bytes(), b"a: 1\r\nb: 2\r\na: \r\nx-time: 1:2:3\r\n");
         let misleading = parse_trailers(b"Content-Length: 1\r\n");
         assert!(trailer_lines(&misleading).is_none());
+        assert!(parse_trailers(b"").is_empty());
     }
 }

@@ -4,9 +4,8 @@
 use std::time::Duration;
 
 use crate::http::field_section::FieldSection;
-use crate::http::gateway_error::GatewayError;
+use crate::http::gateway_error::{GatewayError, REASON};
 
-/// The field with the time that a caller waits.
 pub(crate) const TIMEOUT: &[u8] = b"grpc-timeout";
 const STATUS: &[u8] = b"grpc-status";
 const MESSAGE: &[u8] = b"grpc-message";
@@ -48,23 +47,47 @@ pub(crate) fn timeout(fields: &FieldSection) -> Option<Duration> {
     })
 }
 
-/// How long the caller still waits, as [`TIMEOUT`] says it.
-pub(crate) fn write_timeout(left: Duration) -> String {
+/// How long a caller still waits, as its field says it.
+#[derive(Debug, Clone)]
+pub(crate) struct TimeoutText {
+    text: [u8; 9],
+    start: usize,
+}
+
+impl TimeoutText {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.text[self.start..]
+    }
+}
+
+/// Says that the caller still waits so long.
+pub(crate) fn timeout_text(left: Duration) -> TimeoutText {
     // The finest unit in which it fits eight digits, rounded down.
     const MOST: u128 = 99_999_999;
-    match () {
-        () if left.as_nanos() <= MOST => format!("{}n", left.as_nanos()),
-        () if left.as_micros() <= MOST => format!("{}u", left.as_micros()),
-        () if left.as_millis() <= MOST => format!("{}m", left.as_millis()),
-        () if u128::from(left.as_secs()) <= MOST => format!("{}S", left.as_secs()),
-        () => format!("{}M", left.as_secs() / 60),
+    let (mut count, unit) = match () {
+        () if left.as_nanos() <= MOST => (left.as_nanos(), b'n'),
+        () if left.as_micros() <= MOST => (left.as_micros(), b'u'),
+        () if left.as_millis() <= MOST => (left.as_millis(), b'm'),
+        () if u128::from(left.as_secs()) <= MOST => (left.as_secs().into(), b'S'),
+        () => (u128::from(left.as_secs() / 60).min(MOST), b'M'),
+    };
+    let mut text = [unit; 9];
+    let mut start = 8;
+    loop {
+        start -= 1;
+        text[start] = b'0' + (count % 10) as u8;
+        count /= 10;
+        if count == 0 {
+            return TimeoutText { text, start };
+        }
     }
 }
 
 /// The status that trailers, or the head of an answer without content, tell; none where they tell
 /// none.
 pub(crate) fn status(fields: &FieldSection) -> Option<u8> {
-    str::from_utf8(fields.get(STATUS)?).ok()?.parse().ok()
+    let status = str::from_utf8(fields.get(STATUS)?).ok()?;
+    status.parse().ok()
 }
 
 /// The status that a caller is told of a failure of ours.
@@ -79,7 +102,8 @@ pub(crate) fn status_of(error: GatewayError) -> u8 {
 
 /// The fields that tell of a failure of ours.
 pub(crate) fn failure(error: GatewayError) -> FieldSection {
-    let mut fields = FieldSection::default();
+    // With room for what an answer without trailers says besides.
+    let mut fields = FieldSection::with_capacity(256, 4);
     fields.push(STATUS, status_of(error).to_string().as_bytes());
     // Its sentences have no byte that would have to be escaped; "%" is the one that could.
     let message = format!("{}: {error}", error.reason()).replace('%', "%25");
@@ -91,7 +115,7 @@ pub(crate) fn failure(error: GatewayError) -> FieldSection {
 pub(crate) fn refusal(error: GatewayError) -> FieldSection {
     let mut fields = failure(error);
     fields.push(b"content-type", b"application/grpc");
-    fields.push(b"roadbed-reason", error.reason().as_bytes());
+    fields.push(REASON, error.reason().as_bytes());
     fields
 }
 
@@ -100,8 +124,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Option<Duration> {
-        let fields = [(TIMEOUT, text.as_bytes())];
-        timeout(&fields.into_iter().collect())
+        timeout(&[(TIMEOUT, text.as_bytes())].into_iter().collect())
     }
 
     #[test]
@@ -116,10 +139,16 @@ mod tests {
             (Duration::from_millis(1500), "1500000u"),
             (Duration::from_secs(1000), "1000000m"),
             (Duration::from_secs(1_000_000), "1000000S"),
+            (Duration::ZERO, "0n"),
+            (Duration::from_nanos(99_999_999), "99999999n"),
+            (Duration::from_secs(600_000_000), "10000000M"),
+            (Duration::from_secs(60 * 99_999_999), "99999999M"),
         ] {
-            assert_eq!(write_timeout(left), written);
+            assert_eq!(timeout_text(left).as_bytes(), written.as_bytes());
             assert_eq!(read(written), Some(left));
         }
+        let ages = timeout_text(Duration::MAX);
+        assert_eq!(ages.as_bytes(), b"99999999M");
     }
 
     #[test]
@@ -132,7 +161,8 @@ mod tests {
             ("text/plain", false),
         ] {
             let fields = [(&b"content-type"[..], kind.as_bytes())];
-            assert_eq!(is_grpc(&fields.into_iter().collect()), expected, "{kind}");
+            let fields = fields.into_iter().collect();
+            assert_eq!(is_grpc(&fields), expected, "{kind}");
         }
     }
 

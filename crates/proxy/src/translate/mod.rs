@@ -11,6 +11,7 @@ mod context;
 mod exchange;
 mod fields;
 pub(crate) mod grpc;
+mod http2_head;
 mod relay;
 pub(crate) mod request;
 pub(crate) mod sink;

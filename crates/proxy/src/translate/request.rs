@@ -2,12 +2,13 @@
 
 use http::Method;
 
-use super::{fields, grpc};
-use crate::http::Refusal;
+use super::fields;
+use super::http2_head::Http2Head;
 use crate::http::field_section::FieldSection;
 use crate::http::fields::is_claim;
 use crate::http::message::{Body, RequestFacts};
 use crate::http::route::Origin;
+use crate::http::{Refusal, target};
 use crate::http1::request::RequestHead;
 use crate::worker::buffers::Buffer;
 
@@ -18,51 +19,40 @@ pub(crate) struct Request {
     pub(crate) method: Method,
     /// Whom it is for; none where HTTP/1.0 named nobody.
     pub(crate) authority: Option<Box<str>>,
-    /// Path and query, or `*`.
+    /// Path and query.
     pub(crate) path: Box<str>,
     pub(crate) fields: FieldSection,
-}
-
-/// What of a request's head is not the client's, in HTTP/2.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Leg<'a> {
-    /// Whom it is for where the client named nobody.
-    pub(crate) default_host: &'a str,
-    /// It goes over TLS.
-    pub(crate) is_secure: bool,
-    /// It is a call of gRPC.
-    pub(crate) is_grpc: bool,
-    /// How long the caller of gRPC still waits.
-    pub(crate) grpc_timeout: Option<&'a str>,
 }
 
 impl Request {
     /// The request whose head is at the beginning of `bytes`.
     ///
     /// # Errors
-    /// It would be carried by halves, or has a byte that is not ASCII.
+    /// It has something that HTTP/2 cannot carry, or that would be carried by halves.
     pub(crate) fn from_http1(bytes: &[u8], head: &RequestHead) -> Result<Self, Refusal> {
         let text = |range: &std::ops::Range<usize>| &bytes[range.clone()];
         let method = Method::from_bytes(text(&head.method))
             .map_err(|_| Refusal::Malformed("its method is not a token"))?;
-        // Both were parsed before, by rules that are stricter.
         let path = str::from_utf8(text(&head.path_and_query))
             .map_err(|_| Refusal::Target("it cannot be sent in HTTP/2"))?;
-        let authority = match head.host.is_empty() {
-            true => None,
-            false => Some(
-                str::from_utf8(text(&head.host))
-                    .map_err(|_| Refusal::Host("Host cannot be sent in HTTP/2"))?,
-            ),
+        target::check_crossing(path)?;
+        let authority = match text(&head.host) {
+            [] => None,
+            host => {
+                target::check_authority(host)?;
+                let host = str::from_utf8(host);
+                Some(host.map_err(|_| Refusal::Host("Host cannot be sent in HTTP/2"))?)
+            }
         };
-        let mut fields = fields::parse(head.fields.kept(bytes), bytes);
-        fields.remove(b"host");
+        let kept = head.fields.kept(bytes);
+        let mut fields = fields::parse(kept, head.length, head.fields.count());
         let mut facts = head.facts;
-        // Of all protocols that HTTP/1.1 can change to, HTTP/2 carries this one.
-        facts.upgrade &= fields
-            .get(b"upgrade")
-            .is_some_and(|protocol| protocol.eq_ignore_ascii_case(b"websocket"));
-        fields.remove(b"upgrade");
+        if facts.upgrade {
+            // Of all protocols that HTTP/1.1 can change to, HTTP/2 carries this one.
+            let protocol = fields.get(b"upgrade").unwrap_or_default();
+            facts.upgrade = protocol.eq_ignore_ascii_case(b"websocket");
+        }
+        fields.retain(|name, _| !matches!(name, b"host" | b"upgrade"));
         if facts.upgrade && !fields.contains(b"sec-websocket-key") {
             return Err(Refusal::Malformed("it opens a WebSocket without a key"));
         }
@@ -78,10 +68,15 @@ impl Request {
     /// Says where it came from, at the edge: what the client itself claims of that is left out.
     pub(crate) fn attest(&mut self, origin: &Origin) {
         self.fields.retain(|name, _| !is_claim(name));
-        let address = origin.forwarded_for().as_bytes();
-        self.fields.push(b"x-forwarded-for", address);
-        let scheme: &[u8] = if origin.is_secure { b"https" } else { b"http" };
-        self.fields.push(b"x-forwarded-proto", scheme);
+        let scheme = scheme(origin.is_secure);
+        let address = origin.forwarded_for();
+        self.fields.push(b"x-forwarded-for", address.as_bytes());
+        self.fields.push(b"x-forwarded-proto", scheme.as_bytes());
+    }
+
+    /// The key of the WebSocket that it opens, where its client gave one.
+    pub(crate) fn websocket_key(&self) -> Option<&[u8]> {
+        self.fields.get(b"sec-websocket-key")
     }
 
     /// Writes its head for a backend that speaks HTTP/1.1. `websocket` is the key of the WebSocket
@@ -100,20 +95,21 @@ impl Request {
         for part in [method, " ", &self.path, " HTTP/1.1\r\nhost: ", host, "\r\n"] {
             out.append(part.as_bytes());
         }
+        let in_chunks = self.facts.body == Body::Chunked;
+        let mut has_cookies = false;
         for (name, value) in self.fields.iter() {
-            let is_left_out = match name {
-                // What is written anew.
-                b"cookie" | b"te" | b"sec-websocket-key" => true,
-                // The length of a body that is sent in chunks.
-                b"content-length" => self.facts.body == Body::Chunked,
-                _ => false,
-            };
-            if !is_left_out {
-                fields::append(out, name, value);
+            match name {
+                b"cookie" => has_cookies = true,
+                // What is written anew, and the length of a body that is sent in chunks.
+                b"te" | b"sec-websocket-key" => {}
+                b"content-length" if in_chunks => {}
+                _ => fields::append(out, name, value),
             }
         }
-        self.write_cookies(out);
-        if self.facts.body == Body::Chunked {
+        if has_cookies {
+            self.write_cookies(out);
+        }
+        if in_chunks {
             out.append(b"transfer-encoding: chunked\r\n");
         }
         if let Some(key) = websocket {
@@ -132,52 +128,41 @@ impl Request {
             out.append(cookie);
             separator = b"; ";
         }
-        if separator == b"; " {
-            out.append(b"\r\n");
-        }
+        out.append(b"\r\n");
     }
 
-    /// Its head for a backend that speaks HTTP/2, pseudo-fields first.
-    pub(crate) fn for_http2<'a>(&'a self, leg: Leg<'a>) -> impl Iterator<Item = Field<'a>> {
-        let upgrade = self.facts.upgrade;
-        let method = match upgrade {
-            true => "CONNECT",
-            false => self.method.as_str(),
+    /// The head for a backend that speaks HTTP/2.
+    pub(crate) fn http2_head<'a>(&'a self, default_host: &'a str, secure: bool) -> Http2Head<'a> {
+        let (method, protocol) = match self.facts.upgrade {
+            true => ("CONNECT", Some("websocket")),
+            false => (self.method.as_str(), None),
         };
-        let authority = self.authority.as_deref().unwrap_or(leg.default_host);
-        let pseudo: [Option<Field<'a>>; 5] = [
-            Some((b":method", method.as_bytes())),
-            Some((b":scheme", if leg.is_secure { b"https" } else { b"http" })),
-            Some((b":authority", authority.as_bytes())),
-            Some((b":path", self.path.as_bytes())),
-            upgrade.then_some((b":protocol", b"websocket")),
-        ];
-        let anew: [Option<Field<'a>>; 2] = [
-            leg.is_grpc.then_some((b"te", b"trailers")),
-            leg.grpc_timeout
-                .map(|left| (grpc::TIMEOUT, left.as_bytes())),
-        ];
-        let theirs = self.fields.iter().filter(move |(name, _)| match *name {
-            // What opens a WebSocket in HTTP/2 has no key (RFC 8441 section 5).
-            b"sec-websocket-key" => !upgrade,
-            name => name != grpc::TIMEOUT || leg.grpc_timeout.is_none(),
-        });
-        let pseudo = pseudo.into_iter().flatten();
-        pseudo.chain(theirs).chain(anew.into_iter().flatten())
+        let authority = self.authority.as_deref().unwrap_or(default_host);
+        let parts = [method, scheme(secure), authority, &self.path];
+        Http2Head::new(parts, protocol, &self.fields)
     }
 }
 
-/// A field's name and value.
-type Field<'a> = (&'a [u8], &'a [u8]);
+/// The scheme of what is sent in TLS, or not.
+fn scheme(secure: bool) -> &'static str {
+    match secure {
+        true => "https",
+        false => "http",
+    }
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::http1::request::parse;
 
+    fn read(head: &str) -> Result<Request, Refusal> {
+        let parsed = parse(head.as_bytes())?.unwrap();
+        Request::from_http1(head.as_bytes(), &parsed)
+    }
+
     fn from_http1(head: &str) -> Request {
-        let parsed = parse(head.as_bytes()).unwrap().unwrap();
-        Request::from_http1(head.as_bytes(), &parsed).unwrap()
+        read(head).unwrap()
     }
 
     fn written(request: &Request) -> String {
@@ -192,22 +177,11 @@ mod tests {
             "POST /a?b HTTP/1.1\r\nHost: A.test:1\r\nX-One: 1 \r\nConnection: x-hop\r\nX-Hop: 1\r\n\
              TE: trailers\r\nTransfer-Encoding: chunked\r\nUpgrade: x\r\nX-One: 2\r\n\r\n",
         );
-        let leg = Leg {
-            default_host: "service",
-            is_secure: false,
-            is_grpc: false,
-            grpc_timeout: None,
-        };
-        let sent: Vec<_> = request.for_http2(leg).collect();
-        let expected: [Field<'_>; 6] = [
-            (b":method", b"POST"),
-            (b":scheme", b"http"),
-            (b":authority", b"A.test:1"),
-            (b":path", b"/a?b"),
-            (b"x-one", b"1"),
-            (b"x-one", b"2"),
-        ];
-        assert_eq!(sent, expected);
+        let head = request.http2_head("service", false);
+        let sent = [head.method, head.scheme, head.authority, head.path];
+        assert_eq!(sent, ["POST", "http", "A.test:1", "/a?b"]);
+        let fields: Vec<_> = head.fields().collect();
+        assert_eq!(fields, [(&b"x-one"[..], &b"1"[..]), (b"x-one", b"2")]);
         assert_eq!(
             written(&request),
             "POST /a?b HTTP/1.1\r\nhost: A.test:1\r\nx-one: 1\r\nx-one: 2\r\n\
@@ -218,11 +192,13 @@ mod tests {
     #[test]
     fn cookies_are_joined_and_nobody_is_called_by_the_service() {
         let mut request = from_http1("GET / HTTP/1.0\r\nCookie: a=1\r\n\r\n");
+        request.fields.push(b"x", b"y");
         request.fields.push(b"cookie", b"b=2");
         assert_eq!(
             written(&request),
-            "GET / HTTP/1.1\r\nhost: service\r\ncookie: a=1; b=2\r\n\r\n"
+            "GET / HTTP/1.1\r\nhost: service\r\nx: y\r\ncookie: a=1; b=2\r\n\r\n"
         );
+        assert_eq!(request.http2_head("service", true).authority, "service");
     }
 
     #[test]
@@ -237,5 +213,75 @@ mod tests {
             "GET / HTTP/1.1\r\nhost: a\r\nx-forwarded-for: 192.0.2.1\r\n\
              x-forwarded-proto: https\r\n\r\n"
         );
+    }
+
+    #[test]
+    fn what_http2_cannot_carry_does_not_cross() {
+        let head = |target: &str, host: &str| {
+            read(&format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n"))
+        };
+        assert!(head("/a|{}?`", "[::1]:80").is_ok());
+        for target in [
+            "/`",
+            "/a\tb",
+            "/a\u{7f}",
+            "/\u{e9}",
+            "/#a",
+            "/\"",
+            "/<",
+            "/>",
+            "/?\"",
+            "/?<",
+            "/\\",
+            "a",
+            "*",
+            "http://u@a/",
+            "http://a%41/",
+            "http://a/`",
+        ] {
+            assert!(head(target, "a").is_err(), "{target:?}");
+        }
+        for host in [
+            "u@a",
+            "u:p@a",
+            "a b",
+            "a\tb",
+            "a\u{7f}",
+            "\u{e9}",
+            "a#b",
+            "a\"b",
+            "a<b",
+            "a>b",
+            "a/b",
+            "a?b",
+            "a%41",
+            "[:::::::::]",
+        ] {
+            assert!(head("/", host).is_err(), "{host:?}");
+        }
+    }
+
+    #[test]
+    fn a_websocket_crosses_with_its_key_and_nothing_else_does() {
+        let ask = |fields: &str| {
+            read(&format!(
+                "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\n{fields}\r\n"
+            ))
+        };
+        let request = ask("Upgrade: WebSocket\r\nSec-WebSocket-Key: k\r\n").unwrap();
+        let head = request.http2_head("service", true);
+        assert_eq!((head.method, head.protocol), ("CONNECT", Some("websocket")));
+        assert_eq!(
+            (head.fields().count(), request.websocket_key()),
+            (0, Some(&b"k"[..]))
+        );
+        assert!(ask("Upgrade: websocket\r\n").is_err());
+        let other = ask("Upgrade: other\r\n").unwrap();
+        let head = other.http2_head("service", true);
+        assert_eq!(
+            (head.method, head.protocol, other.facts.upgrade),
+            ("GET", None, false)
+        );
+        assert_eq!(head.fields().count(), 0);
     }
 }

@@ -112,8 +112,9 @@ pub(crate) async fn attempt(
 
 /// The key of the WebSocket that is opened: the client's own, or ours where it has none.
 fn handshake_key(exchange: &Exchange<'_>) -> Option<String> {
-    match exchange.request.fields.get(b"sec-websocket-key") {
-        Some(key) => str::from_utf8(key).ok().map(str::to_owned),
+    match exchange.request.websocket_key() {
+        Some(key) if key.is_ascii() => str::from_utf8(key).ok().map(str::to_owned),
+        Some(_) => None,
         None => websocket::key(),
     }
 }

@@ -8,10 +8,9 @@ use tokio::time::Instant;
 
 use super::answer::Answer;
 use super::context::{Attempt, Exchange};
-use super::request::Leg;
 use super::sink::{Sink, pump};
 use super::source::{Replayable, Source};
-use super::{grpc, tunnel};
+use super::tunnel;
 use crate::dial::SharedBackend;
 use crate::http::Refusal;
 use crate::http::gateway_error::GatewayError;
@@ -105,18 +104,15 @@ pub(crate) async fn attempt(
 
 /// Opens a stream with the request's head.
 fn open(exchange: &Exchange<'_>, backend: &SharedBackend, ends: bool) -> Result<Handle, Failure> {
-    let left = exchange
-        .deadline
-        .map(|deadline| grpc::write_timeout(deadline.saturating_duration_since(Instant::now())));
-    let leg = Leg {
-        default_host: exchange.upstream.id.service.as_str(),
-        is_secure: backend.is_secure(),
-        is_grpc: exchange.is_grpc,
-        grpc_timeout: left.as_deref(),
-    };
     let request = &exchange.request;
+    let default_host = exchange.upstream.id.service.as_str();
+    let mut head = request.http2_head(default_host, backend.is_secure());
+    if exchange.is_grpc {
+        let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
+        head = head.with_grpc(exchange.deadline.map(left));
+    }
     let is_bodiless = request.facts.is_head;
-    backend.slot.open(request.for_http2(leg), ends, is_bodiless)
+    backend.slot.open(head.block(), ends, is_bodiless)
 }
 
 /// Waits for the head of the final answer. Informational answers before it are passed on.

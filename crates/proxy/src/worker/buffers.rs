@@ -77,16 +77,35 @@ impl Buffer {
 
     /// Appends `bytes`, growing where they do not fit. Who appends knows a bound.
     pub(crate) fn append(&mut self, bytes: &[u8]) {
-        if bytes.len() > self.room() {
-            self.grow(self.bytes().len() + bytes.len());
+        self.append_parts([bytes]);
+    }
+
+    /// Appends parts one after another, as [`Buffer::append`] does.
+    #[inline]
+    pub(crate) fn append_parts<const N: usize>(&mut self, parts: [&[u8]; N]) {
+        let length = parts.iter().map(|part| part.len()).sum();
+        if length > self.storage.len() - self.end {
+            self.make_room(length);
         }
-        if bytes.len() > self.storage.len() - self.end {
+        let mut free = &mut self.storage[self.end..self.end + length];
+        for part in parts {
+            let (place, rest) = free.split_at_mut(part.len());
+            place.copy_from_slice(part);
+            free = rest;
+        }
+        self.end += length;
+    }
+
+    /// Makes room for `length` bytes behind what is there.
+    fn make_room(&mut self, length: usize) {
+        if length > self.room() {
+            self.grow(self.bytes().len() + length);
+        }
+        if length > self.storage.len() - self.end {
             self.storage.copy_within(self.start..self.end, 0);
             self.end -= self.start;
             self.start = 0;
         }
-        self.storage[self.end..self.end + bytes.len()].copy_from_slice(bytes);
-        self.end += bytes.len();
     }
 
     /// Makes the whole storage at least `size` bytes.

@@ -33,8 +33,8 @@ impl Connection {
         ends: bool,
         block: &[u8],
     ) -> Result<(), Reason> {
-        // Most have about as much, decoded.
-        let mut section = FieldSection::with_capacity(block.len() * 2 + 128, 16);
+        // Most have about as much, decoded, and what is added to them.
+        let mut section = FieldSection::with_capacity(block.len() * 2 + 256, 20);
         let size = self
             .decoder
             .decode(block, &mut section, LIMITS)
