@@ -12,7 +12,10 @@ use proxy::http2::whole::serve;
 fuzz_target!(|bytes: &[u8]| {
     let whole = serve(bytes, usize::MAX);
     let pieces = serve(bytes, 1 + bytes.len() / 7);
-    assert_eq!(whole.requests, pieces.requests);
+    // A request that is given up in the same breath is not begun.
+    let mut begun = pieces.requests.iter();
+    let is_among = |request| begun.any(|other| other == request);
+    assert!(whole.requests.iter().all(is_among));
     for head in whole.requests.iter().flatten() {
         let parsed = match parse(head) {
             Ok(Some(parsed)) => parsed,
