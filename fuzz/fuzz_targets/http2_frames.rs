@@ -7,15 +7,20 @@ use libfuzzer_sys::fuzz_target;
 use proxy::http::Refusal;
 use proxy::http::message::Body;
 use proxy::http1::request::parse;
-use proxy::http2::whole::serve;
+use proxy::http2::whole::{Answers, serve};
 
 fuzz_target!(|bytes: &[u8]| {
-    let whole = serve(bytes, usize::MAX);
-    let pieces = serve(bytes, 1 + bytes.len() / 7);
+    serve(bytes, 1 + bytes.len() / 5, Answers::AtOnce);
+    let whole = serve(bytes, usize::MAX, Answers::AtTheEnd);
+    let pieces = serve(bytes, 1 + bytes.len() / 7, Answers::AtTheEnd);
     // A request that is given up in the same breath is not begun.
     let mut begun = pieces.requests.iter();
     let is_among = |request| begun.any(|other| other == request);
     assert!(whole.requests.iter().all(is_among));
+    // What is too much depends on time, too.
+    if !whole.is_excessive && !pieces.is_excessive {
+        assert_eq!(whole.is_over, pieces.is_over);
+    }
     for head in whole.requests.iter().flatten() {
         let parsed = match parse(head) {
             Ok(Some(parsed)) => parsed,

@@ -21,11 +21,20 @@ pub struct Seen {
     pub answered: usize,
 }
 
+/// When requests are answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answers {
+    /// As they arrive.
+    AtOnce,
+    /// When everything has arrived, so that nothing depends on when that was.
+    AtTheEnd,
+}
+
 /// Serves a connection whose client sends the preface, then `bytes`, then nothing. They arrive in
-/// pieces of at most `piece` bytes; every request is answered at once.
-pub fn serve(bytes: &[u8], piece: usize) -> Seen {
+/// pieces of at most `piece` bytes.
+pub fn serve(bytes: &[u8], piece: usize, answers: Answers) -> Seen {
     let mut connection = Connection::new(Role::Server);
-    let (mut requests, mut answered) = (Vec::new(), 0);
+    let (mut requests, mut waiting, mut answered) = (Vec::new(), Vec::new(), 0);
     let bytes = [&PREFACE[..], bytes].concat();
     let mut kept = Vec::new();
     for piece in bytes.chunks(piece.max(1)) {
@@ -33,13 +42,19 @@ pub fn serve(bytes: &[u8], piece: usize) -> Seen {
         let used = connection.receive(&kept);
         kept.drain(..used);
         while let Some(arrived) = connection.take_arrived() {
-            let id = arrived.stream;
+            waiting.push(arrived.stream);
             requests.push(forwarded(arrived));
-            answer(&mut connection, id);
+        }
+        if answers == Answers::AtOnce {
+            waiting.drain(..).for_each(|id| answer(&mut connection, id));
         }
         answered += connection.output().len();
         connection.sent(connection.output().len());
     }
+    waiting
+        .into_iter()
+        .for_each(|id| answer(&mut connection, id));
+    answered += connection.output().len();
     Seen {
         requests,
         is_excessive: connection.excess().is_some(),
@@ -85,8 +100,8 @@ mod tests {
         // Settings first.
         let bytes = [&[0, 0, 0, 4, 0, 0, 0, 0, 0][..], &get()].concat();
         for piece in [1, 7, 1000] {
-            let seen = serve(&bytes, piece);
-            assert!(!seen.is_excessive && !seen.is_over);
+            let seen = serve(&bytes, piece, Answers::AtOnce);
+            assert!(!seen.is_excessive && !seen.is_over && seen.answered > 0);
             let [Ok(head)] = &seen.requests[..] else {
                 panic!("{:?}", seen.requests);
             };
