@@ -51,7 +51,7 @@ impl Driver {
     /// Moves bytes both ways as far as they go; ready when the connection is over and all was
     /// sent that could be.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.connection.borrow_mut().set_driver(cx.waker());
+        self.connection.borrow_mut().clear_driver();
         let mut turn = TURN_BYTES;
         loop {
             let is_closed = self.is_at_end || self.connection.borrow().is_over();
@@ -59,20 +59,8 @@ impl Driver {
                 true => Poll::Pending,
                 false => self.poll_read(cx),
             };
-            match self.poll_flush(cx) {
-                Poll::Ready(Err(error)) => {
-                    tracing::debug!(%error, "a connection of HTTP/2 failed");
-                    self.is_at_end = true;
-                    self.connection.borrow_mut().end(Reason::CANCEL);
-                    return Poll::Ready(());
-                }
-                Poll::Ready(Ok(())) if self.is_at_end => return Poll::Ready(()),
-                Poll::Ready(Ok(())) if self.connection.borrow().is_over() => {
-                    return Poll::Ready(());
-                }
-                Poll::Ready(Ok(())) => {}
-                Poll::Pending if self.is_at_end => return Poll::Ready(()),
-                Poll::Pending => {}
+            if self.poll_send(cx).is_ready() {
+                return Poll::Ready(());
             }
             turn = turn.saturating_sub(ready!(read));
             if turn == 0 {
@@ -81,6 +69,25 @@ impl Driver {
                 return Poll::Pending;
             }
         }
+    }
+
+    /// Sends what there is to send as far as it goes; ready when the connection is over and all was
+    /// sent that could be.
+    pub(crate) fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let sent = self.poll_flush(cx);
+        if let Poll::Ready(Err(error)) = &sent {
+            tracing::debug!(%error, "a connection of HTTP/2 failed");
+            self.is_at_end = true;
+        }
+        let mut connection = self.connection.borrow_mut();
+        if self.is_at_end {
+            connection.end(Reason::CANCEL);
+        }
+        if self.is_at_end || (sent.is_ready() && connection.is_over()) {
+            return Poll::Ready(());
+        }
+        connection.set_driver(cx.waker());
+        Poll::Pending
     }
 
     /// Reads and follows what there is; how many bytes.
@@ -104,7 +111,6 @@ impl Driver {
                     tracing::debug!(%error, "a connection of HTTP/2 failed");
                 }
                 self.is_at_end = true;
-                self.connection.borrow_mut().end(Reason::CANCEL);
                 Poll::Ready(0)
             }
         }

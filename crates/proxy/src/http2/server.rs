@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use futures_util::stream::{FuturesUnordered, Stream, StreamExt};
 use tokio::time::{Instant, Sleep};
 
 use super::connection::{Arrived, Connection, Ping, Role};
@@ -28,7 +29,7 @@ use crate::translate::request::Request;
 use crate::translate::source::{Replayable, Source};
 use crate::translate::{Exchange, exchange, grpc};
 use crate::worker::buffers::Pooled;
-use crate::worker::{Listener, Worker};
+use crate::worker::{Extra, Listener, Worker};
 
 /// What all streams of a connection share.
 struct Shared {
@@ -39,8 +40,6 @@ struct Shared {
     /// How many streams are being served, and since when there has been none.
     streams: Cell<usize>,
     idle_since: Cell<Instant>,
-    /// Wakes the worker's count of connections when the last of them ends.
-    done: tokio::sync::Notify,
 }
 
 /// Counts a stream as being served until it is dropped.
@@ -57,7 +56,6 @@ impl Drop for Served {
     fn drop(&mut self) {
         self.0.streams.set(self.0.streams.get() - 1);
         self.0.idle_since.set(Instant::now());
-        self.0.done.notify_one();
     }
 }
 
@@ -79,13 +77,8 @@ pub(crate) async fn serve(
         connection: driver.connection.clone(),
         streams: Cell::new(0),
         idle_since: Cell::new(Instant::now()),
-        done: tokio::sync::Notify::new(),
     });
     run(&shared, driver).await;
-    // Streams see their connection's end and end themselves.
-    while shared.streams.get() > 0 {
-        shared.done.notified().await;
-    }
 }
 
 /// What a connection's task wakes up for.
@@ -106,14 +99,18 @@ async fn run(shared: &Rc<Shared>, mut driver: Driver) {
         tokio::time::sleep(limits.first_request).await;
     });
     let mut is_ending = false;
-    let mut window = Window::new();
+    let (mut window, mut streams) = (Window::new(), FuturesUnordered::new());
     loop {
         let woken = poll_fn(|cx| {
             let gone = (!is_ending).then_some(gone.as_mut());
-            poll(cx, &mut driver, &mut window, gone, timer.as_mut())
+            poll_bytes(cx, &mut driver, &mut window, &mut streams)
+                .or_else(|| poll_times(cx, gone, timer.as_mut()))
+                .map_or(Poll::Pending, Poll::Ready)
         });
         match woken.await {
-            Woken::Streams => accept(shared),
+            Woken::Streams => accept(shared, |served, extra, arrived| {
+                streams.push(stream(served, extra, arrived));
+            }),
             Woken::Ended => break,
             Woken::ListenerGone => {
                 is_ending = true;
@@ -141,29 +138,43 @@ async fn run(shared: &Rc<Shared>, mut driver: Driver) {
         tracing::debug!(peer = %shared.origin.peer, what = excess.what, "a client is too much");
     }
     connection.borrow_mut().end(Reason::CANCEL);
-    Box::pin(driver.close(limits)).await;
+    // Streams see their connection's end and end themselves.
+    let ending = streams.collect::<()>();
+    Box::pin(async { tokio::join!(ending, driver.close(limits)) }).await;
 }
 
-fn poll(
+/// Moves bytes, and serves streams in between; what has happened, if that is not all. Streams are
+/// served within their connection's task: most are short, what they send leaves together, and
+/// a task of its own for each would cost as much as the rest of it.
+fn poll_bytes(
     cx: &mut Context<'_>,
     driver: &mut Driver,
     window: &mut Window,
-    gone: Option<Pin<&mut impl Future<Output = ()>>>,
-    timer: Pin<&mut Sleep>,
-) -> Poll<Woken> {
+    streams: &mut FuturesUnordered<impl Future<Output = ()>>,
+) -> Option<Woken> {
     let moved = driver.poll(cx);
-    let connection = &mut *driver.connection.borrow_mut();
-    if connection.has_arrived() {
-        return Poll::Ready(Woken::Streams);
+    if driver.connection.borrow().has_arrived() {
+        return Some(Woken::Streams);
     }
     if moved.is_ready() {
-        return Poll::Ready(Woken::Ended);
+        return Some(Woken::Ended);
     }
-    measure(window, connection);
+    // What they have to say is sent below, without another turn.
+    driver.connection.borrow_mut().clear_driver();
+    while let Poll::Ready(Some(())) = Pin::new(&mut *streams).poll_next(cx) {}
+    measure(window, &mut driver.connection.borrow_mut());
+    driver.poll_send(cx).is_ready().then_some(Woken::Ended)
+}
+
+fn poll_times(
+    cx: &mut Context<'_>,
+    gone: Option<Pin<&mut impl Future<Output = ()>>>,
+    timer: Pin<&mut Sleep>,
+) -> Option<Woken> {
     if gone.is_some_and(|gone| gone.poll(cx).is_ready()) {
-        return Poll::Ready(Woken::ListenerGone);
+        return Some(Woken::ListenerGone);
     }
-    timer.poll(cx).map(|()| Woken::Tick)
+    timer.poll(cx).is_ready().then_some(Woken::Tick)
 }
 
 /// Grows the windows of a connection whose line is faster and longer than they allow for.
@@ -182,9 +193,9 @@ fn measure(window: &mut Window, connection: &mut Connection) {
     }
 }
 
-/// Serves each stream that has arrived in a task of its own. One for which there is no room is
-/// refused, which its client may try again (RFC 9113 section 8.7).
-fn accept(shared: &Rc<Shared>) {
+/// Has `begin` serve each stream that has arrived. One for which there is no room is refused, which
+/// its client may try again (RFC 9113 section 8.7).
+fn accept(shared: &Rc<Shared>, begin: impl Fn(Served, Option<Extra>, Arrived)) {
     loop {
         let arrived = shared.connection.borrow_mut().take_arrived();
         let Some(arrived) = arrived else { return };
@@ -201,15 +212,12 @@ fn accept(shared: &Rc<Shared>) {
                 }
             },
         };
-        let served = Served::begin(shared);
-        drop(tokio::task::spawn_local(async move {
-            stream(&served.0, arrived).await;
-            drop(extra);
-        }));
+        begin(Served::begin(shared), extra, arrived);
     }
 }
 
-async fn stream(shared: &Shared, arrived: Arrived) {
+async fn stream(served: Served, _extra: Option<Extra>, arrived: Arrived) {
+    let shared = &*served.0;
     let handle = Handle::new(&shared.connection, arrived.stream);
     let (listener, worker) = (&shared.listener, &shared.worker);
     let is_grpc = |head: &RequestHead| grpc::is_grpc(&head.fields);
@@ -226,7 +234,7 @@ async fn stream(shared: &Shared, arrived: Arrived) {
         Ok(request) => request,
         Err(refusal) => {
             let error = GatewayError::BadRequest(refusal);
-            client.fail(error, NO_FACTS, is_grpc).await;
+            Box::pin(client.fail(error, NO_FACTS, is_grpc)).await;
             return;
         }
     };
@@ -237,7 +245,7 @@ async fn stream(shared: &Shared, arrived: Arrived) {
     let upstream = match routed {
         Ok(upstream) => upstream,
         Err(error) => {
-            client.fail(error, request.facts, is_grpc).await;
+            Box::pin(client.fail(error, request.facts, is_grpc)).await;
             return;
         }
     };

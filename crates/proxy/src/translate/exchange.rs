@@ -22,8 +22,10 @@ pub(crate) async fn exchange(exchange: &Exchange<'_>, mut body: Replayable<'_>) 
     };
     let (mut is_first, mut tried) = (true, None);
     let error = loop {
-        let dialed = pin!(dial(exchange.worker, exchange.upstream, reuse, tried));
-        let dialed = exchange.in_time(dialed).await;
+        let dialed = {
+            let dialing = pin!(dial(exchange.worker, exchange.upstream, reuse, tried));
+            exchange.in_time(dialing).await
+        };
         if let Some(Ok(connected)) = &dialed {
             tried = Some(connected.endpoint());
         }
@@ -50,5 +52,5 @@ pub(crate) async fn exchange(exchange: &Exchange<'_>, mut body: Replayable<'_>) 
     let status = is_grpc.then(|| grpc::status_of(error));
     let counters = &exchange.upstream.counters;
     counters.answered(error.status(), status);
-    exchange.client.fail(error, facts, is_grpc).await
+    Box::pin(exchange.client.fail(error, facts, is_grpc)).await
 }

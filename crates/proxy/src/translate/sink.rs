@@ -121,7 +121,7 @@ impl Http1Sink<'_> {
             return Ok(());
         }
         if data.len() > COPIED_BYTES {
-            return self.large(data, idle).await;
+            return Box::pin(self.large(data, idle)).await;
         }
         match self.framing {
             Framing::Chunked => chunked::encode(&mut self.out, data),

@@ -22,6 +22,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use self::buffers::Buffers;
 use self::connections::Connections;
+pub(crate) use self::connections::Extra;
 pub(crate) use self::endpoint::{Endpoint, InFlight};
 pub(crate) use self::listener::Listener;
 pub(crate) use self::upstream::Upstream;

@@ -407,6 +407,11 @@ impl Connection {
         }
     }
 
+    /// Has nobody woken: whoever moves bytes looks again anyway.
+    pub(crate) fn clear_driver(&mut self) {
+        self.driver = None;
+    }
+
     /// Has whoever moves bytes look again.
     pub(crate) fn nudge(&mut self) {
         self.notify();
