@@ -110,10 +110,8 @@ impl Handle {
             let send = |cx: &mut Context<'_>| -> Poll<Result<usize, Failure>> {
                 self.with(|connection, id| connection.poll_send(cx, id, content, ends))
             };
-            let sent = within(limit, poll_fn(send)).await.unwrap_or(Err(Failure {
-                reason: Reason::CANCEL,
-                is_unprocessed: false,
-            }))?;
+            let sent = within(limit, poll_fn(send)).await;
+            let sent = sent.unwrap_or(Err(Failure::of(Reason::CANCEL)))?;
             content = &content[sent..];
             if content.is_empty() {
                 return Ok(());

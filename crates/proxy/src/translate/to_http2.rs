@@ -125,7 +125,10 @@ async fn read_head(
     for _ in 0..=INTERIM_ANSWERS {
         let head = stream.head().await.map_err(|failure| {
             unprocessed.set(failure.is_unprocessed);
-            NoAnswer::Failed(GatewayError::BackendClosed)
+            match failure.is_malformed {
+                true => bad(Refusal::Malformed("it breaks a rule of HTTP/2")),
+                false => NoAnswer::Failed(GatewayError::BackendClosed),
+            }
         })?;
         let is_interim = head.status.is_informational();
         let is_over = is_interim || exchange.request.facts.is_head || stream.is_at_end();

@@ -10,6 +10,7 @@ use model::Protocol;
 
 use crate::support::backend::Backend;
 use crate::support::client::{Client, End};
+use crate::support::frames;
 use crate::support::http2::{self, ask, connect, get, read, run};
 use crate::support::stage::{Stage, URL};
 
@@ -260,5 +261,36 @@ fn errors_of_the_proxy_are_whole_answers_over_http2() {
             .unwrap();
         assert_eq!(answer.head.status, 503);
     });
+    stage.nothing_is_in_flight();
+}
+
+#[test]
+fn an_answer_of_http2_that_breaks_a_rule_is_not_passed_on_and_others_are_served() {
+    // Each has `:status: 200`, but for the one that has none.
+    let broken: [&[u8]; 5] = [
+        b"\x88\x00\x01A\x01b",
+        b"\x88\x00\x0aconnection\x05close",
+        b"\x88\x88",
+        b"\x88\x00\x01a\x02 b",
+        b"\x00\x01a\x01b",
+    ];
+    let backend = Backend::start(move |connection| {
+        frames::greet(connection);
+        let mut broken = broken.iter();
+        while let Some(frame) = frames::read(connection) {
+            match broken.next() {
+                Some(block) => frames::answer_block(connection, frame.stream, block),
+                None => frames::answer(connection, frame.stream, "whole"),
+            }
+        }
+    });
+    let mut stage = Stage::new(&[(backend.address, Protocol::Http2)], &[]);
+    let mut client = Client::connect(stage.edge);
+    for block in broken {
+        let answer = client.get("a.test", "/");
+        let seen = (answer.status, answer.field("roadbed-reason"));
+        assert_eq!(seen, (502, Some("bad-response")), "{block:?}");
+    }
+    assert_eq!(client.get("a.test", "/").text(), "whole");
     stage.nothing_is_in_flight();
 }

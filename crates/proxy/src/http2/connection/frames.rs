@@ -1,6 +1,6 @@
 //! Following what arrives, a frame at a time (RFC 9113 sections 4 to 6).
 
-use super::stream::Ended;
+use super::stream::{Ended, Failure};
 use super::{Block, Connection, Going, Ping, Role};
 use crate::http2::frame::{
     self, FrameHeader, HEADER_BYTES, LARGEST, PAYLOAD_BYTES, PREFACE, flag, kind, without_padding,
@@ -139,7 +139,11 @@ impl Connection {
             return Err(Reason::PROTOCOL_ERROR);
         }
         let reason = Reason(u32::from_be_bytes(code));
-        self.fail_stream(header.stream, reason, reason == Reason::REFUSED_STREAM);
+        let failure = Failure {
+            is_unprocessed: reason == Reason::REFUSED_STREAM,
+            ..Failure::of(reason)
+        };
+        self.fail_stream(header.stream, failure);
         Ok(())
     }
 
@@ -209,8 +213,12 @@ impl Connection {
                 .copied()
                 .filter(|&id| id > last)
                 .collect();
+            let unseen = Failure {
+                is_unprocessed: true,
+                ..Failure::of(Reason::NO_ERROR)
+            };
             for id in beyond {
-                self.fail_stream(id, Reason::NO_ERROR, true);
+                self.fail_stream(id, unseen);
             }
         }
         Ok(())

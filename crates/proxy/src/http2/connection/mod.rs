@@ -346,7 +346,7 @@ impl Connection {
         self.arrived.clear();
         let all: Vec<u32> = self.streams.keys().copied().collect();
         for id in all {
-            self.fail_stream(id, reason, false);
+            self.fail_stream(id, Failure::of(reason));
         }
         self.notify();
     }
@@ -422,20 +422,17 @@ impl Connection {
     }
 
     /// Ends a stream before its time, for everybody here who holds it.
-    fn fail_stream(&mut self, id: u32, reason: Reason, is_unprocessed: bool) {
+    fn fail_stream(&mut self, id: u32, failure: Failure) {
         if let Some(stream) = self.streams.get_mut(&id) {
-            if stream.failure.is_none() && !stream.is_over() {
-                stream.failure = Some(Failure {
-                    reason,
-                    is_unprocessed,
-                });
+            if !stream.is_over() {
+                stream.failure = Some(failure);
             }
             stream.wake_all();
         }
         self.settle(id);
     }
 
-    /// Resets a stream, whether it is there or not.
+    /// Resets a stream, whether it is there or not, that breaks a rule.
     fn reset_stream(&mut self, id: u32, reason: Reason) {
         frame::write_reset(&mut self.out, id, reason);
         if self.role == Role::Server {
@@ -444,7 +441,14 @@ impl Connection {
         match self.streams.get_mut(&id) {
             Some(stream) => {
                 stream.is_reset_by_us = true;
-                self.fail_stream(id, reason, false);
+                let failure = Failure::of(reason);
+                self.fail_stream(
+                    id,
+                    Failure {
+                        is_malformed: true,
+                        ..failure
+                    },
+                );
             }
             None => self.memory.remember(id, Ended::ResetByUs),
         }

@@ -10,10 +10,7 @@ use crate::http2::reason::Reason;
 use crate::limits::HTTP2_SEND_BUFFER;
 
 /// What is sent on a stream that is not there, which is one that is over.
-const OVER: Failure = Failure {
-    reason: Reason::STREAM_CLOSED,
-    is_unprocessed: false,
-};
+const OVER: Failure = Failure::of(Reason::STREAM_CLOSED);
 
 impl Connection {
     /// Opens a stream with a request's head; `is_bodiless` where its answer has no content,
@@ -30,8 +27,8 @@ impl Connection {
         debug_assert_eq!(self.role, Role::Client);
         if self.is_closed_to_more() || self.open >= self.allowed_streams() {
             return Err(Failure {
-                reason: Reason::REFUSED_STREAM,
                 is_unprocessed: true,
+                ..Failure::of(Reason::REFUSED_STREAM)
             });
         }
         let id = match self.last {

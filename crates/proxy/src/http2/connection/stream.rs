@@ -13,6 +13,19 @@ pub(crate) struct Failure {
     pub(crate) reason: Reason,
     /// The other side says that it has not looked at the request (RFC 9113 section 8.7).
     pub(crate) is_unprocessed: bool,
+    /// What arrived broke a rule, so that we ended it.
+    pub(crate) is_malformed: bool,
+}
+
+impl Failure {
+    /// One of which no more is known than its reason.
+    pub(crate) const fn of(reason: Reason) -> Self {
+        Self {
+            reason,
+            is_unprocessed: false,
+            is_malformed: false,
+        }
+    }
 }
 
 /// A stream, from its first head until both sides have ended it and nobody here holds it.

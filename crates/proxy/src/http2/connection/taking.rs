@@ -20,10 +20,7 @@ pub(crate) enum Received {
 }
 
 /// What is taken from a stream that is not there, which is one that is over.
-const OVER: Failure = Failure {
-    reason: Reason::STREAM_CLOSED,
-    is_unprocessed: false,
-};
+const OVER: Failure = Failure::of(Reason::STREAM_CLOSED);
 
 impl Connection {
     /// The next head of an answer, informational ones included.

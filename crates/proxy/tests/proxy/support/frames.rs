@@ -100,6 +100,12 @@ pub(crate) fn begin_answer(connection: &mut Connection, stream: u32, body: &str)
     write(&mut connection.stream, DATA, 0, stream, body.as_bytes());
 }
 
+/// Sends an answer whose head is `block`.
+pub(crate) fn answer_block(connection: &mut Connection, stream: u32, block: &[u8]) {
+    let flags = END_HEADERS | END_STREAM;
+    write(&mut connection.stream, HEADERS, flags, stream, block);
+}
+
 /// Says that no stream above `last` is looked at.
 pub(crate) fn go_away(connection: &mut Connection, last: u32) {
     let payload = [last.to_be_bytes(), [0; 4]].concat();
