@@ -208,3 +208,44 @@ fn a_preface_that_is_not_finished_in_time_ends_the_connection() {
         assert_eq!(client.rest().0, b"");
     }
 }
+
+#[test]
+fn requests_for_which_there_are_no_descriptors_are_refused_and_may_be_sent_again() {
+    // As many as leave room for 16 clients of each worker, and what they need at backends.
+    const MOST: usize = 16;
+    let (release, held) = tokio::sync::watch::channel(false);
+    let settings = h2::server::Builder::new();
+    let backend = http2::backend(settings, move |_, mut respond| {
+        let mut held = held.clone();
+        async move {
+            held.wait_for(|released| *released).await.unwrap();
+            drop(respond.send_response(Response::new(()), true));
+        }
+    });
+    let stage = Stage::new(&[(backend, Protocol::Http2)], &["descriptors=160"]);
+    run(async {
+        let client = connect(stage.edge).await;
+        get(&client, "http://nobody.test/").await;
+        let mut asking: Vec<_> = (0..2 * MOST)
+            .map(|_| {
+                let mut client = client.clone();
+                let request = Request::get(URL).body(()).unwrap();
+                Box::pin(client.send_request(request, true).unwrap().0)
+            })
+            .collect();
+        // Those that have room are held, so whoever ends is refused.
+        for _ in 0..MOST {
+            let (ended, _, left) = futures_util::future::select_all(asking).await;
+            assert_eq!(
+                ended.unwrap_err().reason(),
+                Some(h2::Reason::REFUSED_STREAM)
+            );
+            asking = left;
+        }
+        release.send(true).unwrap();
+        for answer in asking {
+            assert_eq!(answer.await.unwrap().status(), 200);
+        }
+        assert_eq!(get(&client, URL).await.head.status, 200);
+    });
+}

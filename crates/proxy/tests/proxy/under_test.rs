@@ -1,8 +1,9 @@
-//! The proxy as a process of its own, for tests: `proxy-under-test HOME WORKERS [LIMIT=MS …]`.
+//! The proxy as a process of its own, for tests: `proxy-under-test HOME WORKERS [LIMIT=MS …] [descriptors=N]`.
 
 use std::time::Duration;
 
 use proxy::Settings;
+use rustix::process::{Resource, Rlimit, setrlimit};
 
 fn main() {
     // A panic ends a task and no more; here it must not go unnoticed.
@@ -21,6 +22,15 @@ fn main() {
         .expect("a number");
     for argument in arguments {
         let (name, milliseconds) = argument.split_once('=').expect("LIMIT=MILLISECONDS");
+        if name == "descriptors" {
+            let most = Some(milliseconds.parse().expect("a number"));
+            let limit = Rlimit {
+                current: most,
+                maximum: most,
+            };
+            setrlimit(Resource::Nofile, limit).expect("a lower limit is allowed");
+            continue;
+        }
         let limits = &mut settings.limits;
         let limit = match name {
             "head" => &mut limits.head,
