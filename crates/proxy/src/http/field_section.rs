@@ -19,6 +19,28 @@ struct Field {
     start: u32,
     name: u32,
     value: u32,
+    never_indexed: bool,
+}
+
+/// A field as a codec of HTTP/2 passes it on.
+#[derive(Debug, Clone, Copy)]
+pub struct FieldLine<'a> {
+    /// In lower case.
+    pub name: &'a [u8],
+    /// What it says.
+    pub value: &'a [u8],
+    /// Whoever sent it asks that nobody puts it into a table (RFC 7541 section 6.2.3).
+    pub never_indexed: bool,
+}
+
+impl<'a> From<(&'a [u8], &'a [u8])> for FieldLine<'a> {
+    fn from((name, value): (&'a [u8], &'a [u8])) -> Self {
+        Self {
+            name,
+            value,
+            never_indexed: false,
+        }
+    }
 }
 
 impl FieldSection {
@@ -78,6 +100,7 @@ impl FieldSection {
                     start: start as u32,
                     name: name as u32,
                     value: value as u32,
+                    never_indexed: false,
                 });
                 Ok(())
             }
@@ -85,6 +108,13 @@ impl FieldSection {
                 self.text.truncate(start);
                 Err(error)
             }
+        }
+    }
+
+    /// Notes that the last field is to enter no table on its way.
+    pub fn never_index_last(&mut self) {
+        if let Some(last) = self.fields.last_mut() {
+            last.never_indexed = true;
         }
     }
 
@@ -111,6 +141,14 @@ impl FieldSection {
     /// All fields in order, by name and value.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.fields.iter().map(|field| self.read(field))
+    }
+
+    /// The same for a codec of HTTP/2.
+    pub fn lines(&self) -> impl Iterator<Item = FieldLine<'_>> {
+        self.fields.iter().map(|field| FieldLine {
+            never_indexed: field.never_indexed,
+            ..self.read(field).into()
+        })
     }
 
     /// Removes all fields of this name; whether there was one.

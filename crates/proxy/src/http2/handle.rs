@@ -91,7 +91,7 @@ impl Handle {
         ends: bool,
     ) -> Result<(), Failure> {
         let status = (&b":status"[..], status.as_str().as_bytes());
-        let head = std::iter::once(status).chain(fields.iter());
+        let head = std::iter::once(status.into()).chain(fields.lines());
         self.with(|connection, id| connection.send_fields(id, head, ends))
     }
 

@@ -14,6 +14,7 @@ use super::connection::{Connection, Failure, Ping, Role};
 use super::driver::Driver;
 use super::handle::Handle;
 use super::reason::Reason;
+use crate::http::field_section::FieldLine;
 use crate::limits::HTTP2_STREAMS_TO_BACKEND;
 use crate::socket::Socket;
 use crate::worker::buffers::Buffers;
@@ -137,7 +138,7 @@ impl Slot {
     /// The connection takes no more streams; nothing was sent.
     pub(crate) fn open<'a>(
         &self,
-        fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+        fields: impl Iterator<Item = impl Into<FieldLine<'a>>>,
         ends: bool,
         is_bodiless: bool,
     ) -> Result<Handle, Failure> {

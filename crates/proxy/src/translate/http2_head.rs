@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::grpc::{self, TimeoutText};
-use crate::http::field_section::FieldSection;
+use crate::http::field_section::{FieldLine, FieldSection};
 
 /// The head of a request: its pseudo-fields, its fields, and what is said otherwise than there.
 #[derive(Debug, Clone)]
@@ -49,19 +49,19 @@ impl<'a> Http2Head<'a> {
     }
 
     /// Its fields without pseudo-fields.
-    pub(super) fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+    pub(super) fn fields(&self) -> impl Iterator<Item = FieldLine<'_>> {
         let te = self.is_grpc.then_some((&b"te"[..], &b"trailers"[..]));
         let timeout = self.timeout.as_ref();
         let timeout = timeout.map(|text| (grpc::TIMEOUT, text.as_bytes()));
         let kept = self
             .section
-            .iter()
-            .filter(|(name, _)| !self.is_replaced(name));
-        kept.chain(te).chain(timeout)
+            .lines()
+            .filter(|field| !self.is_replaced(field.name));
+        kept.chain(te.into_iter().chain(timeout).map(FieldLine::from))
     }
 
     /// All of it, in order.
-    pub(crate) fn block(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+    pub(crate) fn block(&self) -> impl Iterator<Item = FieldLine<'_>> {
         let pseudo = [
             (&b":method"[..], self.method.as_bytes()),
             (b":scheme", self.scheme.as_bytes()),
@@ -71,7 +71,8 @@ impl<'a> Http2Head<'a> {
         let protocol = self
             .protocol
             .map(|text| (&b":protocol"[..], text.as_bytes()));
-        pseudo.into_iter().chain(protocol).chain(self.fields())
+        let pseudo = pseudo.into_iter().chain(protocol);
+        pseudo.map(FieldLine::from).chain(self.fields())
     }
 
     fn is_replaced(&self, name: &[u8]) -> bool {
@@ -84,13 +85,9 @@ impl<'a> Http2Head<'a> {
 mod tests {
     use super::*;
 
-    fn written<'a>(fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> String {
-        let line = |(name, value): (&[u8], &[u8])| [name, b"=", value, b" "].concat();
-        String::from_utf8(fields.flat_map(line).collect()).unwrap()
-    }
-
     fn texts(head: &Http2Head<'_>) -> String {
-        written(head.block())
+        let line = |field: FieldLine<'_>| [field.name, b"=", field.value, b" "].concat();
+        String::from_utf8(head.block().flat_map(line).collect()).unwrap()
     }
 
     #[test]

@@ -180,7 +180,8 @@ mod tests {
         let head = request.http2_head("service", false);
         let sent = [head.method, head.scheme, head.authority, head.path];
         assert_eq!(sent, ["POST", "http", "A.test:1", "/a?b"]);
-        let fields: Vec<_> = head.fields().collect();
+        let fields = head.fields().map(|field| (field.name, field.value));
+        let fields: Vec<_> = fields.collect();
         assert_eq!(fields, [(&b"x-one"[..], &b"1"[..]), (b"x-one", b"2")]);
         assert_eq!(
             written(&request),

@@ -244,15 +244,16 @@ impl Connection {
         let Some(stream) = self.streams.get_mut(&header.stream) else {
             return Ok(());
         };
-        stream.send_window += i64::from(by);
-        let is_waiting = stream.is_waiting;
-        match by {
-            0 => self.reset_stream(header.stream, Reason::PROTOCOL_ERROR),
-            _ if stream.send_window > i64::from(LARGEST) => {
-                self.reset_stream(header.stream, Reason::FLOW_CONTROL_ERROR);
+        let window = stream.send_window + i64::from(by);
+        if by == 0 {
+            self.reset_stream(header.stream, Reason::PROTOCOL_ERROR);
+        } else if window > i64::from(LARGEST) {
+            self.reset_stream(header.stream, Reason::FLOW_CONTROL_ERROR);
+        } else {
+            stream.send_window = window;
+            if stream.is_waiting {
+                self.wake_senders();
             }
-            _ if is_waiting => self.wake_senders(),
-            _ => {}
         }
         Ok(())
     }

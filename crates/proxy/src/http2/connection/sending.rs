@@ -4,7 +4,7 @@ use std::task::{Context, Poll};
 
 use super::stream::{Failure, Stream, register, wake};
 use super::{Connection, Role};
-use crate::http::field_section::FieldSection;
+use crate::http::field_section::{FieldLine, FieldSection};
 use crate::http2::frame::{self, HEADER_BYTES, PAYLOAD_BYTES};
 use crate::http2::reason::Reason;
 use crate::limits::HTTP2_SEND_BUFFER;
@@ -20,7 +20,7 @@ impl Connection {
     /// The connection takes no more streams; nothing was sent.
     pub(crate) fn open<'a>(
         &mut self,
-        fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+        fields: impl Iterator<Item = impl Into<FieldLine<'a>>>,
         ends: bool,
         is_bodiless: bool,
     ) -> Result<u32, Failure> {
@@ -53,7 +53,7 @@ impl Connection {
     pub(crate) fn send_fields<'a>(
         &mut self,
         id: u32,
-        fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+        fields: impl Iterator<Item = impl Into<FieldLine<'a>>>,
         ends: bool,
     ) -> Result<(), Failure> {
         self.sending(id)?;
@@ -67,7 +67,7 @@ impl Connection {
     /// # Errors
     /// The stream is over.
     pub(crate) fn send_trailers(&mut self, id: u32, fields: &FieldSection) -> Result<(), Failure> {
-        self.send_fields(id, fields.iter(), true)
+        self.send_fields(id, fields.lines(), true)
     }
 
     /// Sends as much of `content` as there is room for, waiting for some; how much that is. `ends`
@@ -178,14 +178,14 @@ impl Connection {
     fn write_block<'a>(
         &mut self,
         id: u32,
-        fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+        fields: impl Iterator<Item = impl Into<FieldLine<'a>>>,
         ends: bool,
     ) {
         let start = self.out.len();
         self.out.extend_from_slice(&[0; HEADER_BYTES]);
         self.encoder.begin(&mut self.out);
-        for (name, value) in fields {
-            self.encoder.field(&mut self.out, name, value);
+        for field in fields {
+            self.encoder.field(&mut self.out, field.into());
         }
         frame::finish_headers(&mut self.out, start, id, ends);
     }

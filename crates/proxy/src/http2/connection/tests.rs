@@ -284,6 +284,18 @@ fn windows_grow_for_streams_that_are_open_too() {
 }
 
 #[test]
+fn a_window_that_is_too_large_ends_its_stream_and_nothing_else() {
+    let mut pair = Pair::new();
+    let id = pair.open(&[], false);
+    let update = [0, 0, 4, 8, 0, 0, 0, 0, id as u8, 0x7f, 0xff, 0xff, 0xff];
+    let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    pair.server.receive(&[&update[..], &settings].concat());
+    let failed = receive(&mut pair.server, id);
+    assert_eq!(reason(failed), Reason::FLOW_CONTROL_ERROR);
+    assert!(!pair.server.is_over());
+}
+
+#[test]
 fn a_client_begins_with_its_preface_and_settings() {
     for bytes in [
         &b"GET / HTTP/1.1\r\n\r\n"[..],

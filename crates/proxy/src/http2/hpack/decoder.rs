@@ -55,9 +55,10 @@ impl Decoder {
             } else if first >= kind::TABLE_SIZE {
                 return Err(DecodeError::TableSizeMisplaced);
             } else {
-                // One that is never to be indexed (section 6.2.3) is not told from others: we
-                // index none.
                 section.append(|text| self.literal(&mut rest, 4, text))?;
+                if first >= kind::NEVER_INDEXED {
+                    section.never_index_last();
+                }
             }
         }
         Ok(section.whole())
@@ -138,6 +139,7 @@ fn string(rest: &mut &[u8], text: &mut Vec<u8>) -> Result<(), DecodeError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Encoder;
     use super::*;
 
     const LARGE: Limits = Limits {
@@ -154,6 +156,19 @@ mod tests {
 
     fn error(block: &[u8]) -> DecodeError {
         decode(&mut Decoder::new(), block).unwrap_err()
+    }
+
+    #[test]
+    fn what_is_never_to_be_indexed_is_passed_on_as_such() {
+        let block = b"\x10\x01a\x01b\x00\x01a\x01b\x1f\x03\x01c\x0f\x03\x01c";
+        let mut section = FieldSection::default();
+        let whole = Decoder::new().decode(block, &mut section, LARGE);
+        assert_eq!(whole, Ok(Whole::Fits));
+        let (encoder, mut again) = (Encoder::new(), Vec::new());
+        section
+            .lines()
+            .for_each(|field| encoder.field(&mut again, field));
+        assert_eq!(again, block);
     }
 
     #[test]

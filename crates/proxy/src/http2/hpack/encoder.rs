@@ -2,6 +2,7 @@
 
 use super::static_table::{Found, find};
 use super::{integer, kind};
+use crate::http::field_section::FieldLine;
 
 /// Encodes the blocks of one connection.
 ///
@@ -40,13 +41,18 @@ impl Encoder {
         self.says_table_size = true;
     }
 
-    /// Appends a field to a block, whose name is in lower case.
-    pub fn field(&self, out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    /// Appends a field to a block.
+    pub fn field(&self, out: &mut Vec<u8>, field: FieldLine<'_>) {
+        let FieldLine { name, value, .. } = field;
         // At most five bytes for each integer, of which there are three.
         out.reserve(name.len() + value.len() + 15);
         match find(name, value) {
-            Found::Name(index) | Found::Field(index) if is_secret(index) => {
+            Found::Name(index) | Found::Field(index) if field.never_indexed || is_secret(index) => {
                 integer::write(out, kind::NEVER_INDEXED, 4, index.into());
+            }
+            Found::Nothing if field.never_indexed => {
+                integer::write(out, kind::NEVER_INDEXED, 4, 0);
+                string(out, name);
             }
             Found::Field(index) => {
                 return integer::write(out, kind::INDEXED, 7, index.into());
@@ -81,7 +87,7 @@ mod tests {
 
     fn encoded(name: &[u8], value: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
-        Encoder::new().field(&mut out, name, value);
+        Encoder::new().field(&mut out, (name, value).into());
         out
     }
 

@@ -74,7 +74,7 @@ proptest! {
             let mut block = Vec::new();
             encoder.begin(&mut block);
             for (name, value) in &fields {
-                encoder.field(&mut block, name, value);
+                encoder.field(&mut block, (&name[..], &value[..]).into());
             }
             prop_assert_eq!(decode(&mut decoder, &block), Ok(section(&fields)));
             prop_assert_eq!(decoder.table().size(), 0);

@@ -90,6 +90,13 @@ impl<'a> BoundedSection<'a> {
         }
     }
 
+    /// Notes that the field that was appended last is to enter no table on its way.
+    pub(super) fn never_index_last(&mut self) {
+        if self.whole == Whole::Fits {
+            self.into.never_index_last();
+        }
+    }
+
     pub(super) fn whole(&self) -> Whole {
         self.whole
     }
