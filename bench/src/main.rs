@@ -7,7 +7,9 @@ mod figures;
 mod interrupts;
 mod link;
 mod peers;
+mod pinning;
 mod platform;
+mod processes;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::debian;
 use crate::report::Report;
-use crate::setup::debian_packages;
 use crate::workspace::{command, root};
 
 /// Clients and servers that others wrote, and the Debian packages that have them.
@@ -27,7 +27,7 @@ const VIRTUALENV: &str = "virtualenv==20.15.1";
 
 /// Sets all of it up.
 pub(crate) fn run(report: &mut Report) {
-    debian_packages(report, &PROGRAMS);
+    debian::install(report, &PROGRAMS);
     let make = |report: &mut Report, environment: &str| {
         let words = format!("-m venv --clear {environment}");
         report.check(

@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod conformance;
+mod debian;
 mod fuzz;
 mod generate;
 mod report;

@@ -1,11 +1,11 @@
 //! What the tests need besides Rust: programs from Debian, packages under `target/`, and the
 //! programs that they start, built once.
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use crate::conformance;
-use crate::report::{Report, say};
+use crate::debian::{install, missing};
+use crate::report::Report;
 use crate::workspace::{cargo, command, root};
 
 /// Programs that tests start or examples are made of, and the Debian packages that have them.
@@ -47,7 +47,7 @@ pub(crate) fn alone() -> ExitCode {
 
 /// Sets everything up. What cannot be had is left out, what does not build has failed.
 pub(crate) fn run(report: &mut Report) {
-    debian_packages(report, &PROGRAMS);
+    install(report, &PROGRAMS);
     conformance::run(report);
     let polyglot = root().join("examples/polyglot");
     if missing(&PROGRAMS).is_empty() {
@@ -71,7 +71,7 @@ pub(crate) fn run(report: &mut Report) {
 
 /// Sets up what `cargo xtask bench proxy` compares with.
 pub(crate) fn peers(report: &mut Report) {
-    debian_packages(report, &PEER_PROGRAMS);
+    install(report, &PEER_PROGRAMS);
     let environment = root().join(PEERS_FOLDER);
     let is_there = |(program, _): &(&str, &str)| environment.join("bin").join(program).is_file();
     if PYTHON_PEERS.iter().all(is_there) {
@@ -88,51 +88,4 @@ pub(crate) fn peers(report: &mut Report) {
             &mut command(root(), &pip, &words),
         );
     }
-}
-
-pub(crate) fn debian_packages(report: &mut Report, programs: &[(&str, &str)]) {
-    let packages = missing(programs);
-    if packages.is_empty() {
-        return;
-    }
-    let packages = packages.join(" ");
-    if is_root() && is_installed("apt-get") {
-        let update = &mut command(root(), "apt-get", "update --quiet");
-        if report.check("lists of Debian packages", update) {
-            let words = format!("install --yes --quiet --no-install-recommends {packages}");
-            let mut install = command(root(), "apt-get", &words);
-            // No question may stop the run.
-            install.env("DEBIAN_FRONTEND", "noninteractive");
-            report.check(&format!("install {packages}"), &mut install);
-        }
-    } else {
-        say("some programs are missing, and only root can install them");
-    }
-    for package in missing(programs) {
-        report.leave_out(format!(
-            "what needs {package}; on Debian: apt-get install {package}"
-        ));
-    }
-}
-
-/// The packages whose programs are not there.
-fn missing<'a>(programs: &[(&str, &'a str)]) -> Vec<&'a str> {
-    programs
-        .iter()
-        .filter(|(program, _)| !is_installed(program))
-        .map(|(_, package)| *package)
-        .collect()
-}
-
-/// Whether a program is in a folder of `PATH`, or where root's are.
-pub(crate) fn is_installed(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain(["/usr/sbin".into()])
-        .any(|folder| Path::new(&folder).join(program).is_file())
-}
-
-fn is_root() -> bool {
-    let user = command(root(), "id", "-u").output();
-    user.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
 }

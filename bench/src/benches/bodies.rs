@@ -11,8 +11,8 @@ use super::{Bench, Measure, progress};
 use crate::arguments::{Arguments, Common};
 use crate::client::Connection;
 use crate::figures::{Figure, Results, Unit};
-use crate::platform::processes::{self, Kind};
 use crate::platform::{LONG, Platform, Workbench, allow_descriptors, apps};
+use crate::processes::{self, Kind};
 
 pub(crate) const BENCH: Bench = Bench {
     name: "bodies",

@@ -13,8 +13,8 @@ use crate::arguments::{Arguments, Common};
 use crate::client::Page;
 use crate::figures::{Figure, Results, Unit};
 use crate::link::{Message, Tap};
-use crate::platform::processes::{self, Kind, OfHome};
 use crate::platform::{App, LONG, Platform, Workbench, apps};
+use crate::processes::{self, Kind, OfHome};
 
 pub(crate) const BENCH: Bench = Bench {
     name: "fleet",

@@ -13,8 +13,8 @@ use super::{Bench, Measure, millis, progress};
 use crate::arguments::{Arguments, Common};
 use crate::client::Page;
 use crate::figures::{Figure, Results, Unit};
-use crate::platform::processes::{self, Kind};
 use crate::platform::{LONG, Platform, Workbench, apps};
+use crate::processes::{self, Kind};
 
 pub(crate) const BENCH: Bench = Bench {
     name: "survival",

@@ -3,15 +3,16 @@
 //! nginx could answer by itself too, but does so before a request has come to its end, which not
 //! every proxy takes for right.
 
-use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use bytes::{Bytes, BytesMut};
 use h2::RecvStream;
-use h2::server::{self, SendResponse};
+use h2::server::{Builder, SendResponse};
 use http::{HeaderMap, HeaderValue, Request, Response};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
+
+use super::server;
 
 /// Calls under way on one connection, at most. A proxy may send those of all clients on one.
 const STREAMS: u32 = 1000;
@@ -21,37 +22,15 @@ const WINDOW: u32 = 1024 * 1024;
 
 /// `roadbed-bench echo LISTEN`, which a bench starts; it runs until it is killed.
 pub(crate) fn run(mut words: impl Iterator<Item = String>) -> ExitCode {
-    let address = words.next().context("an address is needed");
-    let address = address.and_then(|word| Ok(word.parse()?));
-    match address.and_then(serve) {
-        Ok(never) => match never {},
-        Err(error) => {
-            eprintln!("echo: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn serve(listen: SocketAddr) -> Result<std::convert::Infallible> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime, async {
-        let listener = TcpListener::bind(listen).await.context("listening")?;
-        loop {
-            let (client, _) = listener.accept().await?;
-            tokio::task::spawn_local(async move {
-                // A connection that breaks is the load's doing.
-                let _ = connection(client).await;
-            });
-        }
+    server::run("echo", || {
+        let address = words.next().context("an address is needed")?;
+        server::serve(address.parse()?, connection)
     })
 }
 
 async fn connection(client: TcpStream) -> Result<()> {
     client.set_nodelay(true)?;
-    let mut connection = server::Builder::new()
+    let mut connection = Builder::new()
         .max_concurrent_streams(STREAMS)
         .initial_window_size(WINDOW)
         .initial_connection_window_size(WINDOW)
@@ -60,7 +39,7 @@ async fn connection(client: TcpStream) -> Result<()> {
     while let Some(call) = connection.accept().await {
         let (request, respond) = call?;
         tokio::task::spawn_local(async move {
-            // As above.
+            // A call that breaks is the load's doing, and the load tells of it.
             let _ = answer(request, respond).await;
         });
     }

@@ -4,10 +4,10 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::Protocol;
-use super::load::{Ask, Seen};
-use super::pinning::{LOAD_CORE, pinned};
+use super::ask::{Ask, Seen};
+use super::protocol::Protocol;
 use crate::interrupts;
+use crate::pinning::{LOAD_CORE, pinned};
 
 pub(super) fn run(ask: &Ask) -> Result<Seen> {
     let mut command = pinned(LOAD_CORE);

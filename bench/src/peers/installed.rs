@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use super::Kind;
+use super::kind::Kind;
 use crate::platform::apps::repository;
 
 /// The virtual environment that `cargo xtask bench proxy` installs Python packages into.

@@ -1,70 +1,23 @@
 //! Proxies side by side, as their packages have them, each with one worker, all in front of the
 //! same backend.
 
+mod ask;
 mod certificate;
 mod configuration;
 pub(crate) mod echo;
 pub(crate) mod h2load;
 mod installed;
+mod kind;
 pub(crate) mod load;
-pub(crate) mod pinning;
 mod process;
+mod protocol;
 pub(crate) mod relay;
+mod server;
 mod stage;
 mod wrk;
 
-use std::str::FromStr;
-
-pub(crate) use configuration::Protocol;
+pub(crate) use ask::{Ask, Request};
 pub(crate) use installed::check;
+pub(crate) use kind::{HOST, Kind};
+pub(crate) use protocol::Protocol;
 pub(crate) use stage::{Proxy, Stage};
-
-/// The name that clients ask for. It resolves everywhere, and can stand in a certificate.
-pub(crate) const HOST: &str = "localhost";
-
-/// Whose cost is compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// What all others are compared with.
-    Roadbed,
-    /// Bytes both ways, with no look at them: the least that any proxy can cost.
-    Relay,
-    Haproxy,
-    Nginx,
-    Envoy,
-    Caddy,
-    Traefik,
-}
-
-impl Kind {
-    pub(crate) const ALL: [Self; 7] = [
-        Self::Roadbed,
-        Self::Relay,
-        Self::Haproxy,
-        Self::Nginx,
-        Self::Envoy,
-        Self::Caddy,
-        Self::Traefik,
-    ];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Roadbed => "roadbed",
-            Self::Relay => "relay",
-            Self::Haproxy => "haproxy",
-            Self::Nginx => "nginx",
-            Self::Envoy => "envoy",
-            Self::Caddy => "caddy",
-            Self::Traefik => "traefik",
-        }
-    }
-}
-
-impl FromStr for Kind {
-    type Err = ();
-
-    fn from_str(name: &str) -> Result<Self, ()> {
-        let named = Self::ALL.into_iter().find(|kind| kind.name() == name);
-        named.ok_or(())
-    }
-}

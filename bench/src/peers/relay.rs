@@ -3,22 +3,21 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use tokio::io::copy_bidirectional_with_sizes;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
+
+use super::server;
 
 /// What is moved at once, at most; small ones would not be the least that a long body costs.
 const BUFFER: usize = 64 * 1024;
 
 /// `roadbed-bench relay LISTEN TARGET`, which a bench starts; it runs until it is killed.
 pub(crate) fn run(mut words: impl Iterator<Item = String>) -> ExitCode {
-    match addresses(&mut words).and_then(|(listen, target)| serve(listen, target)) {
-        Ok(never) => match never {},
-        Err(error) => {
-            eprintln!("relay: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    server::run("relay", || {
+        let (listen, target) = addresses(&mut words)?;
+        server::serve(listen, |client| relay(client, target))
+    })
 }
 
 fn addresses(words: &mut impl Iterator<Item = String>) -> Result<(SocketAddr, SocketAddr)> {
@@ -28,24 +27,7 @@ fn addresses(words: &mut impl Iterator<Item = String>) -> Result<(SocketAddr, So
     }
 }
 
-fn serve(listen: SocketAddr, target: SocketAddr) -> Result<std::convert::Infallible> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime, async {
-        let listener = TcpListener::bind(listen).await.context("listening")?;
-        loop {
-            let (client, _) = listener.accept().await?;
-            tokio::task::spawn_local(async move {
-                // A connection that breaks is the load's doing.
-                let _ = relay(client, target).await;
-            });
-        }
-    })
-}
-
-async fn relay(mut client: TcpStream, target: SocketAddr) -> std::io::Result<()> {
+async fn relay(mut client: TcpStream, target: SocketAddr) -> Result<()> {
     let mut backend = TcpStream::connect(target).await?;
     client.set_nodelay(true)?;
     backend.set_nodelay(true)?;

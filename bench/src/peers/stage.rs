@@ -8,10 +8,12 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-use super::configuration::{self, Place, Protocol};
-use super::pinning::{LOAD_CORE, PROXY_CORE, pinned};
+use super::configuration::{self, Place};
+use super::kind::{HOST, Kind};
 use super::process::Process;
-use super::{HOST, Kind, certificate, installed};
+use super::protocol::Protocol;
+use super::{certificate, installed};
+use crate::pinning::{LOAD_CORE, PROXY_CORE, pinned};
 use crate::platform::{Platform, Workbench, free_address};
 
 /// A body of this many bytes is at `/files/mib`, and uploads have as many.

@@ -4,9 +4,9 @@ use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
 
-use super::load::{Ask, Request, Seen};
-use super::pinning::{LOAD_CORE, pinned};
+use super::ask::{Ask, Request, Seen};
 use crate::interrupts;
+use crate::pinning::{LOAD_CORE, pinned};
 
 pub(super) fn run(ask: &Ask) -> Result<Seen> {
     let mut command = pinned(LOAD_CORE);

@@ -3,7 +3,6 @@
 
 pub(crate) mod apps;
 mod machine;
-pub(crate) mod processes;
 mod status;
 
 use std::net::{SocketAddr, TcpListener};
@@ -18,9 +17,9 @@ use tempfile::TempDir;
 
 use crate::client::Connection;
 use crate::interrupts;
-use crate::peers::pinning::pinned;
+use crate::pinning::pinned;
+use crate::processes::{self, Kind, OfHome};
 pub(crate) use machine::{allow_descriptors, load_average, stolen};
-use processes::{Kind, OfHome};
 pub(crate) use status::{App, Status};
 
 /// Nothing that a bench waits for takes longer.

@@ -4,21 +4,22 @@ use anyhow::{Context, Result};
 use bench::process::usage;
 use serde_json::json;
 
-use super::scenario::What;
+use super::scenario::Cost;
 use super::{Case, Watch};
 use crate::figures::{Results, Unit};
-use crate::peers::load::{self, Ask, Request};
-use crate::peers::{Kind, Protocol, Proxy, Stage, h2load};
+use crate::peers::{Ask, Kind, Protocol, Proxy, Request, Stage, h2load, load};
 use crate::platform::{Workbench, load_average, stolen};
 
-pub(super) fn measure(case: &Case, workbench: &Workbench, results: &mut Results) -> Result<()> {
-    let What::Cost { limits, .. } = &case.scenario.what else {
-        unreachable!("it is asked for the cost of a scenario that is about it");
-    };
+pub(super) fn measure(
+    case: &Case,
+    about: &Cost,
+    workbench: &Workbench,
+    results: &mut Results,
+) -> Result<()> {
     let what = "processor time of a request";
     let costs = case.lines(results, what, Unit::Micros, |_, figure| figure);
     let shares = case.shares(results, "cost", |kind, figure| {
-        match limits.iter().find(|(limited, _)| *limited == kind) {
+        match about.limits.iter().find(|(limited, _)| *limited == kind) {
             Some((_, limit)) => figure.median_at_most(*limit),
             None => figure,
         }
@@ -29,7 +30,8 @@ pub(super) fn measure(case: &Case, workbench: &Workbench, results: &mut Results)
         let mut run_costs = vec![0.0; case.kinds.len()];
         for place in case.order(run) {
             let proxy = &stage.proxies[place];
-            let (cost, waited) = once(case, &stage, proxy, run, results)
+            let ask = ask(case, (about.request, about.streams), &stage, proxy);
+            let (cost, waited) = once(case, &ask, proxy, run, results)
                 .with_context(|| format!("load on {}", proxy.kind.name()))?;
             results.push(costs[place], cost);
             results.push(disturbance, waited);
@@ -41,14 +43,13 @@ pub(super) fn measure(case: &Case, workbench: &Workbench, results: &mut Results)
     Ok(())
 }
 
-/// How a scenario's load asks a proxy.
-fn ask<'a>(case: &Case, stage: &'a Stage, proxy: &Proxy) -> Ask<'a> {
-    let What::Cost {
-        request, streams, ..
-    } = case.scenario.what
-    else {
-        unreachable!("it is asked for the cost of a scenario that is about it");
-    };
+/// How a load asks a proxy for so many requests at a time on each connection.
+fn ask<'a>(
+    case: &Case,
+    (request, streams): (Request, usize),
+    stage: &'a Stage,
+    proxy: &Proxy,
+) -> Ask<'a> {
     Ask {
         protocol: case.protocol(),
         address: proxy.address,
@@ -64,23 +65,18 @@ fn ask<'a>(case: &Case, stage: &'a Stage, proxy: &Proxy) -> Ask<'a> {
 /// percentage of the time that it waited for its core.
 fn once(
     case: &Case,
-    stage: &Stage,
+    ask: &Ask,
     proxy: &Proxy,
     run: usize,
     results: &mut Results,
 ) -> Result<(f64, f64)> {
-    let ask = ask(case, stage, proxy);
     if case.protocol() == Protocol::Grpc {
-        h2load::check_call(&ask)?;
+        h2load::check_call(ask)?;
     }
-    // Connections to the backend are opened and code is warm before it counts.
-    load::run(&Ask {
-        seconds: case.warm_up,
-        ..ask
-    })?;
+    warm_up(case, ask)?;
     let (before, stolen_before) = (usage(proxy.pid)?, stolen());
     let watch = Watch::start(proxy.pid)?;
-    let seen = load::run(&ask)?;
+    let seen = load::run(ask)?;
     let waited = watch.stop()?;
     let after = usage(proxy.pid)?;
     let spent = after.cpu - before.cpu;
@@ -106,23 +102,19 @@ fn once(
     Ok((cost, waited))
 }
 
+/// Opens connections to the backend and has code run before it counts.
+fn warm_up(case: &Case, ask: &Ask) -> Result<()> {
+    let seconds = case.warm_up;
+    load::run(&Ask { seconds, ..*ask })?;
+    Ok(())
+}
+
 /// What each proxy can do in a closed loop, in requests a second; the least of all but the relay.
 pub(super) fn slowest(case: &Case, stage: &Stage) -> Result<f64> {
     let mut slowest = f64::INFINITY;
     for proxy in &stage.proxies {
-        let ask = Ask {
-            protocol: case.protocol(),
-            address: proxy.address,
-            request: Request::Page,
-            connections: case.connections,
-            streams: 1,
-            seconds: case.seconds,
-            folder: stage.folder(),
-        };
-        load::run(&Ask {
-            seconds: case.warm_up,
-            ..ask
-        })?;
+        let ask = ask(case, (Request::Page, 1), stage, proxy);
+        warm_up(case, &ask)?;
         let rate = load::run(&ask)?.per_second;
         if proxy.kind != Kind::Relay {
             slowest = slowest.min(rate);

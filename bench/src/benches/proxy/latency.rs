@@ -6,7 +6,6 @@ use anyhow::{Result, ensure};
 use bench::{Load, Report};
 use serde_json::json;
 
-use super::scenario::What;
 use super::{Case, Watch, cost};
 use crate::benches::load::as_json;
 use crate::benches::{millis, progress};
@@ -28,10 +27,12 @@ struct Lines {
     disturbance: usize,
 }
 
-pub(super) fn measure(case: &Case, workbench: &Workbench, results: &mut Results) -> Result<()> {
-    let What::Latency { shares } = case.scenario.what else {
-        unreachable!("it is asked for the latency of a scenario that is about it");
-    };
+pub(super) fn measure(
+    case: &Case,
+    shares: &[f64],
+    workbench: &Workbench,
+    results: &mut Results,
+) -> Result<()> {
     let disturbance = case.disturbance(results);
     let all: Vec<Lines> = shares
         .iter()

@@ -7,7 +7,7 @@ use bench::process::usage;
 use serde_json::json;
 
 use super::Case;
-use super::scenario::What;
+use super::scenario::MemoryLimits;
 use crate::figures::{Results, Unit};
 use crate::peers::{Kind, Proxy, Stage};
 use crate::platform::Workbench;
@@ -23,22 +23,24 @@ const CALM: Duration = Duration::from_secs(3);
 const KIB: f64 = 1024.0;
 const MIB: f64 = 1024.0 * 1024.0;
 
-pub(super) fn measure(case: &Case, workbench: &Workbench, results: &mut Results) -> Result<()> {
-    let What::Memory { rest_mib, each_kib } = case.scenario.what else {
-        unreachable!("it is asked for the memory of a scenario that is about it");
-    };
+pub(super) fn measure(
+    case: &Case,
+    limits: &MemoryLimits,
+    workbench: &Workbench,
+    results: &mut Results,
+) -> Result<()> {
     let rest = case.lines(
         results,
         "memory at rest",
         Unit::Mib,
         |kind, figure| match kind {
-            Kind::Roadbed => figure.median_at_most(rest_mib),
+            Kind::Roadbed => figure.median_at_most(limits.rest_mib),
             _ => figure,
         },
     );
     let what = "memory of an idle connection";
     let each = case.lines(results, what, Unit::Kib, |kind, figure| match kind {
-        Kind::Roadbed => figure.median_at_most(each_kib),
+        Kind::Roadbed => figure.median_at_most(limits.each_kib),
         _ => figure,
     });
     for run in 0..case.runs {

@@ -14,10 +14,10 @@ use serde_json::json;
 use super::{Bench, Measure, progress};
 use crate::arguments::{Arguments, Common};
 use crate::figures::{Figure, Results, Unit};
-use crate::peers::pinning::{LOAD_CORE, pin};
 use crate::peers::{self, Kind, Protocol};
-use crate::platform::processes::waited;
+use crate::pinning::{LOAD_CORE, pin};
 use crate::platform::{Workbench, allow_descriptors};
+use crate::processes::waited;
 use scenario::{ALL, Scenario, What};
 
 pub(crate) const BENCH: Bench = Bench {
@@ -154,9 +154,9 @@ fn measure(common: &Common, settings: &Settings, results: &mut Results) -> Resul
         let name = case.scenario.name;
         progress(&format!("scenario {name}"));
         let measured = match &case.scenario.what {
-            What::Cost { .. } => cost::measure(case, &workbench, results),
-            What::Latency { .. } => latency::measure(case, &workbench, results),
-            What::Memory { .. } => memory::measure(case, &workbench, results),
+            What::Cost(about) => cost::measure(case, about, &workbench, results),
+            What::Latency { shares } => latency::measure(case, shares, &workbench, results),
+            What::Memory(limits) => memory::measure(case, limits, &workbench, results),
         };
         // The others can be measured all the same; at the end it is said what could not be.
         if let Err(error) = measured {

@@ -1,7 +1,6 @@
 //! What can be measured: each scenario as data, who takes part in it, and what is required.
 
-use crate::peers::load::Request;
-use crate::peers::{Kind, Protocol};
+use crate::peers::{Kind, Protocol, Request};
 
 /// One way to use a proxy, and what is measured of it.
 #[derive(Debug)]
@@ -19,17 +18,28 @@ pub(super) struct Scenario {
 #[derive(Debug)]
 pub(super) enum What {
     /// Processor time of a request, in a closed loop.
-    Cost {
-        request: Request,
-        /// Requests at a time on each connection.
-        streams: usize,
-        /// The most that Roadbed may cost, as a share of what each other costs.
-        limits: &'static [(Kind, f64)],
-    },
+    Cost(Cost),
     /// Latency at a fixed rate, which is a share of what the slowest can do.
     Latency { shares: &'static [f64] },
     /// Memory at rest and for each connection that waits, of which Roadbed has limits.
-    Memory { rest_mib: f64, each_kib: f64 },
+    Memory(MemoryLimits),
+}
+
+/// What the cost is of, and what it may be.
+#[derive(Debug)]
+pub(super) struct Cost {
+    pub(super) request: Request,
+    /// Requests at a time on each connection.
+    pub(super) streams: usize,
+    /// The most that Roadbed may cost, as a share of what each other costs.
+    pub(super) limits: &'static [(Kind, f64)],
+}
+
+/// The most memory that Roadbed may hold.
+#[derive(Debug)]
+pub(super) struct MemoryLimits {
+    pub(super) rest_mib: f64,
+    pub(super) each_kib: f64,
 }
 
 const EVERYBODY: &[Kind] = &Kind::ALL;
@@ -87,11 +97,11 @@ const fn cost(
     Scenario {
         name,
         protocol,
-        what: What::Cost {
+        what: What::Cost(Cost {
             request,
             streams,
             limits,
-        },
+        }),
         connections,
         // The relay passes on what clients send: only where the backend speaks the same is its
         // cost comparable.
@@ -116,10 +126,10 @@ const fn memory(name: &'static str, protocol: Protocol, each_kib: f64) -> Scenar
     Scenario {
         name,
         protocol,
-        what: What::Memory {
+        what: What::Memory(MemoryLimits {
             rest_mib: 20.0,
             each_kib,
-        },
+        }),
         connections: 2000,
         kinds: NO_RELAY,
     }
@@ -135,9 +145,9 @@ mod tests {
             let same = ALL.iter().filter(|other| other.name == scenario.name);
             assert_eq!(same.count(), 1, "{}", scenario.name);
             assert_eq!(scenario.kinds[0], Kind::Roadbed, "{number}");
-            if let What::Cost {
+            if let What::Cost(Cost {
                 streams, limits, ..
-            } = scenario.what
+            }) = scenario.what
             {
                 assert!(streams == 1 || scenario.protocol.is_http2());
                 let takes_part = |(kind, _): &(Kind, f64)| scenario.kinds.contains(kind);

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-use super::{CONNECTIONS, Place, Protocol, Start};
+use super::place::{CONNECTIONS, Place, Start};
+use crate::peers::protocol::Protocol;
 
 const HTTP: &str = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.\
     v3.HttpConnectionManager";

@@ -1,6 +1,7 @@
 //! HAProxy: one thread, idle connections to the backend shared by all clients.
 
-use super::{CONNECTIONS, Place, Protocol, Start};
+use super::place::{CONNECTIONS, Place, Start};
+use crate::peers::protocol::Protocol;
 
 pub(super) fn start(place: &Place) -> Start {
     let file = place.folder.join("haproxy.cfg");

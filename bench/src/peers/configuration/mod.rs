@@ -5,71 +5,12 @@ mod caddy;
 mod envoy;
 mod haproxy;
 mod nginx;
+mod place;
 mod traefik;
 
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-
-use super::Kind;
+use super::kind::Kind;
 pub(crate) use nginx::backend;
-
-/// What clients speak to a proxy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Protocol {
-    Http1,
-    /// HTTP/1.1 in TLS.
-    Tls,
-    /// HTTP/2 in clear text, with prior knowledge.
-    H2,
-    /// HTTP/2 in TLS.
-    H2Tls,
-    /// HTTP/2 in clear text, to a backend that speaks it too. To all others it is HTTP/1.1.
-    Grpc,
-}
-
-impl Protocol {
-    pub(crate) fn is_encrypted(self) -> bool {
-        matches!(self, Self::Tls | Self::H2Tls)
-    }
-
-    pub(crate) fn is_http2(self) -> bool {
-        matches!(self, Self::H2 | Self::H2Tls | Self::Grpc)
-    }
-
-    /// How a URL for it begins.
-    pub(crate) fn scheme(self) -> &'static str {
-        if self.is_encrypted() { "https" } else { "http" }
-    }
-}
-
-/// Connections that a peer must be able to keep, on either side.
-const CONNECTIONS: usize = 8000;
-
-/// Where a peer stands, and what it is to do there.
-#[derive(Debug)]
-pub(crate) struct Place<'a> {
-    pub(crate) listen: SocketAddr,
-    pub(crate) backend: SocketAddr,
-    pub(crate) protocol: Protocol,
-    /// For its files. There are `certificate.pem`, `key.pem`, and both in `both.pem`.
-    pub(crate) folder: &'a Path,
-}
-
-impl Place<'_> {
-    fn file(&self, name: &str) -> String {
-        self.folder.join(name).display().to_string()
-    }
-}
-
-/// How a peer is started.
-#[derive(Debug, Default)]
-pub(crate) struct Start {
-    /// Files that it reads, with their text.
-    pub(crate) files: Vec<(PathBuf, String)>,
-    /// The words after its program.
-    pub(crate) arguments: Vec<String>,
-    pub(crate) environment: Vec<(&'static str, String)>,
-}
+pub(crate) use place::{Place, Start};
 
 /// How a peer is started at its place.
 ///
@@ -96,7 +37,10 @@ pub(crate) fn start(kind: Kind, place: &Place) -> Start {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::peers::protocol::Protocol;
 
     const ALL: [Protocol; 5] = [
         Protocol::Http1,

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::{CONNECTIONS, Place, Protocol, Start};
+use super::place::{CONNECTIONS, Place, Start};
+use crate::peers::protocol::Protocol;
 
 /// What the backend answers: 100 bytes.
 const BODY: &str = "0123456789012345678901234567890123456789012345678901234567\

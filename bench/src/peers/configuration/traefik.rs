@@ -1,7 +1,8 @@
 //! Traefik: one processor for its goroutines, and as many idle connections to the backend as it
 //! may have clients.
 
-use super::{CONNECTIONS, Place, Protocol, Start};
+use super::place::{CONNECTIONS, Place, Start};
+use crate::peers::protocol::Protocol;
 
 pub(super) fn start(place: &Place) -> Start {
     let file = place.folder.join("traefik.yaml");

@@ -9,14 +9,15 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use model::{App, AppName, Desired, Intent, Release, Rollout, RolloutState};
 use serde::{Deserialize, Serialize};
-use store::{Expected, Outcome, Revision, Transaction};
+use store::{Expected, Outcome, Transaction};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::WatchStream;
 use utoipa::ToSchema;
 
 use super::body::Body;
+use super::records::{Current, current, last_release, release};
 use super::{ApiError, Context, PlanAnswer, files, taken};
-use crate::state::{decode, encode, keys};
+use crate::state::{encode, keys};
 use crate::status::{AppIntent, AppStatus, Status};
 
 /// An app to deploy, as its author wrote it.
@@ -45,12 +46,6 @@ pub struct DeployAnswer {
 
 /// How often going down is tried when something else is written at the same moment.
 const DOWN_ATTEMPTS: u32 = 10;
-
-/// What is desired of an app now, and when that was written.
-struct Current {
-    desired: Desired,
-    modified: Revision,
-}
 
 /// One app at this moment. The proxies are asked as for the status of everything.
 #[utoipa::path(
@@ -311,34 +306,4 @@ fn busy(app: &AppName) -> ApiError {
         format!("someone else changed {app} at the same moment"),
     )
     .hint(format!("look at `roadbed status {app}` and try again"))
-}
-
-async fn current(context: &Context, app: &AppName) -> Result<Option<Current>, ApiError> {
-    let key = keys::desired(app);
-    let Some(entry) = context.store.get(&key).await? else {
-        return Ok(None);
-    };
-    Ok(Some(Current {
-        desired: decode(&key, &entry.value)?,
-        modified: entry.modified,
-    }))
-}
-
-pub(super) async fn release(
-    context: &Context,
-    app: &AppName,
-    number: u64,
-) -> Result<Option<Release>, ApiError> {
-    let key = keys::release(app, number);
-    let entry = context.store.get(&key).await?;
-    Ok(entry.map(|entry| decode(&key, &entry.value)).transpose()?)
-}
-
-async fn last_release(context: &Context, app: &AppName) -> Result<u64, ApiError> {
-    let key = keys::last_release(app);
-    let entry = context.store.get(&key).await?;
-    Ok(entry
-        .map(|entry| decode(&key, &entry.value))
-        .transpose()?
-        .unwrap_or(0))
 }

@@ -6,6 +6,7 @@ mod body;
 mod errors;
 mod files;
 mod preview;
+mod records;
 mod server;
 mod taken;
 

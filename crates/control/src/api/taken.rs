@@ -5,7 +5,7 @@ use std::path::Path;
 use axum::http::StatusCode;
 use model::{App, AppName, Desired, Exposure, Intent};
 
-use super::apps::release;
+use super::records::release;
 use super::{ApiError, Context};
 use crate::state::{decode, keys};
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use model::{CertificateFiles, Exposure, Host, PathPrefix, Protocol};
 use toml::Spanned;
 
+use super::values::read_host;
 use super::{Together, files};
 use crate::app_file::Expose;
 use crate::findings::{Findings, quoted};
@@ -98,34 +99,6 @@ fn check_certificate(
         None => {
             let named = (files.clone(), name.get_ref().clone());
             exposures.certificates.insert(host.clone(), named);
-        }
-    }
-}
-
-/// The host that is written under `key`.
-pub(super) fn read_host(
-    key: &str,
-    written: &Spanned<String>,
-    findings: &mut Findings,
-) -> Option<Host> {
-    let text = written.get_ref().as_str();
-    match Host::new(text) {
-        Ok(host) => Some(host),
-        Err(error) => {
-            let finding = findings.add(
-                written.span(),
-                format!("{} is no host: {error}", quoted(text)),
-            );
-            // A scheme, a port or a path around a good host is the usual mistake.
-            let bare = text.split_once("://").map_or(text, |(_, rest)| rest);
-            let bare = bare.split(['/', ':']).next().unwrap_or_default();
-            let name = key.rsplit('.').next().unwrap_or(key);
-            finding.hint(
-                Host::new(bare)
-                    .ok()
-                    .map(|host| format!("write {name} = \"{host}\"")),
-            );
-            None
         }
     }
 }

@@ -7,7 +7,7 @@ use model::{BadFilePath, CertificateFiles, FilePath, Host, ServiceTls};
 use toml::Spanned;
 
 use super::Together;
-use super::exposure::read_host;
+use super::values::read_host;
 use crate::app_file::Tls;
 use crate::findings::{Findings, quoted};
 use crate::written::Written;

@@ -1,9 +1,10 @@
-//! Single values: numbers and durations within their bounds, lists without repetition.
+//! Single values: numbers and durations within their bounds, lists without repetition, hosts.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::time::Duration;
 
+use model::Host;
 use toml::Spanned;
 
 use crate::app_file::DurationText;
@@ -109,4 +110,32 @@ pub(super) fn distinct(
     seen.into_iter()
         .map(|(text, span)| Spanned::new(span, text))
         .collect()
+}
+
+/// The host that is written under `key`.
+pub(super) fn read_host(
+    key: &str,
+    written: &Spanned<String>,
+    findings: &mut Findings,
+) -> Option<Host> {
+    let text = written.get_ref().as_str();
+    match Host::new(text) {
+        Ok(host) => Some(host),
+        Err(error) => {
+            let finding = findings.add(
+                written.span(),
+                format!("{} is no host: {error}", quoted(text)),
+            );
+            // A scheme, a port or a path around a good host is the usual mistake.
+            let bare = text.split_once("://").map_or(text, |(_, rest)| rest);
+            let bare = bare.split(['/', ':']).next().unwrap_or_default();
+            let name = key.rsplit('.').next().unwrap_or(key);
+            finding.hint(
+                Host::new(bare)
+                    .ok()
+                    .map(|host| format!("write {name} = \"{host}\"")),
+            );
+            None
+        }
+    }
 }

@@ -10,11 +10,8 @@ use anyhow::{Context, Result, ensure};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-/// How long a killed process may take to be gone.
-const LONGEST_END: Timespec = Timespec {
-    tv_sec: 10,
-    tv_nsec: 0,
-};
+/// How long killed processes may take to be gone.
+const LONGEST_END: Duration = Duration::from_secs(10);
 
 /// What a process is to its home.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -97,7 +94,7 @@ pub(crate) fn kill(pid: u32) -> Result<Instant> {
     pidfd_send_signal(&process, Signal::KILL)
         .with_context(|| format!("the process {pid} cannot be killed"))?;
     let mut ended = [PollFd::new(&process, PollFlags::IN)];
-    let count = poll(&mut ended, Some(&LONGEST_END))?;
+    let count = poll(&mut ended, Some(&Timespec::try_from(LONGEST_END)?))?;
     ensure!(
         count == 1,
         "the process {pid} was killed and is still there"
@@ -105,8 +102,10 @@ pub(crate) fn kill(pid: u32) -> Result<Instant> {
     Ok(Instant::now())
 }
 
-/// Kills all that runs for a home, and what appears meanwhile.
+/// Kills all that runs for a home, and what appears meanwhile. What the kernel does not let end is
+/// left behind, and said.
 pub(crate) fn kill_all_of(home: &Path) {
+    let start = Instant::now();
     let mut quiet = 0;
     while quiet < 2 {
         let found = of_home(home);
@@ -116,6 +115,10 @@ pub(crate) fn kill_all_of(home: &Path) {
             if let Some(pid) = i32::try_from(process.pid).ok().and_then(Pid::from_raw) {
                 let _ = rustix::process::kill_process(pid, Signal::KILL);
             }
+        }
+        if start.elapsed() > LONGEST_END {
+            eprintln!("killed, and still there: {found:?}");
+            return;
         }
         thread::sleep(Duration::from_millis(5));
     }
@@ -193,7 +196,9 @@ mod tests {
         };
         let (mut one, mut other) = (start(), start());
         let until_found = || {
+            let start = Instant::now();
             while of_home(home.path()).len() < 2 {
+                assert!(start.elapsed() < LONGEST_END, "they are not found");
                 thread::sleep(Duration::from_millis(5));
             }
         };
