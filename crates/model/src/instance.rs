@@ -94,6 +94,13 @@ pub struct Exit {
 impl Exit {
     /// How many of an instance's last log lines are kept as evidence.
     pub const MOST_LINES: usize = 20;
+
+    /// Adds a line of evidence; where there are too many, the oldest goes.
+    pub fn push_line(&mut self, line: String) {
+        self.last_lines.push(line);
+        let surplus = self.last_lines.len().saturating_sub(Self::MOST_LINES);
+        self.last_lines.drain(..surplus);
+    }
 }
 
 /// Why an instance's process ended.

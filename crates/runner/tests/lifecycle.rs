@@ -230,6 +230,27 @@ async fn a_program_dies_with_its_shim() {
 }
 
 #[tokio::test]
+async fn a_loss_that_cannot_be_recorded_is_told_with_its_evidence() {
+    let home = Home::new();
+    let process = home
+        .launch(&home.script("web", "echo said; exec sleep 604"))
+        .await;
+    // As on a full disk, where no record can be written.
+    std::fs::create_dir(home.path().join("units/web.1/exit.json.new")).unwrap();
+    let line = home.logs("web").join("0000000001.log");
+    until("it has said something", || {
+        std::fs::read_to_string(&line).is_ok_and(|text| text.contains("said"))
+    })
+    .await;
+    kill(process.shim_pid().unwrap(), Signal::KILL);
+    let exit = process.exited().await;
+    assert_eq!(exit.cause, ExitCause::Lost);
+    assert_eq!(exit.last_lines[0], "said");
+    let told = "roadbed: its end cannot be recorded: ";
+    assert!(exit.last_lines[1].starts_with(told), "{exit:?}");
+}
+
+#[tokio::test]
 async fn what_a_killed_shim_leaves_is_ended() {
     let home = Home::new();
     let process = home

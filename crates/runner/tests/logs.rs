@@ -438,7 +438,7 @@ fn a_full_disk_costs_lines_that_are_counted_and_nothing_else() {
                 written += 1;
             }
             // An error from the filling write is the point: it fills what is left.
-            let _ = fs::File::create(&filler)
+            let _full = fs::File::create(&filler)
                 .unwrap()
                 .write_all(&[b'#'; 1 << 20]);
             for _ in 0..100 {

@@ -126,6 +126,7 @@ async fn silence_and_trickles_end_at_the_limit() {
                     if stream.write_all(b"H").await.is_err() {
                         return;
                     }
+                    // The trickle itself: nobody waits for this.
                     tokio::time::sleep(Duration::from_millis(10)).await;
                 }
             }));

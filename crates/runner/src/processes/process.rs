@@ -123,23 +123,24 @@ pub(super) fn conclude(inner: &Inner, start: &Start) -> io::Result<Concluded> {
     }
     let running = folder.running()?;
     leftovers::kill_all(|| leftovers::of_start(&inner.home, start, running.as_ref()))?;
-    let mut last_lines = match folder.launch()? {
+    let last_lines = match folder.launch()? {
         Some(launch) => crate::logs::last_lines(&launch.logs, Exit::MOST_LINES)
             .unwrap_or_else(|error| vec![format!("roadbed: its log cannot be read: {error}")]),
         None => Vec::new(),
     };
-    let shim_log = folder.shim_log();
-    if !shim_log.is_empty() {
-        last_lines.push(format!("roadbed: its shim failed: {shim_log}"));
-        let surplus = last_lines.len().saturating_sub(Exit::MOST_LINES);
-        last_lines.drain(..surplus);
-    }
-    let exit = Exit {
+    let mut exit = Exit {
         cause: ExitCause::Lost,
         at: now(),
         last_lines,
     };
-    folder.write_exit(&exit)?;
+    let shim_log = folder.shim_log();
+    if !shim_log.is_empty() {
+        exit.push_line(format!("roadbed: its shim failed: {shim_log}"));
+    }
+    // On a full disk it is told all the same. Whoever asks next finds it out anew.
+    if let Err(error) = folder.write_exit(&exit) {
+        exit.push_line(format!("roadbed: its end cannot be recorded: {error}"));
+    }
     Ok(Concluded {
         exit,
         recorded: false,
