@@ -375,7 +375,8 @@ pub(crate) fn make_private_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Replaces a small file as a whole: its readers see the old or the new content, never a part.
+/// Replaces a small file as a whole: its readers see the old or the new content, never a part, and
+/// a loss of power does not bring the old one back. Without its format, a home would be refused.
 fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("new");
     let mut file = OpenOptions::new()
@@ -386,7 +387,11 @@ fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
         .open(&temporary)?;
     file.write_all(content)?;
     file.sync_all()?;
-    fs::rename(&temporary, path)
+    fs::rename(&temporary, path)?;
+    match path.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use store::{EmbeddedStore, Revision, Store, StoreError};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::timeout;
 
 use crate::api::{self, Context, ShutdownRequest};
 use crate::clock::Clock;
@@ -22,6 +23,9 @@ use crate::reconcile::Reconciler;
 use crate::settings::Settings;
 use crate::state::{State, StateError, keys};
 use crate::status::Status;
+
+/// How long the API waits for a first status. A slow disk must not keep it from answering at all.
+const LONGEST_FIRST_STATUS: Duration = Duration::from_secs(5);
 
 /// Why a server did not start or could not go on.
 #[derive(Debug, thiserror::Error)]
@@ -154,8 +158,12 @@ pub async fn run(settings: Settings, lock: HomeLock) -> Result<(), StartError> {
     let (shutdown, mut ended) = mpsc::channel(1);
     let mut reconciling = tokio::spawn(reconciler.run());
     let mut first_status = status_seen.clone();
-    // The API answers with a status, so there has to be one.
-    let _ = tokio::time::timeout(Duration::from_secs(5), first_status.changed()).await;
+    // The API answers with a status, so there should be one.
+    match timeout(LONGEST_FIRST_STATUS, first_status.changed()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(_)) => return Err(StartError::ReconcilerLost),
+        Err(_) => tracing::warn!("there is no status yet; until there is, no app is shown"),
+    }
     let context = Context {
         store,
         status: status_seen,

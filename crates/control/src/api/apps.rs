@@ -103,7 +103,7 @@ pub(super) async fn plan(
     State(context): State<Context>,
     Body(request): Body<DeployRequest>,
 ) -> Result<Json<PlanAnswer>, ApiError> {
-    let app = parse(&request)?;
+    let app = parse(&request).await?;
     let current = current(&context, &app.name).await?;
     let running = match &current {
         Some(current) if current.desired.intent == Intent::Halted => None,
@@ -144,7 +144,7 @@ pub(super) async fn deploy(
     State(context): State<Context>,
     Body(request): Body<DeployRequest>,
 ) -> Result<(StatusCode, Json<DeployAnswer>), ApiError> {
-    let app = parse(&request)?;
+    let app = parse(&request).await?;
     // Not below, where a slow disk would keep others from deploying.
     let credentials = files::read(&app, folder(&request)).await;
     let ending = context.deploying.lock().await;
@@ -256,10 +256,11 @@ pub(super) async fn down(
 
 /// The request's app. The command line has shown every problem already; who calls the API
 /// directly gets them as text.
-fn parse(request: &DeployRequest) -> Result<App, ApiError> {
+async fn parse(request: &DeployRequest) -> Result<App, ApiError> {
     let unprocessable = |message: String| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, message);
     let folder = FilePath::new(&request.folder);
-    if !folder.is_absolute() || !folder.is_dir() {
+    let found = tokio::fs::metadata(folder).await;
+    if !folder.is_absolute() || !found.is_ok_and(|found| found.is_dir()) {
         return Err(unprocessable(format!(
             "{:?} is not the absolute path of a folder",
             folder

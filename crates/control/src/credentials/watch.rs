@@ -110,8 +110,11 @@ impl Watcher {
     pub(crate) fn watch(&mut self, watched: Vec<Watched>) {
         if watched != self.watched {
             self.watched.clone_from(&watched);
-            // It fails only if the thread has panicked, which is in the log.
-            let _ = self.orders.send(watched);
+            if self.orders.send(watched).is_err() {
+                let error = "the thread that looks at files for TLS is gone, and so renewed files \
+                             are not noticed; restart the server";
+                tracing::error!("{error}");
+            }
         }
     }
 

@@ -18,6 +18,10 @@ use super::{Connected, Registry};
 /// How long a proxy may take to say hello.
 const LONGEST_HELLO: Duration = Duration::from_secs(10);
 
+/// How many questions a proxy may leave open. Another is put half a second after the last at the
+/// soonest, so that one with so many does not answer at all.
+const MOST_QUESTIONS: usize = 256;
+
 /// How many proxies may be connected at once.
 const MOST_LINKS: usize = 64;
 
@@ -115,7 +119,7 @@ async fn serve(
     }
     let mut asked = registry.counting.join(link);
     // Questions that are not answered yet: a proxy answers them in their order.
-    let (question_put, mut questions) = mpsc::unbounded_channel();
+    let (question_put, mut questions) = mpsc::channel(MOST_QUESTIONS);
     // What a proxy refused is no ground for a delta.
     let refused = AtomicBool::new(false);
     let hearing = async {
@@ -151,8 +155,10 @@ async fn serve(
                     Err(_) => return Ok(()),
                 },
                 Ok(()) = asked.changed() => {
-                    // Only this task hears the answer, and it does not end before this one.
-                    let _ = question_put.send(*asked.borrow_and_update());
+                    question_put.try_send(*asked.borrow_and_update()).map_err(|_| {
+                        let error = "a proxy does not say what it counted";
+                        io::Error::new(io::ErrorKind::TimedOut, error)
+                    })?;
                     protocol::write(&mut to, &ToProxy::Count).await?;
                     continue;
                 }

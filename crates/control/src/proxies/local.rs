@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use model::Command;
+use model::{Command, Exit};
 use runner::{AdoptError, Adopted, Launch, Process, Processes, Restart, UnitName};
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
@@ -111,10 +111,7 @@ async fn keep(
                 let exit = tokio::select! {
                     exit = process.exited() => exit,
                     () = told_to_stop(&mut stopped) => {
-                        if let Err(error) = process.stop() {
-                            tracing::error!(%error, "the proxy cannot be told to stop");
-                        }
-                        process.exited().await
+                        end(&process).await
                     }
                 };
                 tracing::warn!(cause = %exit.cause, "the proxy and its shim ended");
@@ -137,6 +134,18 @@ async fn keep(
             sleep(PAUSE).await;
         }
     }
+}
+
+/// Tells the proxy to stop, again and again where the system refuses that, until it has ended.
+async fn end(process: &Process) -> Exit {
+    while let Err(error) = process.stop() {
+        tracing::error!(%error, "the proxy cannot be told to stop; trying on");
+        tokio::select! {
+            exit = process.exited() => return exit,
+            () = sleep(LOOK_AGAIN) => {}
+        }
+    }
+    process.exited().await
 }
 
 async fn told_to_stop(stopped: &mut watch::Receiver<bool>) {
