@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use model::{App, FilePath};
+use model::{App, Command, FilePath};
 
 use crate::findings::{Findings, quoted};
 use crate::limits::MOST_BYTES;
@@ -182,7 +182,13 @@ fn program_problem(folder: &Path, words: &[String], builds: bool) -> Option<(Str
             "name a program in it".into(),
         )),
         Ok(found) if !builds && found.permissions().mode() & 0o111 == 0 => {
-            let hint = format!("run: chmod +x {program}");
+            // It can be run as it stands, from whatever folder, and whatever is in its name.
+            let file: PathBuf = folder.join(program).components().collect();
+            let words = ["chmod", "+x", &file.to_string_lossy()].map(str::to_owned);
+            let hint = match Command::new(words.into()) {
+                Ok(command) => format!("run: {command}"),
+                Err(_) => "make it executable".to_owned(),
+            };
             Some((format!("{shown} is not executable"), hint))
         }
         Ok(_) => None,

@@ -172,7 +172,7 @@ fn a_program_that_is_not_there_is_an_invalid_spec_unless_a_build_makes_it() {
     let up = machine.without_a_trace(|| machine.try_up(&app));
     up.invalid(&[
         "\"./plain\" is not executable",
-        "hint: run: chmod +x ./plain",
+        &format!("hint: run: chmod +x {}/plain", app.folder().display()),
     ]);
     app.solo_runs("\"./absent\"\nbuild = \"cp trivial absent\"");
     machine.up(&app);
