@@ -24,6 +24,15 @@ pub struct Status {
     pub apps: Vec<AppStatus>,
 }
 
+impl Status {
+    /// Whether the edge has to listen for TLS: some service is served there.
+    pub fn has_tls_at_the_edge(&self) -> bool {
+        let services = self.apps.iter().flat_map(|app| &app.services);
+        let mut urls = services.filter_map(|service| service.url.as_ref());
+        urls.any(|url| url.starts_with("https:"))
+    }
+}
+
 /// The server and its proxies.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ServerStatus {

@@ -244,13 +244,7 @@ async fn server(client: &ApiClient, context: &Context) -> Vec<Check> {
     if let Ok(address) = server.edge.parse() {
         checks.push(edge(context, Edge::Plain(address), Check::bad));
     }
-    let mut urls = status
-        .apps
-        .iter()
-        .flat_map(|app| &app.services)
-        .flat_map(|s| &s.url);
-    let in_tls = urls.any(|url| url.starts_with("https:"));
-    if let (true, Ok(address)) = (in_tls, server.edge_tls.parse()) {
+    if let (true, Ok(address)) = (status.has_tls_at_the_edge(), server.edge_tls.parse()) {
         checks.push(edge(context, Edge::Tls(address), Check::bad));
     }
     checks

@@ -54,13 +54,7 @@ fn now() -> u64 {
 }
 
 fn render(status: &ServerState) -> String {
-    let mut urls = status
-        .apps
-        .iter()
-        .flat_map(|app| &app.services)
-        .flat_map(|s| &s.url);
-    let in_tls = urls.any(|url| url.starts_with("https:"));
-    let mut text = render_server(&status.server, in_tls);
+    let mut text = render_server(&status.server, status.has_tls_at_the_edge());
     if status.apps.is_empty() {
         text.push_str("\nno app runs; `roadbed up FOLDER` starts one\n");
     }

@@ -351,18 +351,23 @@ fn a_server_that_was_away_for_longer_than_a_deadline_goes_on_with_its_rollout() 
     // It is ready after half of its deadline, and the server is away for all of it.
     app.solo_runs_within("\"./trivial --start-delay-ms 500\"", "1s");
     let deploy = machine.spawn(&["deploy", app.path()]);
-    until("the new one is starting", || {
-        let instances = machine.instances("solo");
-        instances
-            .iter()
-            .any(|i| i["release"] == 2 && i["pid"].is_u64())
-    });
+    until_starting(&machine, 2);
     kill(machine.server_pid());
     more_answers(&load, (RATE * 1.5) as u64);
     let _server = machine.start_server();
     let finished = deploy.finish();
     assert_eq!(finished.code, Some(0), "{finished:?}");
     none_failed(&load.stop());
+}
+
+/// Waits until an instance of a release of [`AppFolder::solo`] has a process.
+fn until_starting(machine: &Machine, release: u64) {
+    until("the new one is starting", || {
+        let instances = machine.instances("solo");
+        instances
+            .iter()
+            .any(|i| i["release"] == release && i["pid"].is_u64())
+    });
 }
 
 /// A load on the one service of [`AppFolder::solo`].
@@ -379,12 +384,7 @@ fn who_follows_a_server_that_does_not_come_back_is_told_in_the_end() {
     machine.up(&app);
     app.solo_runs("\"./trivial --unhealthy\"");
     let deploy = machine.spawn(&["deploy", app.path()]);
-    until("the new one is starting", || {
-        let instances = machine.instances("solo");
-        instances
-            .iter()
-            .any(|i| i["release"] == 2 && i["pid"].is_u64())
-    });
+    until_starting(&machine, 2);
     kill(machine.server_pid());
     let finished = deploy.finish();
     finished.failed(&["no server runs in", "hint: "]);
