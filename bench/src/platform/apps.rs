@@ -1,6 +1,5 @@
 //! Apps to measure with: the examples, and a fleet made of the smallest of them.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -88,16 +87,15 @@ const EXPOSED: usize = 50;
 fn fleet(services: usize, replicas: usize, health: &str) -> String {
     let mut text = "app = \"fleet\"\n".to_owned();
     for service in 0..services {
-        let _ = write!(
-            text,
+        text += &format!(
             "\n[services.s{service:03}]\nrun = \"./trivial\"\nreplicas = {replicas}\n\
              health = {{ {health} }}\n"
         );
         if service + 1 < services {
-            let _ = writeln!(text, "uses = [\"s{:03}\"]", service + 1);
+            text += &format!("uses = [\"s{:03}\"]\n", service + 1);
         }
         if service % EXPOSED == 0 {
-            let _ = writeln!(text, "expose = {{ host = \"{}\" }}", fleet_host(service));
+            text += &format!("expose = {{ host = \"{}\" }}\n", fleet_host(service));
         }
     }
     text

@@ -75,6 +75,7 @@ fn serve(mut stream: TcpStream, act: &dyn Fn(Request) -> Action, counter: &Atomi
         }) {
             Action::Send(bytes) => drop(stream.write_all(&bytes)),
             Action::Delay(delay, bytes) => {
+                // A slow answer, which the test asked for.
                 thread::sleep(delay);
                 drop(stream.write_all(&bytes));
             }

@@ -23,6 +23,7 @@ pub(crate) async fn serve(
     mut stopped: watch::Receiver<()>,
 ) {
     let mut buffer = Vec::with_capacity(BUFFER);
+    // Where it fails the connection is broken, which the first read finds.
     let _ = stream.set_nodelay(true);
     loop {
         tokio::select! {
@@ -31,7 +32,7 @@ pub(crate) async fn serve(
                 Ok(0) | Err(_) => return,
             },
             _ = stopped.changed() => {
-                // What has arrived by now is still answered.
+                // What has arrived by now is still answered, if the client is still there.
                 let _ = stream.try_read_buf(&mut buffer);
                 let _ = answer_lines(&mut stream, &mut buffer, &table).await;
                 return;
@@ -44,6 +45,7 @@ pub(crate) async fn serve(
             return;
         }
         if buffer.len() > LONGEST_LINE {
+            // It ends here in any case, whether or not the client hears why.
             let _ = stream.write_all(b"ERR the request is too long\n").await;
             return;
         }
