@@ -5,6 +5,7 @@ mod environment;
 mod keeper;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use model::{
@@ -56,6 +57,8 @@ pub(crate) struct Instances {
     /// What is being removed of starts that have ended, by the instance: another start of the same
     /// name has to wait for it.
     forgetting: BTreeMap<InstanceId, JoinHandle<()>>,
+    /// Whose turn it is to remove old logs.
+    pruning: Arc<tokio::sync::Mutex<()>>,
 }
 
 struct Kept {
@@ -75,6 +78,7 @@ impl Instances {
             wake,
             kept: BTreeMap::new(),
             forgetting: BTreeMap::new(),
+            pruning: Arc::default(),
         }
     }
 
@@ -215,11 +219,7 @@ impl Instances {
     /// Those of `live` are not among them.
     pub(crate) fn prune_logs(&self, id: &InstanceId, live: BTreeSet<String>) {
         let folder = self.home.service_logs(&id.app, &id.service);
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = prune(&folder, MOST_ENDED_LOGS, |name| live.contains(name)) {
-                tracing::warn!(folder = %folder.display(), %error, "old logs cannot be removed");
-            }
-        });
+        tokio::spawn(prune_in_turn(Arc::clone(&self.pruning), folder, live));
     }
 
     /// What is seen of an instance; nothing yet if it is not kept.
@@ -229,6 +229,22 @@ impl Instances {
             .map(|kept| lock(&kept.facts).clone())
             .unwrap_or_default()
     }
+}
+
+/// Removes the oldest logs in `folder`, the logs of a service. One at a time: to whoever looks while
+/// another removes, what is half removed is what was written last.
+async fn prune_in_turn(turn: Arc<tokio::sync::Mutex<()>>, folder: PathBuf, live: BTreeSet<String>) {
+    let _turn = turn.lock().await;
+    let work = {
+        let folder = folder.clone();
+        move || prune(&folder, MOST_ENDED_LOGS, |name| live.contains(name))
+    };
+    let error = match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(_)) => return,
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
+    };
+    tracing::warn!(folder = %folder.display(), error, "old logs cannot be removed");
 }
 
 /// How an instance is verified, if it speaks TLS.
@@ -248,4 +264,31 @@ fn verification(
 /// A keeper that panicked leaves facts that were whole when it did.
 fn lock(facts: &Mutex<Facts>) -> std::sync::MutexGuard<'_, Facts> {
     facts.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn of_many_instances_that_end_at_once_the_last_logs_are_kept() {
+        let service = tempfile::tempdir().unwrap();
+        for number in 1..=400 {
+            let folder = service.path().join(format!("shop.web.{number}.1"));
+            std::fs::create_dir(&folder).unwrap();
+            std::fs::write(folder.join("0000000001.log"), "x").unwrap();
+        }
+        let turn = Arc::default();
+        let prunings: Vec<_> = (0..4)
+            .map(|_| {
+                let folder = service.path().to_owned();
+                tokio::spawn(prune_in_turn(Arc::clone(&turn), folder, BTreeSet::new()))
+            })
+            .collect();
+        for pruning in prunings {
+            pruning.await.unwrap();
+        }
+        let left = std::fs::read_dir(service.path()).unwrap();
+        assert_eq!(left.count(), MOST_ENDED_LOGS);
+    }
 }

@@ -66,7 +66,7 @@ pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result
 }
 
 /// Takes "not found" for an answer.
-pub(super) fn optional<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+fn optional<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
