@@ -33,7 +33,8 @@ async fn no_descriptor_is_leaked() {
             std::fs::read_to_string(format!("/proc/{child}/comm")).is_ok_and(|c| c == "sleep\n")
         })
         .await;
-        assert_eq!(of(child).len(), 3, "{:?}", of(child));
+        // While it is loaded it has its libraries open; what was leaked to it would stay.
+        until("it has its three descriptors", || of(child).len() == 3).await;
         process.kill().unwrap();
         process.exited().await;
         home.processes.forget(&launch.unit, attempt).await.unwrap();
