@@ -92,15 +92,20 @@ pub(crate) struct Stage {
     awaited: Mutex<HashMap<u64, oneshot::Sender<()>>>,
 }
 
-/// An address that nothing else of this run was given. It is at an IP address of this process's
-/// own, so that no other test that runs meanwhile takes it while nobody listens there.
+/// An address that nothing else of this run was given. It is at IP addresses of this process's own,
+/// so that no other test that runs meanwhile takes it while nobody listens there.
 pub(crate) fn own_address() -> SocketAddr {
-    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    // A long run needs more than one IP address has ports to give.
+    const OF_ONE: usize = 10_000;
+    static GIVEN: Mutex<BTreeSet<SocketAddr>> = Mutex::new(BTreeSet::new());
     let [_, _, high, low] = std::process::id().to_be_bytes();
+    let mut given = GIVEN.lock().unwrap();
+    let block = u8::try_from(64 + given.len() / OF_ONE).expect("a run of days");
     loop {
-        let listener = std::net::TcpListener::bind((Ipv4Addr::new(127, 64, high, low), 0)).unwrap();
+        let address = Ipv4Addr::new(127, block, high, low);
+        let listener = std::net::TcpListener::bind((address, 0)).unwrap();
         let address = listener.local_addr().unwrap();
-        if GIVEN.lock().unwrap().insert(address.port()) {
+        if given.insert(address) {
             return address;
         }
     }
