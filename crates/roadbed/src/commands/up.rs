@@ -108,7 +108,8 @@ impl Session<'_> {
         }
         interrupts.or(build::run(app)).await?;
         if !running {
-            self.owns_server = server_process::start(self.context, edge).await?;
+            let metrics = self.context.metrics(up.metrics);
+            self.owns_server = server_process::start(self.context, edge, metrics).await?;
         }
         let begun = Timestamp::now();
         let answer = request::deploy(&self.client, app, true).await?;
