@@ -13,6 +13,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
+use super::counting::Answer;
 use super::{Connected, Registry};
 
 /// How long a proxy may take to say hello.
