@@ -250,9 +250,8 @@ fn times_are_in_the_buckets_that_a_client_would_put_them_in() {
     let mut client = Client::connect(shown.stage.edge);
     let start = Instant::now();
     assert_eq!(client.get("a.test", "/").body, b"abc");
-    let took = start.elapsed();
     shown.answered(1);
-    let page = shown.page();
+    let (took, page) = (start.elapsed(), shown.page());
     for (name, least) in [
         ("roadbed_response_head_seconds", PAUSE),
         ("roadbed_request_duration_seconds", PAUSE * 2),
@@ -263,16 +262,9 @@ fn times_are_in_the_buckets_that_a_client_would_put_them_in() {
             "{name}: {sum}"
         );
         let mut bounds = 0;
-        for (_, bucket) in page
-            .lines()
-            .filter_map(|line| line.split_once(&format!("{name}_bucket")))
-        {
-            let (bound, count) = bucket
-                .split_once("le=\"")
-                .unwrap()
-                .1
-                .split_once("\"} ")
-                .unwrap();
+        let bucket = format!("{name}_bucket{{{WEB},le=\"");
+        for line in page.lines().filter_map(|line| line.strip_prefix(&bucket)) {
+            let (bound, count) = line.split_once("\"} ").unwrap();
             bounds += 1;
             let bound = bound.replace("+Inf", "inf").parse::<f64>().unwrap();
             assert_eq!(count == "1", sum <= bound, "{name} {bound}: {count}");
