@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::apps::HOST;
 use crate::support::processes::kill;
-use crate::support::{AppFolder, Machine, http, until};
+use crate::support::{AppFolder, Machine, free_address, http, until};
 
 /// What status says of the requests to a service.
 fn requests(machine: &Machine, service: &str) -> Value {
@@ -99,7 +99,8 @@ fn sample(machine: &Machine, sample: &str) -> Option<f64> {
 #[test]
 fn metrics_are_there_after_up_and_without_a_server() {
     let machine = Machine::new();
-    machine.up(&AppFolder::pair());
+    let app = AppFolder::pair();
+    machine.up(&app);
     for _ in 0..3 {
         assert_eq!(machine.get(HOST, "/via/back/").status, 200);
     }
@@ -117,6 +118,11 @@ fn metrics_are_there_after_up_and_without_a_server() {
     assert!(p50 > Some(0) && p50 <= p99, "{latency}");
     let metrics = json!([{ "address": machine.metrics.to_string(), "failure": null }]);
     assert_eq!(machine.status()["server"]["metrics"], metrics);
+    let elsewhere = free_address().to_string();
+    let refused = machine.run(&["up", "--detach", "--metrics", &elsewhere, app.path()]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    let told = format!("with its metrics on {}", machine.metrics);
+    assert!(refused.stderr.contains(&told), "{refused:?}");
     kill(machine.server_pid());
     assert_eq!(machine.get(HOST, "/").status, 200);
     until("the request is counted", || {
