@@ -17,6 +17,9 @@ const PROGRAMS: [(&str, &str); 5] = [
     ("npm", "npm"),
 ];
 
+/// What reads the metrics of a proxy in its tests.
+const METRICS_PROGRAMS: [(&str, &str); 1] = [("promtool", "prometheus")];
+
 /// Other proxies, and what puts load on them and on ours.
 const PEER_PROGRAMS: [(&str, &str); 7] = [
     ("nginx", "nginx-light"),
@@ -48,6 +51,7 @@ pub(crate) fn alone() -> ExitCode {
 /// Sets everything up. What cannot be had is left out, what does not build has failed.
 pub(crate) fn run(report: &mut Report) {
     install(report, &PROGRAMS);
+    install(report, &METRICS_PROGRAMS);
     conformance::run(report);
     let polyglot = root().join("examples/polyglot");
     if missing(&PROGRAMS).is_empty() {

@@ -287,6 +287,21 @@ impl Home {
         read_address(&self.edge_tls_file())
     }
 
+    /// Where the last server had its proxy show what it measures.
+    pub fn metrics(&self) -> Option<SocketAddr> {
+        read_address(&self.metrics_file())
+    }
+
+    /// Keeps that for the next server.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn remember_metrics(&self, address: SocketAddr) -> Result<(), HomeError> {
+        let path = self.metrics_file();
+        write_atomically(&path, address.to_string().as_bytes())
+            .map_err(|source| failed("write", &path, source))
+    }
+
     /// Keeps where the edge listens for the next server: a restart must not move what runs.
     ///
     /// # Errors
@@ -303,9 +318,9 @@ impl Home {
         Ok(())
     }
 
-    /// Forgets it, when nothing is left that it matters to.
-    pub(crate) fn forget_edge(&self) {
-        for path in [self.edge_file(), self.edge_tls_file()] {
+    /// Forgets all these addresses, when nothing is left that they matter to.
+    pub(crate) fn forget_addresses(&self) {
+        for path in [self.edge_file(), self.edge_tls_file(), self.metrics_file()] {
             // One that stays is only where the next server begins to look.
             let _ = fs::remove_file(path);
         }
@@ -317,6 +332,10 @@ impl Home {
 
     fn edge_tls_file(&self) -> PathBuf {
         self.0.join("edge-tls")
+    }
+
+    fn metrics_file(&self) -> PathBuf {
+        self.0.join("metrics")
     }
 
     fn lock(&self) -> Result<HomeLock, HomeError> {
@@ -450,7 +469,10 @@ mod tests {
         );
         home.remember_edge(EdgeAddresses { plain, tls }).unwrap();
         assert_eq!((home.edge(), home.edge_tls()), (Some(plain), Some(tls)));
-        home.forget_edge();
+        home.remember_metrics(plain).unwrap();
+        assert_eq!(home.metrics(), Some(plain));
+        home.forget_addresses();
+        assert_eq!(home.metrics(), None);
         assert_eq!((home.edge(), home.edge_tls()), (None, None));
     }
 

@@ -21,4 +21,4 @@ pub use api::{
 pub use home::{Home, HomeError, HomeLock};
 pub use plan::routes::EdgeAddresses;
 pub use server::{StartError, run};
-pub use settings::{DEFAULT_EDGE, LOG_FILTER_VARIABLE, Settings, usual_edge_tls};
+pub use settings::{DEFAULT_EDGE, DEFAULT_METRICS, LOG_FILTER_VARIABLE, Settings, usual_edge_tls};

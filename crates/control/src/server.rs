@@ -183,7 +183,7 @@ pub async fn run(settings: Settings, lock: HomeLock) -> Result<(), StartError> {
     reconciling.abort();
     if request.with_proxy {
         local_proxy.stop().await;
-        settings.home.forget_edge();
+        settings.home.forget_addresses();
     }
     for socket in [settings.socket, settings.home.proxies_socket()] {
         if let Err(error) = std::fs::remove_file(&socket) {

@@ -21,6 +21,10 @@ pub fn usual_edge_tls(edge: SocketAddr) -> SocketAddr {
     SocketAddr::new(edge.ip(), port)
 }
 
+/// Where the proxy shows what it measures unless told otherwise.
+pub const DEFAULT_METRICS: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9700);
+
 /// The variable that says how much server and proxy log, as `info` or `warn,control=debug`.
 pub const LOG_FILTER_VARIABLE: &str = "ROADBED_LOG";
 
@@ -33,6 +37,8 @@ pub struct Settings {
     pub socket: PathBuf,
     /// Where the edge listens.
     pub edge: EdgeAddresses,
+    /// Where a proxy that is started shows what it measures.
+    pub metrics: SocketAddr,
     /// The `roadbed` program, which is started again as shim and as proxy.
     pub program: PathBuf,
 }

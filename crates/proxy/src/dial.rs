@@ -1,6 +1,7 @@
 //! Getting a connection to a backend: an endpoint in turn, then an idle connection to it or a
 //! new one, then another endpoint if that fails.
 
+use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 
@@ -95,18 +96,27 @@ pub(crate) async fn dial(
     while let Some(in_flight) = upstream.pick(&failed, left) {
         let endpoint = in_flight.endpoint();
         if let Some(socket) = reuse.take(worker, endpoint) {
+            upstream.counters.connected(false);
             return Ok(Connected::Alone(Backend { socket, in_flight }));
         }
+        let is_new = Cell::new(false);
+        let open = async {
+            is_new.set(true);
+            open(worker, endpoint).await
+        };
         let connected = match endpoint.speaks_http2() {
-            false => open(worker, endpoint).await.map(Opened::Socket),
-            true => Box::pin(endpoint.http2.slot(
-                worker.limits.connect,
-                &worker.buffers,
-                open(worker, endpoint),
-            ))
+            false => open.await.map(Opened::Socket),
+            true => Box::pin(
+                endpoint
+                    .http2
+                    .slot(worker.limits.connect, &worker.buffers, open),
+            )
             .await
             .map(Opened::Slot),
         };
+        if connected.is_ok() {
+            upstream.counters.connected(is_new.get());
+        }
         match connected {
             Ok(Opened::Socket(socket)) => {
                 return Ok(Connected::Alone(Backend { socket, in_flight }));

@@ -10,6 +10,7 @@ pub mod http;
 pub mod http1;
 pub mod http2;
 pub mod limits;
+pub mod measure;
 mod persist;
 pub mod protocol;
 mod serve;

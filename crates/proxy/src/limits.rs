@@ -140,6 +140,15 @@ pub const LINK_WRITE: Duration = Duration::from_secs(5);
 /// twice: backends keep idle connections for at least 2 s (gunicorn), most for 5 s (node).
 pub const FRESH_ENOUGH: Duration = Duration::from_secs(1);
 
+/// Connections at a time on which the proxy shows what it measures; others wait.
+pub const METRICS_CONNECTIONS: usize = 16;
+
+/// Longest head of a request for that.
+pub const METRICS_HEAD_BYTES: usize = 8 * 1024;
+
+/// How long such a connection may take, from its beginning to its end.
+pub const METRICS_TIME: Duration = Duration::from_secs(10);
+
 /// How often connections that have been idle too long are looked for.
 pub const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 
 use model::{Generation, InstanceId, ListenerId, Snapshot, SnapshotDelta, UpstreamId};
 use serde::de::DeserializeOwned;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::limits::FRAME_BYTES;
+use crate::measure::Histogram;
 
 /// The version of this protocol, sent in [`FromProxy::Hello`].
 pub const PROTOCOL: u32 = 2;
@@ -31,7 +33,7 @@ pub enum ToProxy {
 }
 
 /// What became of requests since the proxy began to know their upstream.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Those that got a whole answer: the service's or, in its place, the proxy's own.
     pub answered: u64,
@@ -40,14 +42,28 @@ pub struct Counts {
     pub failed: u64,
     /// Those that got no answer or only a part of it, since client or service went away.
     pub cut: u64,
+    /// How long those that got a whole answer waited for its end. A proxy of an older version does
+    /// not say it.
+    #[serde(default)]
+    pub latency: Histogram,
 }
 
-impl std::ops::AddAssign for Counts {
-    fn add_assign(&mut self, other: Self) {
+impl std::ops::AddAssign<&Self> for Counts {
+    fn add_assign(&mut self, other: &Self) {
         self.answered += other.answered;
         self.failed += other.failed;
         self.cut += other.cut;
+        self.latency.merge(&other.latency);
     }
+}
+
+/// Where a proxy shows what it measures.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetricsListener {
+    /// The address.
+    pub address: SocketAddr,
+    /// Why it cannot listen there at present, where that is so.
+    pub failure: Option<String>,
 }
 
 /// What a proxy says.
@@ -87,6 +103,9 @@ pub enum FromProxy {
         upstreams: BTreeMap<UpstreamId, Counts>,
         /// How many connections clients have open.
         connections: u64,
+        /// Where the proxy shows what it measures; none where it was not told to.
+        #[serde(default)]
+        metrics: Option<MetricsListener>,
     },
     /// An instance that was reported busy has nothing in flight here any more.
     Drained {

@@ -1,5 +1,6 @@
 //! What a proxy is started with, and where its files are.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::limits::Limits;
@@ -11,6 +12,9 @@ pub struct Settings {
     pub home: PathBuf,
     /// Worker threads; 0 stands for one per core.
     pub workers: usize,
+    /// Where the proxy shows what it measures, an address of this machine alone; none where it
+    /// does not.
+    pub metrics: Option<SocketAddr>,
     /// Times and sizes.
     pub limits: Limits,
 }
@@ -21,6 +25,7 @@ impl Settings {
         Self {
             home: home.into(),
             workers: 0,
+            metrics: None,
             limits: Limits::default(),
         }
     }

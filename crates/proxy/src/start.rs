@@ -75,7 +75,7 @@ pub fn run(settings: Settings) -> Result<(), StartError> {
         .collect::<Result<_, _>>()?;
     drop(events);
     let tls = tls::Keeper::new().map_err(|error| StartError::Runtime(io::Error::other(error)))?;
-    let control = Control::new(files, workers, from_workers, tls);
+    let control = Control::new(files, workers, from_workers, tls, settings.metrics);
     // Once nothing is accepted any more, a successor may take the folder and the ports.
     control::run(control, &settings, saved, move || drop(lock))
 }

@@ -10,7 +10,11 @@ use crate::worker::{Upstream, Worker};
 /// Serves one caller's connection.
 pub(crate) async fn serve(worker: &Rc<Worker>, client: Socket, upstream: &Upstream) {
     match dial_alone(worker, upstream, Reuse::Never).await {
-        Ok(backend) => tunnel::relay(worker, (&client, None), (&backend.socket, None)).await,
+        Ok(backend) => {
+            let counters = &upstream.counters;
+            let (client, backend) = ((&client, None), (&backend.socket, None));
+            tunnel::relay(worker, counters, client, backend).await;
+        }
         Err(error) => {
             // There is no other way to tell a caller that nobody is there.
             client.reset_on_close();

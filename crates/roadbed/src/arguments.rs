@@ -98,6 +98,10 @@ pub(crate) struct Up {
     /// the last one did, else port 8443 beside the edge, or 443 beside port 80]
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = edge)]
     pub(crate) edge_tls: Option<SocketAddr>,
+    /// Where the proxy of such a server shows what it measures, an address of this machine alone
+    /// [default: where the last one did, else 127.0.0.1:9700]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = loopback)]
+    pub(crate) metrics: Option<SocketAddr>,
 }
 
 /// `roadbed deploy`.
@@ -171,6 +175,10 @@ pub(crate) struct Server {
     /// last server had it, else port 8443 beside the edge, or 443 beside port 80]
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = edge)]
     pub(crate) edge_tls: Option<SocketAddr>,
+    /// Where the proxy shows what it measures, an address of this machine alone [default: where the
+    /// last server had it, else 127.0.0.1:9700]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = loopback)]
+    pub(crate) metrics: Option<SocketAddr>,
     /// Leave the terminal of whoever started it
     #[arg(long, hide = true)]
     pub(crate) background: bool,
@@ -182,6 +190,9 @@ pub(crate) struct Proxy {
     /// Worker threads [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) workers: Option<u16>,
+    /// Where it shows what it measures, an address of this machine alone [default: nowhere]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = loopback)]
+    pub(crate) metrics: Option<SocketAddr>,
 }
 
 /// Reads an address with a port that can be told to others.
@@ -192,6 +203,15 @@ fn edge(text: &str) -> Result<SocketAddr, String> {
     match edge.port() {
         0 => Err("port 0 is none that others could know".to_owned()),
         _ => Ok(edge),
+    }
+}
+
+/// Reads an address with a port that only this machine can reach.
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    let address = edge(text)?;
+    match address.ip().is_loopback() {
+        true => Ok(address),
+        false => Err("it is for this machine alone, as 127.0.0.1 is".to_owned()),
     }
 }
 

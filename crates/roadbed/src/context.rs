@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use control::{DEFAULT_EDGE, EdgeAddresses, Home, usual_edge_tls};
+use control::{DEFAULT_EDGE, DEFAULT_METRICS, EdgeAddresses, Home, usual_edge_tls};
 
 use crate::api_client::ApiClient;
 use crate::failure::Failure;
@@ -47,6 +47,13 @@ impl Context {
             plain,
             tls: tls.unwrap_or_else(|| usual_edge_tls(plain)),
         }
+    }
+
+    /// Where the proxy of a server that is started now shows what it measures.
+    pub(crate) fn metrics(&self, wanted: Option<SocketAddr>) -> SocketAddr {
+        wanted
+            .or_else(|| self.home.metrics())
+            .unwrap_or(DEFAULT_METRICS)
     }
 
     /// A client of the server's API.

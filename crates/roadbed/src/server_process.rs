@@ -65,8 +65,12 @@ impl Edge {
 
 /// Starts a server and waits until it answers. Says whether the one that answers is this one: at
 /// the same moment another user may have started one too.
-pub(crate) async fn start(context: &Context, edge: EdgeAddresses) -> Result<bool, Failure> {
-    let mut child = spawn(context, edge)?;
+pub(crate) async fn start(
+    context: &Context,
+    edge: EdgeAddresses,
+    metrics: SocketAddr,
+) -> Result<bool, Failure> {
+    let mut child = spawn(context, edge, metrics)?;
     let client = context.client();
     let started = Instant::now();
     let mut ended = None;
@@ -92,7 +96,7 @@ pub(crate) async fn start(context: &Context, edge: EdgeAddresses) -> Result<bool
     .hint("`roadbed doctor` looks for the reason"))
 }
 
-fn spawn(context: &Context, edge: EdgeAddresses) -> Result<Child, Failure> {
+fn spawn(context: &Context, edge: EdgeAddresses, metrics: SocketAddr) -> Result<Child, Failure> {
     let problem = |error: std::io::Error| Failure::new(format!("cannot start a server: {error}"));
     let program = std::env::current_exe().map_err(problem)?;
     Command::new(program)
@@ -102,6 +106,7 @@ fn spawn(context: &Context, edge: EdgeAddresses) -> Result<Child, Failure> {
         .arg(context.home.path())
         .args(["--edge", &edge.plain.to_string()])
         .args(["--edge-tls", &edge.tls.to_string()])
+        .args(["--metrics", &metrics.to_string()])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model::UpstreamId;
-use proxy::protocol::Counts;
+use proxy::protocol::{Counts, MetricsListener};
 use tokio::sync::{Mutex, watch};
 use tokio::time::timeout;
 
@@ -23,11 +23,13 @@ pub(crate) struct Counting {
 
 /// What one proxy last answered.
 #[derive(Debug, Clone, Default)]
-struct Answer {
+pub(super) struct Answer {
     /// To which question; 0 before any.
-    question: u64,
-    upstreams: BTreeMap<UpstreamId, Counts>,
-    connections: u64,
+    pub(super) question: u64,
+    pub(super) upstreams: BTreeMap<UpstreamId, Counts>,
+    pub(super) connections: u64,
+    /// Where it shows what it measures.
+    pub(super) metrics: Option<MetricsListener>,
 }
 
 /// What all proxies together counted.
@@ -36,6 +38,8 @@ pub(crate) struct Counted {
     pub(crate) upstreams: BTreeMap<UpstreamId, Counts>,
     /// How many connections clients have open; none where no proxy has answered.
     pub(crate) connections: Option<u64>,
+    /// Where the proxies show what they measure.
+    pub(crate) metrics: Vec<MetricsListener>,
 }
 
 impl Counting {
@@ -74,8 +78,9 @@ impl Counting {
         for answer in links.values().filter(|answer| answer.question > 0) {
             *total.connections.get_or_insert(0) += answer.connections;
             for (id, counts) in &answer.upstreams {
-                *total.upstreams.entry(id.clone()).or_default() += *counts;
+                *total.upstreams.entry(id.clone()).or_default() += counts;
             }
+            total.metrics.extend(answer.metrics.clone());
         }
         total
     }
@@ -98,18 +103,7 @@ impl Counting {
     }
 
     /// A proxy has answered a question.
-    pub(super) fn answered(
-        &self,
-        link: u64,
-        question: u64,
-        upstreams: BTreeMap<UpstreamId, Counts>,
-        connections: u64,
-    ) {
-        let answer = Answer {
-            question,
-            upstreams,
-            connections,
-        };
+    pub(super) fn answered(&self, link: u64, answer: Answer) {
         self.links.send_modify(|links| {
             if let Some(known) = links.get_mut(&link) {
                 *known = answer;
@@ -135,6 +129,16 @@ mod tests {
         }
     }
 
+    /// An answer to a question, with so many requests.
+    fn answer(question: u64, answered: u64, connections: u64) -> Answer {
+        Answer {
+            question,
+            upstreams: BTreeMap::from([(web(), counts(answered))]),
+            connections,
+            metrics: None,
+        }
+    }
+
     /// A proxy that answers each question with as many requests as it was asked questions.
     fn proxy(counting: &Arc<Counting>, link: u64, connections: u64) {
         let (mut asked, counting) = (counting.join(link), Arc::clone(counting));
@@ -143,8 +147,7 @@ mod tests {
             while asked.changed().await.is_ok() {
                 let question = *asked.borrow_and_update();
                 times += 1;
-                let upstreams = BTreeMap::from([(web(), counts(times))]);
-                counting.answered(link, question, upstreams, connections);
+                counting.answered(link, answer(question, times, connections));
             }
         });
     }
@@ -169,7 +172,7 @@ mod tests {
         let start = std::time::Instant::now();
         assert_eq!(counting.ask().await, Counted::default());
         assert!(start.elapsed() >= LONGEST_ANSWER);
-        counting.answered(1, 1, BTreeMap::from([(web(), counts(5))]), 2);
+        counting.answered(1, answer(1, 5, 2));
         let counted = counting.ask().await;
         assert_eq!(counted.upstreams[&web()], counts(5));
         counting.leave(1);
@@ -191,8 +194,7 @@ mod tests {
         tokio::task::yield_now().await;
         for question in 1..=2 {
             assert_eq!(*asked.borrow_and_update(), question);
-            let upstreams = BTreeMap::from([(web(), counts(question))]);
-            counting.answered(1, question, upstreams, 0);
+            counting.answered(1, answer(question, question, 0));
             if question == 1 {
                 asked.changed().await.unwrap();
             }

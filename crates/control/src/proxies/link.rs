@@ -13,6 +13,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
+use super::counting::Answer;
 use super::{Connected, Registry};
 
 /// How long a proxy may take to say hello.
@@ -128,13 +129,19 @@ async fn serve(
                 FromProxy::Counted {
                     upstreams,
                     connections,
+                    metrics,
                 } => {
                     let question = questions.try_recv().map_err(|_| {
                         let error = "a proxy said what it counted and was not asked";
                         io::Error::new(io::ErrorKind::InvalidData, error)
                     })?;
-                    let counting = &registry.counting;
-                    counting.answered(link, question, upstreams, connections);
+                    let answer = Answer {
+                        question,
+                        upstreams,
+                        connections,
+                        metrics,
+                    };
+                    registry.counting.answered(link, answer);
                 }
                 FromProxy::Refused { .. } => {
                     refused.store(true, Ordering::Relaxed);

@@ -77,6 +77,8 @@ fn launch(settings: &Settings) -> Launch {
         "proxy".into(),
         "--home".into(),
         home.display().to_string(),
+        "--metrics".into(),
+        settings.metrics.to_string(),
     ];
     // Words are expanded from the environment; a dollar sign in a path is meant as one.
     let words = words

@@ -4,8 +4,10 @@
 mod busy;
 mod link;
 mod listening;
+mod measuring;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,8 +21,9 @@ use self::busy::Busy;
 use self::link::{LinkEvent, Writer};
 use self::listening::{Listening, Opened};
 use crate::limits::REBIND_INTERVAL;
+use crate::measure::admin::Admin;
 use crate::persist::SnapshotFiles;
-use crate::protocol::{Counts, FromProxy, PROTOCOL, ToProxy};
+use crate::protocol::{FromProxy, PROTOCOL, ToProxy};
 use crate::settings::Settings;
 use crate::start::StartError;
 use crate::tls::{self, Trust};
@@ -40,6 +43,8 @@ pub(crate) struct Control {
     workers: Vec<UnboundedSender<Command>>,
     events: UnboundedReceiver<(usize, Event)>,
     server: Option<Writer>,
+    /// Where is shown what is measured.
+    admin: Admin,
 }
 
 impl Control {
@@ -49,6 +54,7 @@ impl Control {
         workers: Vec<UnboundedSender<Command>>,
         events: UnboundedReceiver<(usize, Event)>,
         tls: tls::Keeper,
+        metrics: Option<SocketAddr>,
     ) -> Self {
         Self {
             files,
@@ -61,6 +67,7 @@ impl Control {
             workers,
             events,
             server: None,
+            admin: Admin::new(metrics),
         }
     }
 
@@ -73,6 +80,7 @@ impl Control {
         on_drain: impl FnOnce(),
     ) -> Result<(), StartError> {
         let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Runtime)?;
+        self.admin.listen();
         if let Some(saved) = saved {
             let generation = saved.generation;
             let delta = self.snapshot.delta_to(&saved);
@@ -96,11 +104,13 @@ impl Control {
         let mut retry = tokio::time::interval(REBIND_INTERVAL);
         retry.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let retrying = self.unsaved || self.listening.has_failures();
+            let failing = self.listening.has_failures() || self.admin.is_failing();
+            let retrying = self.unsaved || failing;
             tokio::select! {
                 _ = terminate.recv() => return Ok(()),
                 Some(event) = link.recv() => self.on_link(event).await?,
                 Some((worker, event)) = self.events.recv() => self.on_event(worker, event).await?,
+                Some(page) = self.admin.asked() => self.show(page).await?,
                 _ = retry.tick(), if retrying => self.retry().await?,
             }
         }
@@ -228,40 +238,6 @@ impl Control {
         Ok(())
     }
 
-    /// Has every worker say what it counted, and tells the server the sum.
-    async fn count(&mut self) -> Result<(), StartError> {
-        for worker in &self.workers {
-            let asked = worker.send(Command::Count);
-            asked.map_err(|_| StartError::WorkerLost)?;
-        }
-        let (mut waiting, mut total, mut open) = (self.workers.len(), BTreeMap::new(), 0);
-        while waiting > 0 {
-            match self.events.recv().await {
-                Some((
-                    _,
-                    Event::Counted {
-                        upstreams,
-                        connections,
-                    },
-                )) => {
-                    waiting -= 1;
-                    open += connections as u64;
-                    for (id, counts) in upstreams {
-                        *total.entry(id).or_insert(Counts::default()) += counts;
-                    }
-                }
-                Some((worker, event)) => self.on_event(worker, event).await?,
-                None => return Err(StartError::WorkerLost),
-            }
-        }
-        self.tell(FromProxy::Counted {
-            upstreams: total,
-            connections: open,
-        })
-        .await;
-        Ok(())
-    }
-
     async fn on_event(&mut self, worker: usize, event: Event) -> Result<(), StartError> {
         match event {
             // Counted where it was asked for.
@@ -278,6 +254,7 @@ impl Control {
 
     /// Tries again what has failed, and tells the server of what has changed with that.
     async fn retry(&mut self) -> Result<(), StartError> {
+        self.admin.listen();
         let was_unsaved = self.unsaved;
         if was_unsaved {
             self.save_whole();
@@ -360,6 +337,7 @@ impl Control {
     async fn drain(mut self, limit: Duration, on_drain: impl FnOnce()) {
         tracing::info!(?limit, "stopping: finishing what is in flight");
         self.listening.clear();
+        self.admin.close();
         for worker in &self.workers {
             // A worker that has ended has nothing to drain.
             let _ = worker.send(Command::Drain);

@@ -62,6 +62,7 @@ pub(crate) async fn relay(
     head: &ResponseHead,
     framing: Framing,
 ) -> Result<(), BodyError> {
+    exchange.measured.head();
     let mut out = exchange.worker.buffers.take();
     rewrite::response(&mut out, &incoming.bytes()[..head.length], head, framing);
     incoming.consume(head.length);
@@ -72,6 +73,7 @@ pub(crate) async fn relay(
         out: &mut out,
         idle: exchange.worker.limits.body_idle,
         turn: Turn::default(),
+        moved: &exchange.upstream.counters.sent,
     };
     let coding = match framing.old_version {
         true => Coding::Plain,

@@ -1,6 +1,7 @@
 //! Relaying a body, in either direction: bytes are read only when the last ones were written, so
 //! the slower side sets the pace and memory stays at one buffer per side.
 
+use std::cell::Cell;
 use std::io;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use super::chunked::{CHUNK_OVERHEAD, Decoder, Step, encode, encode_end};
 use crate::http::message::Body;
 use crate::http::phases::BodyError;
 use crate::limits::{BUFFER_BYTES, COPIED_BYTES, TURN_BYTES};
+use crate::measure::add;
 use crate::socket::Socket;
 use crate::worker::buffers::Pooled;
 
@@ -31,6 +33,8 @@ pub(crate) struct Relay<'a> {
     /// Longest silence of either side.
     pub(crate) idle: Duration,
     pub(crate) turn: Turn,
+    /// Counts the bytes of content.
+    pub(crate) moved: &'a Cell<u64>,
 }
 
 /// Keeps a body whose sender and receiver are always ready from keeping the worker to itself:
@@ -76,6 +80,7 @@ impl Relay<'_> {
                 self.out.clear();
             }
             self.input.consume(count);
+            add(self.moved, count as u64);
             left -= count as u64;
             if left == 0 {
                 return Ok(());
@@ -132,6 +137,7 @@ impl Relay<'_> {
 
     /// Puts the first `count` bytes of the input into `out`, which is flushed as it fills.
     async fn content(&mut self, mut count: usize, coding: Coding) -> Result<(), BodyError> {
+        add(self.moved, count as u64);
         if self.input.is_full() {
             self.input.enlarge();
             self.out.enlarge();

@@ -18,6 +18,7 @@ use crate::http::phases::Next;
 use crate::http::route::{Origin, route};
 use crate::http2::PREFACE;
 use crate::limits::HEAD_BYTES;
+use crate::measure::Measured;
 use crate::socket::{Socket, unless};
 use crate::translate::request::Request;
 use crate::worker::buffers::Pooled;
@@ -172,8 +173,12 @@ async fn serve_request(
             return answer(worker, client, error, Reply::to(facts, listener)).await;
         }
     };
+    let measured = &Measured::begin(&upstream.counters);
     if upstream.speaks_http2() {
-        return Box::pin(translate(connection, &upstream, head, buffer, input)).await;
+        return Box::pin(translate(
+            connection, &upstream, measured, head, buffer, input,
+        ))
+        .await;
     }
     let mut out = match facts.body {
         Body::None => worker.buffers.take_small(),
@@ -194,6 +199,7 @@ async fn serve_request(
             listener,
             upstream: &upstream,
             facts,
+            measured,
         },
         input,
         out,
@@ -205,6 +211,7 @@ async fn serve_request(
 async fn translate(
     connection: Connection<'_>,
     upstream: &Upstream,
+    measured: &Measured<'_>,
     head: RequestHead,
     mut buffer: Pooled,
     input: &mut Option<Pooled>,
@@ -220,7 +227,11 @@ async fn translate(
     *input = (!buffer.is_empty()).then_some(buffer);
     let mut request = match request {
         Ok(request) => request,
-        Err(refusal) => return refuse(worker, client, GatewayError::BadRequest(refusal)).await,
+        Err(refusal) => {
+            let error = GatewayError::BadRequest(refusal);
+            measured.answered(error.status(), None);
+            return refuse(worker, client, error).await;
+        }
     };
     if listener.upstream().is_none() {
         request.attest(origin);
@@ -232,6 +243,7 @@ async fn translate(
         listener,
         upstream,
         facts,
+        measured,
     };
     translated::serve(one, request, input).await
 }

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use crate::http::message::RequestFacts;
+use crate::measure::Measured;
 use crate::socket::Socket;
 use crate::worker::{Listener, Upstream, Worker};
 
@@ -14,4 +15,5 @@ pub(crate) struct Exchange<'a> {
     pub(crate) listener: &'a Listener,
     pub(crate) upstream: &'a Upstream,
     pub(crate) facts: RequestFacts,
+    pub(crate) measured: &'a Measured<'a>,
 }

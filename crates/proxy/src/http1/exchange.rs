@@ -70,8 +70,7 @@ pub(crate) async fn exchange(
             Attempt::Stale => break GatewayError::BackendClosed,
         }
     };
-    let counters = &exchange.upstream.counters;
-    counters.answered(error.status(), None);
+    exchange.measured.answered(error.status(), None);
     let reply = Reply::to(facts, exchange.listener);
     in_place::answer(worker, exchange.client, error, reply).await
 }
@@ -110,14 +109,13 @@ async fn attempt(
             (Err(error), _) => Err(error),
         }
     };
-    let counters = &exchange.upstream.counters;
     match relayed {
         Ok((head, None)) => {
-            counters.answered(head.status, None);
+            exchange.measured.switched(head.status);
             Attempt::Over(switch_protocols(&exchange, &backend, &head, input, incoming).await)
         }
         Ok((head, Some((framing, Ok(()))))) => {
-            counters.answered(head.status, None);
+            exchange.measured.answered(head.status, None);
             let clean = incoming.is_none_or(|incoming| incoming.is_empty());
             match head.keep_alive && clean && sent == Sent::Wholly {
                 true => backend.keep(),
@@ -130,7 +128,6 @@ async fn attempt(
             })
         }
         Ok((_, Some((_, Err(error))))) => {
-            counters.cut();
             backend.abort();
             Attempt::Over(if matches!(error, BodyError::Sink) {
                 Next::Close
@@ -139,7 +136,6 @@ async fn attempt(
             })
         }
         Err(NoAnswer::ClientGone) => {
-            counters.cut();
             backend.abort();
             Attempt::Over(Next::Close)
         }
@@ -176,6 +172,7 @@ async fn send(
                 out,
                 idle,
                 turn: Turn::default(),
+                moved: &exchange.upstream.counters.received,
             };
             relay.run(body, Coding::Chunked).await
         }
@@ -218,6 +215,7 @@ async fn switch_protocols(
     let from_client = (exchange.client, input.take());
     tunnel::relay(
         exchange.worker,
+        &exchange.upstream.counters,
         from_client,
         (&backend.socket, Some(incoming)),
     )

@@ -23,6 +23,7 @@ pub(crate) async fn serve(
         client,
         listener,
         upstream,
+        measured,
         ..
     } = exchange;
     let facts = request.facts;
@@ -36,7 +37,7 @@ pub(crate) async fn serve(
         socket: client,
         listener,
     };
-    let one = Translation::new(worker, upstream, client, request);
+    let one = Translation::new(worker, upstream, client, request, measured);
     translate::exchange(&one, Replayable::new(source)).await
 }
 

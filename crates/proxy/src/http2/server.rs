@@ -23,6 +23,7 @@ use crate::http::gateway_error::GatewayError;
 use crate::http::message::{Body, RequestFacts};
 use crate::http::route::{Origin, route};
 use crate::limits::{HTTP2_CONNECTION_WINDOW, HTTP2_WAITING_BODIES};
+use crate::measure::Measured;
 use crate::socket::Socket;
 use crate::translate::client::Client;
 use crate::translate::request::Request;
@@ -249,6 +250,7 @@ async fn stream(served: Served, _extra: Option<Extra>, arrived: Arrived) {
             return;
         }
     };
+    let measured = &Measured::begin(&upstream.counters);
     if listener.upstream().is_none() {
         request.attest(&shared.origin);
     }
@@ -256,7 +258,7 @@ async fn stream(served: Served, _extra: Option<Extra>, arrived: Arrived) {
         true => Source::Nothing,
         false => Source::Http2(handle.into()),
     };
-    let one = Exchange::new(worker, &upstream, client, request);
+    let one = Exchange::new(worker, &upstream, client, request, measured);
     // What becomes of the connection is its own business.
     let _ = Box::pin(exchange(&one, Replayable::new(source))).await;
 }

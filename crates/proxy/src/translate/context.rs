@@ -11,6 +11,7 @@ use super::grpc;
 use super::request::Request;
 use crate::http::gateway_error::GatewayError;
 use crate::http::phases::Next;
+use crate::measure::Measured;
 use crate::worker::{Upstream, Worker};
 
 /// A request on its way to a backend, either of which may speak HTTP/2.
@@ -19,6 +20,7 @@ pub(crate) struct Exchange<'a> {
     pub(crate) upstream: &'a Upstream,
     pub(crate) client: Client<'a>,
     pub(crate) request: Request,
+    pub(crate) measured: &'a Measured<'a>,
     pub(crate) is_grpc: bool,
     /// When the caller gives up, where it said so.
     pub(crate) deadline: Option<Instant>,
@@ -38,12 +40,13 @@ pub(crate) enum Attempt {
 }
 
 impl<'a> Exchange<'a> {
-    /// An exchange that begins now.
+    /// An exchange that has begun as `measured` says.
     pub(crate) fn new(
         worker: &'a Rc<Worker>,
         upstream: &'a Upstream,
         client: Client<'a>,
         request: Request,
+        measured: &'a Measured<'a>,
     ) -> Self {
         let is_grpc = grpc::is_grpc(&request.fields);
         let timeout = is_grpc.then(|| grpc::timeout(&request.fields)).flatten();
@@ -52,8 +55,9 @@ impl<'a> Exchange<'a> {
             upstream,
             client,
             request,
+            measured,
             is_grpc,
-            deadline: timeout.map(|timeout| Instant::now() + timeout),
+            deadline: timeout.map(|timeout| Instant::from_std(measured.begun()) + timeout),
         }
     }
 

@@ -50,7 +50,6 @@ pub(crate) async fn exchange(exchange: &Exchange<'_>, mut body: Replayable<'_>) 
     };
     let is_grpc = exchange.is_grpc;
     let status = is_grpc.then(|| grpc::status_of(error));
-    let counters = &exchange.upstream.counters;
-    counters.answered(error.status(), status);
+    exchange.measured.answered(error.status(), status);
     Box::pin(exchange.client.fail(error, facts, is_grpc)).await
 }

@@ -19,18 +19,18 @@ pub(crate) async fn answer(
     sent: Sent,
 ) -> Result<Next, BodyError> {
     let (status, in_head) = (answer.status.as_u16(), grpc::status(&answer.fields));
-    // This ends early when sending the request fails meanwhile.
-    let begun = exchange.upstream.counters.begin();
+    exchange.measured.head();
     let facts = &exchange.request.facts;
     answer.add_date();
     let (mut sink, next) = exchange.client.begin(answer, facts, sent)?;
+    let sent_bytes = &exchange.upstream.counters.sent;
     let outcome = {
-        let pumping = pin!(pump(&mut body, &mut sink, exchange.idle()));
+        let pumping = pin!(pump(&mut body, &mut sink, exchange.idle(), sent_bytes));
         exchange.in_time(pumping).await
     };
     match outcome {
         Some(Ok(in_trailers)) => {
-            begun.answered(status, in_trailers.or(in_head));
+            exchange.measured.answered(status, in_trailers.or(in_head));
             Ok(next)
         }
         Some(Err(error)) => {

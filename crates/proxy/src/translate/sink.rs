@@ -1,5 +1,6 @@
 //! Where content goes, whichever codec takes it.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use crate::http::phases::BodyError;
 use crate::http1::chunked;
 use crate::http2::{Handle, Reason};
 use crate::limits::COPIED_BYTES;
+use crate::measure::add;
 use crate::socket::{Socket, unless};
 use crate::worker::buffers::Pooled;
 
@@ -212,11 +214,13 @@ impl Pieces for Replayable<'_> {
 }
 
 /// Passes all pieces on, each when the one before was taken. `idle` is the longest silence of
-/// either side. What is returned is the status of gRPC in the trailers, where they have one.
+/// either side;
+/// `moved` counts the bytes. What is returned is the status of gRPC in the trailers, where they have one.
 pub(crate) async fn pump(
     pieces: &mut impl Pieces,
     sink: &mut Sink<'_>,
     idle: Duration,
+    moved: &Cell<u64>,
 ) -> Result<Option<u8>, BodyError> {
     loop {
         let next = {
@@ -249,6 +253,7 @@ pub(crate) async fn pump(
             Some(Piece::Data(data)) => {
                 let (count, last) = (data.len(), pieces.is_over());
                 sink.data(data, last, idle).await?;
+                add(moved, count as u64);
                 pieces.passed_on(count);
             }
         }

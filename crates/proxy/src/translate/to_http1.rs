@@ -38,13 +38,16 @@ pub(crate) async fn attempt(
     let mut incoming = None;
     let mut to_backend = request_sink(exchange, &backend.socket, key.as_deref());
     let idle = exchange.idle();
+    let received = &exchange.upstream.counters.received;
     // The borrows of both directions end with this block.
     let relayed = {
         let mut sending = pin!(async {
             match facts.upgrade || facts.body == Body::None {
                 true => to_backend.flush(idle).await,
                 // Most requests have no body, and a wait for one takes much room.
-                false => Box::pin(pump(body, &mut to_backend, idle)).await.map(drop),
+                false => Box::pin(pump(body, &mut to_backend, idle, received))
+                    .await
+                    .map(drop),
             }
         });
         let head = {
@@ -96,7 +99,6 @@ pub(crate) async fn attempt(
             })
         }
         Err(NoAnswer::ClientGone) => {
-            exchange.upstream.counters.cut();
             backend.abort();
             Attempt::Over(Next::Close)
         }

@@ -42,11 +42,14 @@ pub(crate) async fn attempt(
     let mut sent = if ended { Sent::Wholly } else { Sent::Partly };
     let unprocessed = Cell::new(false);
     let idle = exchange.idle();
+    let received = &exchange.upstream.counters.received;
     let relayed = {
         let mut sending = pin!(async {
             match facts.upgrade || ended {
                 true => Ok(()),
-                false => Box::pin(pump(body, &mut to_backend, idle)).await.map(drop),
+                false => Box::pin(pump(body, &mut to_backend, idle, received))
+                    .await
+                    .map(drop),
             }
         });
         let head = {
@@ -85,7 +88,6 @@ pub(crate) async fn attempt(
             })
         }
         Err(NoAnswer::ClientGone) => {
-            exchange.upstream.counters.cut();
             to_backend.cut(Reason::CANCEL);
             Attempt::Over(Next::Close)
         }

@@ -12,6 +12,7 @@ use crate::http::Refusal;
 use crate::http::gateway_error::GatewayError;
 use crate::http::phases::{BodyError, Next};
 use crate::http2::{Handle, Reason};
+use crate::measure::Counters;
 use crate::worker::buffers::Pooled;
 
 /// A stream may pause for as long as its two ends like.
@@ -32,7 +33,7 @@ pub(crate) async fn to_http1(
         let refusal = Refusal::Malformed("it accepts another WebSocket than was asked for");
         return Err(GatewayError::BadResponse(refusal));
     }
-    exchange.upstream.counters.answered(101, None);
+    exchange.measured.switched(101);
     let Ok(client) = exchange.client.open_websocket(answer, Some(&accept)).await else {
         return Ok(Attempt::Over(Next::Close));
     };
@@ -43,7 +44,8 @@ pub(crate) async fn to_http1(
         framing: Framing::Raw,
     });
     let from = Http1Source::raw(exchange.worker, &backend.socket, &mut incoming);
-    Ok(both_ways(body, to_backend, Source::Http1(from), client).await)
+    let counters = &exchange.upstream.counters;
+    Ok(both_ways(counters, body, to_backend, Source::Http1(from), client).await)
 }
 
 /// Opens the WebSocket that a backend of HTTP/2 has agreed to.
@@ -57,15 +59,20 @@ pub(crate) async fn to_http2(
     let key = exchange.request.fields.get(b"sec-websocket-key");
     let key = key.and_then(|key| str::from_utf8(key).ok());
     let accept = key.map(websocket::accept);
-    exchange.upstream.counters.answered(200, None);
+    exchange.measured.switched(200);
     let client = exchange.client.open_websocket(answer, accept.as_deref());
     match client.await {
-        Ok(client) => both_ways(body, to_backend, Source::Http2(from_backend.into()), client).await,
+        Ok(client) => {
+            let counters = &exchange.upstream.counters;
+            let from_backend = Source::Http2(from_backend.into());
+            both_ways(counters, body, to_backend, from_backend, client).await
+        }
         Err(_) => Attempt::Over(Next::Close),
     }
 }
 
 async fn both_ways(
+    counters: &Counters,
     from_client: &mut Replayable<'_>,
     mut to_backend: Sink<'_>,
     mut from_backend: Source<'_>,
@@ -73,7 +80,7 @@ async fn both_ways(
 ) -> Attempt {
     from_client.forget();
     let to_backend_wholly = async {
-        match pump(from_client, &mut to_backend, NO_LIMIT).await {
+        match pump(from_client, &mut to_backend, NO_LIMIT, &counters.received).await {
             Ok(_) => Ok(true),
             // What it has said before is still passed on. Reading from it ends soon, too.
             Err(BodyError::Sink) => Ok(false),
@@ -82,7 +89,7 @@ async fn both_ways(
     };
     let outcome = tokio::try_join!(
         to_backend_wholly,
-        pump(&mut from_backend, &mut to_client, NO_LIMIT),
+        pump(&mut from_backend, &mut to_client, NO_LIMIT, &counters.sent),
     );
     if !matches!(outcome, Ok((true, _))) {
         // The reset of a stream destroys what its connection's task has not written yet.

@@ -9,6 +9,8 @@ use tokio::sync::Notify;
 #[derive(Debug)]
 pub(crate) struct Connections {
     open: Cell<usize>,
+    /// How many there ever were.
+    accepted: Cell<u64>,
     /// Requests beyond the first of their connection, each of which may need one to a backend.
     extra: Cell<usize>,
     most: usize,
@@ -20,6 +22,7 @@ impl Connections {
     pub(crate) fn new(most: usize) -> Rc<Self> {
         Rc::new(Self {
             open: Cell::new(0),
+            accepted: Cell::new(0),
             extra: Cell::new(0),
             most,
             closed: Notify::new(),
@@ -31,8 +34,14 @@ impl Connections {
         self.open.get()
     }
 
+    /// How many there were, those that have ended among them.
+    pub(crate) fn accepted(&self) -> u64 {
+        self.accepted.get()
+    }
+
     /// Counts one more.
     pub(crate) fn open(self: &Rc<Self>) -> Open {
+        self.accepted.set(self.accepted.get() + 1);
         self.open.set(self.open.get() + 1);
         Open(self.clone())
     }

@@ -3,7 +3,6 @@
 
 pub(crate) mod buffers;
 mod connections;
-mod counts;
 mod endpoint;
 pub(crate) mod listener;
 mod routes;
@@ -28,7 +27,7 @@ pub(crate) use self::listener::Listener;
 pub(crate) use self::upstream::Upstream;
 use self::view::View;
 use crate::limits::{Limits, SWEEP_INTERVAL};
-use crate::protocol::Counts;
+use crate::measure::Totals;
 use crate::tls::Trust;
 
 /// What the control thread tells a worker.
@@ -69,8 +68,9 @@ pub(crate) enum Event {
     Idle { endpoint: RetiredEndpoint },
     /// What became of requests on this worker.
     Counted {
-        upstreams: BTreeMap<UpstreamId, Counts>,
+        upstreams: BTreeMap<UpstreamId, Totals>,
         connections: usize,
+        accepted: u64,
     },
     /// The worker has ended.
     Ended,
@@ -147,6 +147,7 @@ async fn serve(
             Some(Command::Count) => reporter.report(Event::Counted {
                 upstreams: worker.view.borrow().counts(),
                 connections: worker.connections.count(),
+                accepted: worker.connections.accepted(),
             }),
             Some(Command::Drain) | None => break,
         }

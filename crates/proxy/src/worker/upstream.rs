@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use model::{Protocol, UpstreamId};
 
-use super::counts::Counters;
 use super::endpoint::{Endpoint, InFlight};
+use crate::measure::Counters;
 
 /// A service and its endpoints.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use super::listener::Accepting;
 use super::routes::Routes;
 use super::upstream::Upstream;
 use super::{Reporter, RetiredEndpoint, Worker};
-use crate::protocol::Counts;
+use crate::measure::Totals;
 use model::{ListenerId, ListenerRole, SnapshotDelta, UpstreamId};
 
 /// A worker's view of the snapshot.
@@ -49,7 +49,7 @@ impl View {
     }
 
     /// What became of requests, by upstream.
-    pub(crate) fn counts(&self) -> BTreeMap<UpstreamId, Counts> {
+    pub(crate) fn counts(&self) -> BTreeMap<UpstreamId, Totals> {
         let counts = self.upstreams.iter();
         counts
             .map(|(id, upstream)| (id.clone(), upstream.counters.read()))

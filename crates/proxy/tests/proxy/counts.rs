@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use model::Protocol;
+use proxy::measure::Histogram;
 use proxy::protocol::{Counts, FromProxy, ToProxy};
 
 use crate::support::backend::Backend;
@@ -19,7 +20,8 @@ fn count(stage: &mut Stage) -> (Counts, u64) {
         FromProxy::Counted {
             upstreams,
             connections,
-        } => (upstreams[&upstream_id("web")], connections),
+            ..
+        } => (upstreams[&upstream_id("web")].clone(), connections),
         other => panic!("{other:?}"),
     }
 }
@@ -31,12 +33,15 @@ fn eventually_counts(stage: &mut Stage, answered: u64, failed: u64, cut: u64) {
         answered,
         failed,
         cut,
+        ..Counts::default()
     };
     let mut last = Counts::default();
     eventually("the requests are counted", || {
         last = count(stage).0;
         last.answered + last.cut >= expected.answered + expected.cut
     });
+    assert_eq!(last.latency.count(), answered);
+    last.latency = Histogram::default();
     assert_eq!(last, expected);
 }
 

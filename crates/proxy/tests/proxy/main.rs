@@ -17,6 +17,7 @@ mod http2_retries;
 mod http2_rollout;
 mod long_line;
 mod memory;
+mod metrics;
 mod rollout;
 mod snapshots;
 mod stopping;

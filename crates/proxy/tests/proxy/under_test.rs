@@ -1,4 +1,5 @@
-//! The proxy as a process of its own, for tests: `proxy-under-test HOME WORKERS [LIMIT=MS …] [descriptors=N]`.
+//! The proxy as a process of its own, for tests: `proxy-under-test HOME WORKERS [LIMIT=MS …]
+//! [descriptors=N] [metrics=ADDRESS]`.
 
 use std::time::Duration;
 
@@ -29,6 +30,10 @@ fn main() {
                 maximum: most,
             };
             setrlimit(Resource::Nofile, limit).expect("a lower limit is allowed");
+            continue;
+        }
+        if name == "metrics" {
+            settings.metrics = Some(milliseconds.parse().expect("an address"));
             continue;
         }
         let limits = &mut settings.limits;

@@ -223,6 +223,7 @@ impl Fleet {
                 FromProxy::Counted {
                     upstreams,
                     connections,
+                    ..
                 } => {
                     assert!(is_count);
                     self.connections = connections;
@@ -240,7 +241,7 @@ impl Fleet {
     fn note(&mut self, service: String, counts: Counts) {
         let before = self
             .counted
-            .insert(service.clone(), counts)
+            .insert(service.clone(), counts.clone())
             .unwrap_or_default();
         let grew = before.answered <= counts.answered
             && before.failed <= counts.failed

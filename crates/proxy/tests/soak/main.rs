@@ -90,8 +90,8 @@ fn nothing_is_left_behind_and_counts_are_those_of_the_clients() {
     report(&stage, &samples);
     let mut wrong = stage.violations();
     for service in &stage.services {
-        let counts = counted.get(service.name).copied().unwrap_or_default();
-        let contradiction = stage.tallies[service.name].contradicts(counts);
+        let counts = counted.get(service.name).cloned().unwrap_or_default();
+        let contradiction = stage.tallies[service.name].contradicts(&counts);
         wrong.extend(contradiction.map(|what| format!("{}: {what}", service.name)));
     }
     wrong.extend(leaks(&mut fleet, descriptors));

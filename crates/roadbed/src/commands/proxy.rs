@@ -12,6 +12,7 @@ pub(crate) fn run(proxy: &Proxy, context: &Context) -> Result<ExitCode, Failure>
     logging::start(None)?;
     let mut settings = proxy::Settings::new(context.home.path());
     settings.workers = proxy.workers.map_or(0, usize::from);
+    settings.metrics = proxy.metrics;
     match proxy::run(settings) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) => Err(Failure::new(error.to_string())

@@ -22,6 +22,7 @@ pub(crate) fn run(server: &Server, context: &Context) -> Result<ExitCode, Failur
         home: context.home.clone(),
         socket: context.socket.clone(),
         edge: context.edge(server.edge, server.edge_tls),
+        metrics: context.metrics(server.metrics),
         program,
     };
     // Before the log, which is in the home: a home of somebody else's is left as it is.
@@ -30,6 +31,8 @@ pub(crate) fn run(server: &Server, context: &Context) -> Result<ExitCode, Failur
         .take()
         .map_err(|error| start_failure(error.into()))?;
     let remembered = settings.home.remember_edge(settings.edge);
+    remembered.map_err(|error| start_failure(error.into()))?;
+    let remembered = settings.home.remember_metrics(settings.metrics);
     remembered.map_err(|error| start_failure(error.into()))?;
     logging::start(server.background.then(|| context.home.server_logs()))?;
     // No reason not to start: apps can run and call each other, and the address may become free.

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use control::status::{
-    AppIntent, AppStatus, InstanceState, InstanceStatus, RequestCounts, RolloutPhase, ServerStatus,
-    ServiceStatus, Status as ServerState,
+    AppIntent, AppStatus, InstanceState, InstanceStatus, Latency, RequestCounts, RolloutPhase,
+    ServerStatus, ServiceStatus, Status as ServerState,
 };
 
 use crate::arguments::Status;
@@ -93,6 +93,15 @@ fn render_server(server: &ServerStatus, in_tls: bool) -> String {
         ),
         0,
     );
+    for metrics in &server.metrics {
+        if let Some(failure) = &metrics.failure {
+            let address = &metrics.address;
+            text.push_str(&wrap(
+                &format!("metrics: cannot listen on {address}: {failure}"),
+                0,
+            ));
+        }
+    }
     if let Some(trouble) = &server.trouble {
         text.push_str(&wrap(&format!("trouble: {trouble}"), 0));
     }
@@ -116,7 +125,10 @@ fn render_app(app: &AppStatus, now: u64) -> String {
                 .or_default()
                 .push(format!("at {url}"));
         }
-        if let Some(counts) = service.requests.and_then(requests) {
+        if let Some(counts) = service
+            .requests
+            .and_then(|counts| requests(counts, service.latency))
+        {
             below.entry(rows.len()).or_default().push(counts);
         }
         rows.push(service_row(service));
@@ -185,8 +197,8 @@ fn service_row(service: &ServiceStatus) -> Vec<String> {
     vec![cut(&service.service, WIDEST_NAME), ready, address]
 }
 
-/// What became of requests, once there were some.
-fn requests(counts: RequestCounts) -> Option<String> {
+/// What became of requests and how long they took, once there were some.
+fn requests(counts: RequestCounts, latency: Option<Latency>) -> Option<String> {
     let RequestCounts {
         answered,
         failed,
@@ -197,7 +209,25 @@ fn requests(counts: RequestCounts) -> Option<String> {
     let facts: Vec<_> = facts
         .map(|(count, what)| format!("{count} {what}"))
         .collect();
-    (!facts.is_empty()).then(|| format!("requests: {}", facts.join(", ")))
+    let times = latency.map(|latency| {
+        let times = [latency.p50_microseconds, latency.p99_microseconds].map(microseconds);
+        format!("; p50 {}, p99 {}", times[0], times[1])
+    });
+    (!facts.is_empty()).then(|| {
+        let times = times.unwrap_or_default();
+        format!("requests: {}{times}", facts.join(", "))
+    })
+}
+
+/// A time with two digits at least, in the unit that suits it.
+fn microseconds(time: u64) -> String {
+    match time {
+        0..1000 => format!("{time} µs"),
+        1000..9950 => format!("{:.1} ms", time as f64 / 1e3),
+        9950..999_500 => format!("{:.0} ms", time as f64 / 1e3),
+        999_500..99_950_000 => format!("{:.1} s", time as f64 / 1e6),
+        _ => format!("{:.0} s", time as f64 / 1e6),
+    }
 }
 
 fn fits_beside(url: &str) -> bool {

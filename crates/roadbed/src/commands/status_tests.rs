@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use control::status::{ExitStatus, FailureStatus, ProxyStatus, RolloutStatus, WaitStatus};
+use control::status::{
+    ExitStatus, FailureStatus, MetricsStatus, ProxyStatus, RolloutStatus, WaitStatus,
+};
 
 use super::*;
 
@@ -31,6 +33,10 @@ fn service(name: &str, instances: Vec<InstanceStatus>) -> ServiceStatus {
             answered: 1204,
             failed: 3,
             cut: 0,
+        }),
+        latency: (name == "web").then_some(Latency {
+            p50_microseconds: 1234,
+            p99_microseconds: 31_000,
         }),
         url: (name == "web").then(|| "http://shop.localhost:8080/".into()),
         uses: BTreeMap::new(),
@@ -123,6 +129,10 @@ fn the_server_says_how_far_its_proxies_are() {
             generation: 12,
             proxies: vec![proxy(12), proxy(11)],
             connections: Some(41),
+            metrics: vec![MetricsStatus {
+                address: "127.0.0.1:9700".into(),
+                failure: Some("Address already in use (os error 98)".into()),
+            }],
             trouble: Some("the disk is full".into()),
         },
         apps: Vec::new(),
@@ -130,4 +140,22 @@ fn the_server_says_how_far_its_proxies_are() {
     let text = render(&status);
     fits(&text);
     insta::assert_snapshot!(text);
+}
+
+#[test]
+fn times_have_the_unit_that_suits_them() {
+    for (time, shown) in [
+        (7, "7 µs"),
+        (999, "999 µs"),
+        (1000, "1.0 ms"),
+        (9949, "9.9 ms"),
+        (9950, "10 ms"),
+        (50_400, "50 ms"),
+        (999_499, "999 ms"),
+        (999_500, "1.0 s"),
+        (65_536_000, "65.5 s"),
+        (4_194_304_000, "4194 s"),
+    ] {
+        assert_eq!(microseconds(time), shown);
+    }
 }

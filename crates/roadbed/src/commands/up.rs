@@ -108,7 +108,8 @@ impl Session<'_> {
         }
         interrupts.or(build::run(app)).await?;
         if !running {
-            self.owns_server = server_process::start(self.context, edge).await?;
+            let metrics = self.context.metrics(up.metrics);
+            self.owns_server = server_process::start(self.context, edge, metrics).await?;
         }
         let begun = Timestamp::now();
         let answer = request::deploy(&self.client, app, true).await?;
@@ -122,10 +123,17 @@ impl Session<'_> {
 
     /// An address that was asked for and cannot be given is no detail to pass over.
     async fn check_edge_of_running(&self, up: &Up) -> Result<(), Failure> {
-        if up.edge.is_none() && up.edge_tls.is_none() {
+        if up.edge.is_none() && up.edge_tls.is_none() && up.metrics.is_none() {
             return Ok(());
         }
         let Status { server, .. } = self.client.get("/v1/status").await?;
+        // A proxy that does not say where it is may be where it should be.
+        let metrics = server
+            .metrics
+            .first()
+            .map(|metrics| metrics.address.clone());
+        let wanted = || up.metrics.map(|address| address.to_string());
+        let metrics = metrics.or_else(wanted).unwrap_or_default();
         let addresses = [
             (up.edge, &server.edge, "its edge", "--edge"),
             (
@@ -134,6 +142,7 @@ impl Session<'_> {
                 "its edge for TLS",
                 "--edge-tls",
             ),
+            (up.metrics, &metrics, "its metrics", "--metrics"),
         ];
         for (wanted, present, name, option) in addresses {
             if wanted.is_some_and(|wanted| wanted.to_string() != *present) {

@@ -21,6 +21,7 @@ fn shape(machine: &Machine, app: &AppFolder, words: &[&str]) -> String {
         (folder.display().to_string(), "FOLDER"),
         (machine.edge.to_string(), "EDGE"),
         (machine.edge_tls.to_string(), "EDGE_TLS"),
+        (machine.metrics.to_string(), "METRICS"),
         (format!(":{}/", machine.edge.port()), ":PORT/"),
     ];
     serde_json::to_string_pretty(&redacted("", value, &known)).unwrap()

@@ -6,7 +6,8 @@ use std::net::TcpStream;
 use serde_json::{Value, json};
 
 use crate::support::apps::HOST;
-use crate::support::{AppFolder, Machine, until};
+use crate::support::processes::kill;
+use crate::support::{AppFolder, Machine, free_address, http, until};
 
 /// What status says of the requests to a service.
 fn requests(machine: &Machine, service: &str) -> Value {
@@ -60,8 +61,8 @@ fn requests_through_edge_and_mesh_are_counted_as_their_client_counted_them() {
     assert_eq!(requests(&machine, "back"), back);
     let text = machine.ok(&["status", "pair"]);
     for line in [
-        "\n    requests: 21 answered, 6 failed, 1 cut\n",
-        "\n    requests: 11 answered, 4 failed\n",
+        "\n    requests: 21 answered, 6 failed, 1 cut; p50 ",
+        "\n    requests: 11 answered, 4 failed; p50 ",
     ] {
         assert!(text.contains(line), "{text}");
     }
@@ -85,4 +86,67 @@ fn status_does_without_the_numbers_of_a_proxy_that_does_not_answer() {
     until("requests are counted again", || {
         requests(&machine, "front")["answered"] == 2
     });
+}
+
+/// A sample of the page for Prometheus.
+fn sample(machine: &Machine, sample: &str) -> Option<f64> {
+    let page = http::get(machine.metrics, &machine.metrics.to_string(), "/metrics");
+    assert_eq!(page.status, 200);
+    let of = |line: &str| line.strip_prefix(sample)?.strip_prefix(' ')?.parse().ok();
+    page.body.lines().find_map(of)
+}
+
+#[test]
+fn metrics_are_there_after_up_and_without_a_server() {
+    let machine = Machine::new();
+    let app = AppFolder::pair();
+    machine.up(&app);
+    for _ in 0..3 {
+        assert_eq!(machine.get(HOST, "/via/back/").status, 200);
+    }
+    let answered = |service: &str| {
+        let name = "roadbed_requests_total";
+        format!(r#"{name}{{app="pair",service="{service}",code="2xx"}}"#)
+    };
+    for service in ["front", "back"] {
+        until("the requests are counted", || {
+            sample(&machine, &answered(service)) == Some(3.0)
+        });
+    }
+    let latency = &machine.status()["apps"][0]["services"][0]["latency"];
+    let [p50, p99] = ["p50_microseconds", "p99_microseconds"].map(|of| latency[of].as_u64());
+    assert!(p50 > Some(0) && p50 <= p99, "{latency}");
+    let metrics = json!([{ "address": machine.metrics.to_string(), "failure": null }]);
+    assert_eq!(machine.status()["server"]["metrics"], metrics);
+    let elsewhere = free_address().to_string();
+    let refused = machine.run(&["up", "--detach", "--metrics", &elsewhere, app.path()]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    let told = format!("with its metrics on {}", machine.metrics);
+    assert!(refused.stderr.contains(&told), "{refused:?}");
+    kill(machine.server_pid());
+    assert_eq!(machine.get(HOST, "/").status, 200);
+    until("the request is counted", || {
+        sample(&machine, &answered("front")) == Some(4.0)
+    });
+    until("the server is missed", || {
+        sample(&machine, "roadbed_proxy_server_connected") == Some(0.0)
+    });
+}
+
+#[test]
+fn an_address_for_metrics_that_is_taken_is_said_and_stops_nothing() {
+    let machine = Machine::new();
+    let taken = std::net::TcpListener::bind(machine.metrics).unwrap();
+    machine.up(&AppFolder::pair());
+    assert_eq!(machine.get(HOST, "/").status, 200);
+    let told = format!("\nmetrics: cannot listen on {}: ", machine.metrics);
+    let text = machine.ok(&["status"]);
+    assert!(text.contains(&told), "{text}");
+    drop(taken);
+    until("the address is had", || {
+        !machine.ok(&["status"]).contains("metrics: ")
+    });
+    assert!(sample(&machine, "roadbed_proxy_workers") >= Some(1.0));
+    let refused = machine.run(&["server", "--metrics", "0.0.0.0:9700"]);
+    assert_eq!(refused.code, Some(2), "{refused:?}");
 }

@@ -42,6 +42,7 @@ pub(crate) struct Machine {
     folder: TempDir,
     pub(crate) edge: SocketAddr,
     pub(crate) edge_tls: SocketAddr,
+    pub(crate) metrics: SocketAddr,
 }
 
 impl Machine {
@@ -56,6 +57,7 @@ impl Machine {
             folder,
             edge: free_address(),
             edge_tls: free_address(),
+            metrics: free_address(),
         }
     }
 
@@ -102,8 +104,10 @@ impl Machine {
     /// Starts an app at this machine's edge, if it can be.
     pub(crate) fn try_up(&self, app: &AppFolder) -> Finished {
         let [plain, tls] = [self.edge, self.edge_tls].map(|address| address.to_string());
-        let words = ["up", "--detach", "--edge", &plain, "--edge-tls", &tls];
-        self.run(&[&words[..], &[app.path()]].concat())
+        let metrics = self.metrics.to_string();
+        let edges = ["--edge", &plain, "--edge-tls", &tls];
+        let words = ["up", "--detach", "--metrics", &metrics];
+        self.run(&[&words[..], &edges[..], &[app.path()]].concat())
     }
 
     /// Starts an app that stays when the command has returned.
@@ -116,8 +120,10 @@ impl Machine {
     /// Starts a server in the foreground.
     pub(crate) fn start_server(&self) -> Server {
         let [plain, tls] = [self.edge, self.edge_tls].map(|address| address.to_string());
+        let metrics = self.metrics.to_string();
+        let edges = ["--edge", &plain, "--edge-tls", &tls];
         let child = self
-            .command(&["server", "--edge", &plain, "--edge-tls", &tls])
+            .command(&[&["server", "--metrics", &metrics], &edges[..]].concat())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()

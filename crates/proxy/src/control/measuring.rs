@@ -1,0 +1,84 @@
+//! Asking the workers what they measured, for the server and for whoever asks the proxy itself.
+
+use std::collections::BTreeMap;
+
+use tokio::sync::oneshot;
+
+use super::Control;
+use crate::measure::text::{Report, page};
+use crate::measure::{Totals, process};
+use crate::protocol::FromProxy;
+use crate::start::StartError;
+use crate::worker::{Command, Event};
+use model::UpstreamId;
+
+/// What all workers together measured.
+#[derive(Debug, Default)]
+struct Gathered {
+    upstreams: BTreeMap<UpstreamId, Totals>,
+    connections: u64,
+    accepted: u64,
+}
+
+impl Control {
+    /// Tells the server what became of requests.
+    pub(super) async fn count(&mut self) -> Result<(), StartError> {
+        let gathered = self.gather().await?;
+        let upstreams = gathered.upstreams.into_iter();
+        self.tell(FromProxy::Counted {
+            upstreams: upstreams.map(|(id, of)| (id, of.counts())).collect(),
+            connections: gathered.connections,
+            metrics: self.admin.state(),
+        })
+        .await;
+        Ok(())
+    }
+
+    /// Writes the page for Prometheus.
+    pub(super) async fn show(&mut self, to: oneshot::Sender<String>) -> Result<(), StartError> {
+        let gathered = self.gather().await?;
+        let report = Report {
+            upstreams: &gathered.upstreams,
+            snapshot: &self.snapshot,
+            connections: gathered.connections,
+            accepted: gathered.accepted,
+            workers: self.workers.len(),
+            has_server: self.server.is_some(),
+            process: process::look(self.admin.started()),
+        };
+        // Fails only when whoever asked is gone.
+        let _ = to.send(page(&report));
+        Ok(())
+    }
+
+    /// Has every worker say what it measured, and adds it up.
+    async fn gather(&mut self) -> Result<Gathered, StartError> {
+        for worker in &self.workers {
+            let asked = worker.send(Command::Count);
+            asked.map_err(|_| StartError::WorkerLost)?;
+        }
+        let (mut waiting, mut total) = (self.workers.len(), Gathered::default());
+        while waiting > 0 {
+            match self.events.recv().await {
+                Some((
+                    _,
+                    Event::Counted {
+                        upstreams,
+                        connections,
+                        accepted,
+                    },
+                )) => {
+                    waiting -= 1;
+                    total.connections += connections as u64;
+                    total.accepted += accepted;
+                    for (id, totals) in upstreams {
+                        *total.upstreams.entry(id).or_default() += &totals;
+                    }
+                }
+                Some((worker, event)) => self.on_event(worker, event).await?,
+                None => return Err(StartError::WorkerLost),
+            }
+        }
+        Ok(total)
+    }
+}

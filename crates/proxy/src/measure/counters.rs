@@ -1,0 +1,143 @@
+//! What became of the requests to one upstream, as one worker counts it. Nothing is shared while
+//! requests are served: the control thread asks for the numbers and adds them up.
+
+use std::cell::{Cell, RefCell};
+use std::time::Duration;
+
+use super::histogram::Histogram;
+use super::totals::{GRPC_STATUSES, Totals};
+
+/// The counters of one upstream on one worker.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    by_class: [Cell<u64>; 5],
+    by_grpc: [Cell<u64>; GRPC_STATUSES],
+    failed: Cell<u64>,
+    cut: Cell<u64>,
+    in_flight: Cell<u64>,
+    opened: Cell<u64>,
+    reused: Cell<u64>,
+    /// Content on its way to instances.
+    pub(crate) received: Cell<u64>,
+    /// Content on its way to clients.
+    pub(crate) sent: Cell<u64>,
+    head: RefCell<Histogram>,
+    whole: RefCell<Histogram>,
+}
+
+impl Counters {
+    pub(super) fn begin(&self) {
+        add(&self.in_flight, 1);
+    }
+
+    pub(super) fn end(&self) {
+        self.in_flight.set(self.in_flight.get().saturating_sub(1));
+    }
+
+    /// A request got its answer, ours or its backend's. `grpc` is the status in its trailers, where
+    /// it is one of gRPC.
+    pub(super) fn answered(&self, status: u16, grpc: Option<u8>) {
+        // The parser has seen to it that the class is one of 1 to 5.
+        let class = usize::from(status / 100).clamp(1, self.by_class.len());
+        add(&self.by_class[class - 1], 1);
+        if let Some(grpc) = grpc {
+            add(&self.by_grpc[usize::from(grpc).min(GRPC_STATUSES - 1)], 1);
+        }
+        if status >= 500 || grpc.is_some_and(is_failure) {
+            add(&self.failed, 1);
+        }
+    }
+
+    /// How long a request waited for the head of its answer.
+    pub(super) fn head(&self, time: Duration) {
+        self.head.borrow_mut().record(time);
+    }
+
+    /// How long it waited for all of it.
+    pub(super) fn whole(&self, time: Duration) {
+        self.whole.borrow_mut().record(time);
+    }
+
+    /// A request got no answer, or not all of it: its client went away or its backend did.
+    pub(super) fn cut(&self) {
+        add(&self.cut, 1);
+    }
+
+    /// There is a connection to an instance, opened for this or there before.
+    pub(crate) fn connected(&self, is_new: bool) {
+        add(if is_new { &self.opened } else { &self.reused }, 1);
+    }
+
+    /// The numbers now.
+    pub(crate) fn read(&self) -> Totals {
+        Totals {
+            by_class: self.by_class.each_ref().map(Cell::get),
+            by_grpc: self.by_grpc.each_ref().map(Cell::get),
+            failed: self.failed.get(),
+            cut: self.cut.get(),
+            in_flight: self.in_flight.get(),
+            opened: self.opened.get(),
+            reused: self.reused.get(),
+            received: self.received.get(),
+            sent: self.sent.get(),
+            head: self.head.borrow().clone(),
+            whole: self.whole.borrow().clone(),
+        }
+    }
+}
+
+/// Counts so many more.
+pub(crate) fn add(counter: &Cell<u64>, count: u64) {
+    counter.set(counter.get().wrapping_add(count));
+}
+
+/// Whether a status of gRPC says that the service failed, as 5xx does, and not that the caller
+/// asked for what cannot be.
+fn is_failure(status: u8) -> bool {
+    const UNKNOWN: u8 = 2;
+    const DEADLINE_EXCEEDED: u8 = 4;
+    const UNIMPLEMENTED: u8 = 12;
+    const INTERNAL: u8 = 13;
+    const UNAVAILABLE: u8 = 14;
+    const DATA_LOSS: u8 = 15;
+    matches!(
+        status,
+        UNKNOWN | DEADLINE_EXCEEDED | UNIMPLEMENTED | INTERNAL | UNAVAILABLE | DATA_LOSS
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_of_the_service_are_told_from_those_of_the_caller() {
+        let counters = Counters::default();
+        let answers = [
+            (200, None),
+            (404, None),
+            (500, None),
+            (200, Some(0)),
+            (200, Some(5)),
+            (200, Some(14)),
+        ];
+        for (status, grpc) in answers {
+            counters.answered(status, grpc);
+        }
+        counters.cut();
+        let totals = counters.read();
+        assert_eq!((totals.answered(), totals.failed, totals.cut), (6, 2, 1));
+        assert_eq!(totals.by_class, [0, 4, 0, 1, 1]);
+        assert_eq!([0, 5, 14].map(|status| totals.by_grpc[status]), [1; 3]);
+    }
+
+    #[test]
+    fn a_status_that_no_standard_has_is_counted_all_the_same() {
+        let counters = Counters::default();
+        counters.answered(599, Some(255));
+        counters.answered(99, None);
+        let totals = counters.read();
+        assert_eq!(totals.by_class, [1, 0, 0, 0, 1]);
+        assert_eq!(totals.by_grpc[GRPC_STATUSES - 1], 1);
+    }
+}

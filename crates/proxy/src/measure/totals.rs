@@ -1,0 +1,78 @@
+//! What was counted, as it is added up: over workers for what the proxy shows.
+
+use super::histogram::Histogram;
+use crate::protocol::Counts;
+
+/// The statuses of gRPC, 0 to 16, and one for all that are none.
+pub(crate) const GRPC_STATUSES: usize = 18;
+
+/// The numbers of one upstream.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Totals {
+    /// Answers by the first digit of their status, 1 to 5.
+    pub(crate) by_class: [u64; 5],
+    /// Answers of gRPC by their status.
+    pub(crate) by_grpc: [u64; GRPC_STATUSES],
+    /// Answers that say that the service failed.
+    pub(crate) failed: u64,
+    /// Requests without an answer, or with a part of one.
+    pub(crate) cut: u64,
+    /// Requests that are being served.
+    pub(crate) in_flight: u64,
+    /// Connections to instances that were opened.
+    pub(crate) opened: u64,
+    /// How often a connection was there that a request could use.
+    pub(crate) reused: u64,
+    /// Bytes of content on their way to instances.
+    pub(crate) received: u64,
+    /// Bytes of content on their way to clients.
+    pub(crate) sent: u64,
+    /// Times from a request's head to its answer's.
+    pub(crate) head: Histogram,
+    /// Times from a request's head to its answer's end.
+    pub(crate) whole: Histogram,
+}
+
+impl Totals {
+    /// How many requests got an answer.
+    pub(crate) fn answered(&self) -> u64 {
+        self.by_class.iter().sum()
+    }
+
+    /// What the server is told.
+    pub(crate) fn counts(&self) -> Counts {
+        Counts {
+            answered: self.answered(),
+            failed: self.failed,
+            cut: self.cut,
+            latency: self.whole.clone(),
+        }
+    }
+}
+
+impl std::ops::AddAssign<&Self> for Totals {
+    fn add_assign(&mut self, other: &Self) {
+        let arrays = [
+            (&mut self.by_class[..], &other.by_class[..]),
+            (&mut self.by_grpc[..], &other.by_grpc[..]),
+        ];
+        for (total, more) in arrays {
+            for (total, more) in total.iter_mut().zip(more) {
+                *total += more;
+            }
+        }
+        for (total, more) in [
+            (&mut self.failed, other.failed),
+            (&mut self.cut, other.cut),
+            (&mut self.in_flight, other.in_flight),
+            (&mut self.opened, other.opened),
+            (&mut self.reused, other.reused),
+            (&mut self.received, other.received),
+            (&mut self.sent, other.sent),
+        ] {
+            *total += more;
+        }
+        self.head.merge(&other.head);
+        self.whole.merge(&other.whole);
+    }
+}
