@@ -1,12 +1,14 @@
-//! Getting a connection to a backend: an endpoint in turn, then an idle connection to it or a
-//! new one, then another endpoint if that fails.
+//! Getting a connection to a backend: an endpoint is chosen, then an idle connection to it or a new
+//! one, then another endpoint if that fails.
 
 use std::io;
 use std::rc::Rc;
+use std::time::Instant;
 
 use crate::http::gateway_error::GatewayError;
 use crate::http2::pool::Slot;
 use crate::limits::{CONNECT_RETRIES, FRESH_ENOUGH};
+use crate::retry::Tries;
 use crate::socket::Socket;
 use crate::tls;
 use crate::worker::{Endpoint, InFlight, Upstream, Worker};
@@ -15,10 +17,17 @@ use crate::worker::{Endpoint, InFlight, Upstream, Worker};
 #[derive(Debug)]
 pub(crate) struct Backend {
     pub(crate) socket: Socket,
+    /// It had been idle before: the backend may just be closing it.
+    pub(crate) was_idle: bool,
     in_flight: InFlight,
 }
 
 impl Backend {
+    /// Where it leads.
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        self.in_flight.endpoint()
+    }
+
     /// Ends what is in flight and keeps the connection for the next request.
     pub(crate) fn keep(self) {
         self.in_flight.endpoint().keep_idle(self.socket);
@@ -38,6 +47,11 @@ pub(crate) struct SharedBackend {
 }
 
 impl SharedBackend {
+    /// Where it leads.
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        self.in_flight.endpoint()
+    }
+
     /// Whether what is sent is encrypted.
     pub(crate) fn is_secure(&self) -> bool {
         self.in_flight.endpoint().tls.is_some()
@@ -83,33 +97,36 @@ impl Reuse {
     }
 }
 
-/// Gets a connection to an endpoint of `upstream` in whatever it speaks; to another than `left`
-/// where there is one.
+/// Gets a connection to an endpoint of `upstream` in whatever it speaks, for the next of `tries`.
 pub(crate) async fn dial(
     worker: &Rc<Worker>,
     upstream: &Upstream,
-    reuse: Reuse,
-    left: Option<*const Endpoint>,
+    tries: &Tries,
 ) -> Result<Connected, GatewayError> {
-    let mut failed = Vec::new();
-    while let Some(in_flight) = upstream.pick(&failed, left) {
-        let endpoint = in_flight.endpoint();
-        if let Some(socket) = reuse.take(worker, endpoint) {
-            return Ok(Connected::Alone(Backend { socket, in_flight }));
+    let (mut failed, mut was_refused) = (Vec::new(), false);
+    let mut now = Instant::now();
+    if tries.is_first() {
+        upstream.asked(now);
+    }
+    while let Some(in_flight) = upstream.pick(now, &worker.limits, &failed, tries.left) {
+        if !failed.is_empty() && !upstream.may_retry(now, was_refused) {
+            break;
         }
-        let connected = match endpoint.speaks_http2() {
-            false => open(worker, endpoint).await.map(Opened::Socket),
-            true => Box::pin(endpoint.http2.slot(
-                worker.limits.connect,
-                &worker.buffers,
-                open(worker, endpoint),
-            ))
-            .await
-            .map(Opened::Slot),
-        };
-        match connected {
+        let endpoint = in_flight.endpoint();
+        if let Some(socket) = tries.reuse.take(worker, endpoint) {
+            return Ok(Connected::Alone(Backend {
+                socket,
+                was_idle: true,
+                in_flight,
+            }));
+        }
+        match connect(worker, endpoint).await {
             Ok(Opened::Socket(socket)) => {
-                return Ok(Connected::Alone(Backend { socket, in_flight }));
+                return Ok(Connected::Alone(Backend {
+                    socket,
+                    was_idle: false,
+                    in_flight,
+                }));
             }
             Ok(Opened::Slot(slot)) => {
                 return Ok(Connected::Shared(SharedBackend { slot, in_flight }));
@@ -117,6 +134,10 @@ pub(crate) async fn dial(
             Err(error) => {
                 let (instance, address) = (&endpoint.instance, endpoint.address);
                 tracing::debug!(%instance, %address, %error, "cannot connect");
+                now = Instant::now();
+                upstream.failed(endpoint, now, &worker.limits);
+                // Where nobody listens, trying cost nobody anything.
+                was_refused = error.kind() == io::ErrorKind::ConnectionRefused;
                 failed.push(in_flight);
             }
         }
@@ -130,14 +151,17 @@ pub(crate) async fn dial(
     }
 }
 
-/// Gets a connection of its own to an endpoint of `upstream`, for HTTP/1.1 or bytes.
+/// Gets a connection of its own to an endpoint of `upstream`, for bytes.
 pub(crate) async fn dial_alone(
     worker: &Rc<Worker>,
     upstream: &Upstream,
-    reuse: Reuse,
 ) -> Result<Backend, GatewayError> {
-    match dial(worker, upstream, reuse, None).await? {
-        Connected::Alone(backend) => Ok(backend),
+    match dial(worker, upstream, &Tries::of_connection()).await? {
+        Connected::Alone(backend) => {
+            // It is all that is seen of how the endpoint does.
+            upstream.connected(backend.endpoint());
+            Ok(backend)
+        }
         // The upstream has changed while we connected.
         Connected::Shared(_) => Err(GatewayError::ConnectFailed),
     }
@@ -146,6 +170,19 @@ pub(crate) async fn dial_alone(
 enum Opened {
     Socket(Socket),
     Slot(Slot),
+}
+
+async fn connect(worker: &Rc<Worker>, endpoint: &Endpoint) -> io::Result<Opened> {
+    match endpoint.speaks_http2() {
+        false => open(worker, endpoint).await.map(Opened::Socket),
+        true => Box::pin(endpoint.http2.slot(
+            worker.limits.connect,
+            &worker.buffers,
+            open(worker, endpoint),
+        ))
+        .await
+        .map(Opened::Slot),
+    }
 }
 
 async fn open(worker: &Rc<Worker>, endpoint: &Endpoint) -> io::Result<Socket> {

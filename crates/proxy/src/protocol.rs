@@ -40,6 +40,12 @@ pub struct Counts {
     pub failed: u64,
     /// Those that got no answer or only a part of it, since client or service went away.
     pub cut: u64,
+    /// Second attempts that were made.
+    #[serde(default)]
+    pub retried: u64,
+    /// How often an endpoint was ejected.
+    #[serde(default)]
+    pub ejected: u64,
 }
 
 impl std::ops::AddAssign for Counts {
@@ -47,6 +53,8 @@ impl std::ops::AddAssign for Counts {
         self.answered += other.answered;
         self.failed += other.failed;
         self.cut += other.cut;
+        self.retried += other.retried;
+        self.ejected += other.ejected;
     }
 }
 

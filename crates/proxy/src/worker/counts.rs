@@ -11,6 +11,8 @@ pub(crate) struct Counters {
     answered: Cell<u64>,
     failed: Cell<u64>,
     cut: Cell<u64>,
+    retried: Cell<u64>,
+    ejected: Cell<u64>,
 }
 
 impl Counters {
@@ -33,12 +35,24 @@ impl Counters {
         Begun(Some(self))
     }
 
+    /// A request is tried a second time.
+    pub(crate) fn retried(&self) {
+        add(&self.retried);
+    }
+
+    /// An endpoint is ejected.
+    pub(crate) fn ejected(&self) {
+        add(&self.ejected);
+    }
+
     /// The numbers now.
     pub(crate) fn read(&self) -> Counts {
         Counts {
             answered: self.answered.get(),
             failed: self.failed.get(),
             cut: self.cut.get(),
+            retried: self.retried.get(),
+            ejected: self.ejected.get(),
         }
     }
 }
@@ -108,6 +122,8 @@ mod tests {
             answered: 7,
             failed: 3,
             cut: 2,
+            retried: 0,
+            ejected: 0,
         };
         assert_eq!(counters.read(), expected);
     }
