@@ -28,8 +28,10 @@ pub(crate) enum Fault {
     /// A connection that had been idle ended before any byte of an answer, as when the backend
     /// closes it at the moment that it is used.
     Stale,
-    /// A connection or stream ended before there was an answer.
+    /// A connection or stream ended before any byte of an answer.
     Reset,
+    /// It ended within the head of an answer; another endpoint may be asked.
+    Broken,
     /// The backend says that it has not looked at the request (RFC 9113 section 8.7).
     Unprocessed,
     /// The backend has answered that it cannot serve, and another may be asked.
@@ -101,17 +103,24 @@ impl Tries {
 
     /// Whether there is another try after this; what comes then is the last.
     pub(crate) fn again(&mut self, upstream: &Upstream, fault: Fault, now: Instant) -> bool {
+        let is_elsewhere = matches!(fault, Fault::Broken | Fault::Unwell);
         let may = self.is_first
             && match fault {
                 // It was nobody's fault, or cost nobody anything.
                 Fault::Unprocessed => upstream.may_retry(now, true),
                 Fault::Stale => self.is_repeatable && upstream.may_retry(now, true),
                 Fault::Reset => self.is_repeatable && upstream.may_retry(now, false),
+                Fault::Broken => {
+                    let left = self.left.map(|left| left.endpoint);
+                    self.is_repeatable
+                        && left.is_some_and(|left| upstream.has_another(left))
+                        && upstream.may_retry(now, false)
+                }
                 // It was counted when its answer was not passed on.
                 Fault::Unwell => true,
             };
         if let Some(left) = &mut self.left {
-            left.for_good = fault == Fault::Unwell;
+            left.for_good = is_elsewhere;
         }
         (self.is_first, self.reuse) = (false, Reuse::Never);
         may
@@ -156,7 +165,7 @@ impl Attempted<'_> {
             Err(error) => {
                 let is_its_fault = match error {
                     NoAnswer::Failed(GatewayError::Timeout) => !self.has_deadline,
-                    _ => self.fault(error, heard) == Some(Fault::Reset),
+                    _ => matches!(self.fault(error, heard), Some(Fault::Reset | Fault::Broken)),
                 };
                 if is_its_fault {
                     upstream.failed(endpoint, now, limits);
@@ -172,7 +181,8 @@ impl Attempted<'_> {
             NoAnswer::PassedOver => Some(Fault::Unwell),
             NoAnswer::Failed(GatewayError::BackendClosed) => match heard {
                 Heard::Nothing if self.was_idle => Some(Fault::Stale),
-                Heard::Nothing | Heard::Something => Some(Fault::Reset),
+                Heard::Nothing => Some(Fault::Reset),
+                Heard::Something => Some(Fault::Broken),
                 Heard::PassedOn => None,
             },
             NoAnswer::Failed(_) | NoAnswer::ClientGone => None,

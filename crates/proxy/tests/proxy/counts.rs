@@ -31,6 +31,7 @@ fn eventually_counts(stage: &mut Stage, answered: u64, failed: u64, cut: u64) {
         answered,
         failed,
         cut,
+        ..Counts::default()
     };
     let mut last = Counts::default();
     eventually("the requests are counted", || {

@@ -120,6 +120,7 @@ fn counts_that_cannot_be_those_of_the_requests_are_told_from_those_that_can() {
             answered,
             failed,
             cut,
+            ..Counts::default()
         };
         assert_eq!(
             tally.contradicts(counted).is_none(),
