@@ -6,10 +6,11 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use crate::http::gateway_error::GatewayError;
+use crate::http::phases::NoAnswer;
 use crate::http2::pool::Slot;
-use crate::limits::{CONNECT_RETRIES, FRESH_ENOUGH};
+use crate::limits::{CONNECT_RETRIES, FRESH_ENOUGH, PASSED_OVER_BYTES};
 use crate::retry::Tries;
-use crate::socket::Socket;
+use crate::socket::{Socket, within};
 use crate::tls;
 use crate::worker::{Endpoint, InFlight, Upstream, Worker};
 
@@ -33,10 +34,44 @@ impl Backend {
         self.in_flight.endpoint().keep_idle(self.socket);
     }
 
+    /// Ends what is in flight, of which no answer was passed on. If what is left of one is little,
+    /// it is awaited first: a backend that is hung up on in mid-answer has errors in its log.
+    pub(crate) fn give_up(self, worker: &Rc<Worker>, error: NoAnswer) {
+        match error {
+            NoAnswer::PassedOver { rest: Some(0) } => self.keep(),
+            NoAnswer::PassedOver { rest: Some(rest) } if rest <= PASSED_OVER_BYTES => {
+                let worker = worker.clone();
+                drop(tokio::task::spawn_local(async move {
+                    let limit = worker.limits.linger;
+                    let skipped = within(limit, skip(&worker, &self.socket, rest)).await;
+                    match skipped.unwrap_or(false) {
+                        true => self.keep(),
+                        false => self.abort(),
+                    }
+                }));
+            }
+            _ => self.abort(),
+        }
+    }
+
     /// Ends what is in flight in a way that the backend notices at once.
     pub(crate) fn abort(self) {
         self.socket.reset_on_close();
     }
+}
+
+/// Reads and drops so many bytes; whether it was these and no more.
+async fn skip(worker: &Worker, socket: &Socket, mut rest: u64) -> bool {
+    while rest > 0 {
+        let Ok(Some(buffer)) = socket.read_first(&worker.buffers).await else {
+            return false;
+        };
+        match rest.checked_sub(buffer.bytes().len() as u64) {
+            Some(left) => rest = left,
+            None => return false,
+        }
+    }
+    true
 }
 
 /// A place on a connection to a backend that requests share, and the count of what is in flight.
@@ -88,10 +123,10 @@ pub(crate) enum Reuse {
 }
 
 impl Reuse {
-    fn take(self, worker: &Worker, endpoint: &Endpoint) -> Option<Socket> {
+    fn take(self, worker: &Worker, endpoint: &Endpoint, now: Instant) -> Option<Socket> {
         match self {
-            Self::Any => endpoint.take_idle(worker.limits.pool_idle, Socket::is_spent),
-            Self::Safe => endpoint.take_idle(FRESH_ENOUGH, Socket::is_spent_now),
+            Self::Any => endpoint.take_idle(now, worker.limits.pool_idle, Socket::is_spent),
+            Self::Safe => endpoint.take_idle(now, FRESH_ENOUGH, Socket::is_spent_now),
             Self::Never => None,
         }
     }
@@ -113,7 +148,7 @@ pub(crate) async fn dial(
             break;
         }
         let endpoint = in_flight.endpoint();
-        if let Some(socket) = tries.reuse.take(worker, endpoint) {
+        if let Some(socket) = tries.reuse.take(worker, endpoint, now) {
             return Ok(Connected::Alone(Backend {
                 socket,
                 was_idle: true,

@@ -94,6 +94,9 @@ pub const FRAMES_PER_SECOND: u32 = 10;
 /// What is kept of a request's body in case a backend refuses to look at it.
 pub const REPLAY_BYTES: usize = 64 * 1024;
 
+/// What is read and dropped of an answer that was not passed on, to keep its connection.
+pub const PASSED_OVER_BYTES: u64 = 64 * 1024;
+
 /// Idle connections that a worker keeps to one endpoint.
 pub const IDLE_PER_ENDPOINT: usize = 1024;
 

@@ -18,6 +18,8 @@ pub(crate) struct Tries {
     pub(crate) left: Option<Left>,
     /// Doing it twice does no harm, and there is no body that would be gone.
     is_repeatable: bool,
+    /// How long it waits for its answer says something of the endpoint.
+    is_measured: bool,
     is_first: bool,
 }
 
@@ -59,6 +61,7 @@ impl Tries {
             },
             left: None,
             is_repeatable,
+            is_measured: !facts.upgrade,
             is_first: true,
         }
     }
@@ -69,6 +72,7 @@ impl Tries {
             reuse: Reuse::Never,
             left: None,
             is_repeatable: false,
+            is_measured: false,
             is_first: true,
         }
     }
@@ -141,24 +145,27 @@ pub(crate) struct Attempted<'a> {
 
 impl Attempted<'_> {
     /// Notes how the endpoint has done, and decides whether its answer is passed on. `heard` is
-    /// how much of an answer there was; a head has a status and, where it says something, the
-    /// time at which its whole request had been sent.
+    /// how much of an answer there was. With a head comes the time at which its whole request had
+    /// been sent, if it had; `see` says its status, and what [`NoAnswer::PassedOver`] has.
     pub(crate) fn judge<Head>(
         self,
         tries: &Tries,
         heard: Heard,
         head: Result<(Head, Option<Instant>), NoAnswer>,
         now: Instant,
-        status: impl FnOnce(&Head) -> u16,
+        see: impl FnOnce(&Head) -> (u16, Option<u64>),
     ) -> Result<Head, NoAnswer> {
         let (upstream, endpoint, limits) = (self.upstream, self.endpoint, self.limits);
         match head {
             Ok((head, ended)) => {
-                let status = status(&head);
-                upstream.heard(endpoint, status, ended, now, limits);
+                let (status, rest) = see(&head);
+                let measured = ended.filter(|_| tries.is_measured);
+                upstream.heard(endpoint, status, measured, now, limits);
                 let may = heard < Heard::PassedOn;
                 match may && tries.pass_over(upstream, endpoint, status, now) {
-                    true => Err(NoAnswer::PassedOver),
+                    true => Err(NoAnswer::PassedOver {
+                        rest: rest.filter(|_| ended.is_some()),
+                    }),
                     false => Ok(head),
                 }
             }
@@ -178,7 +185,7 @@ impl Attempted<'_> {
     /// What was wrong, where there may be another attempt.
     pub(crate) fn fault(self, error: NoAnswer, heard: Heard) -> Option<Fault> {
         match error {
-            NoAnswer::PassedOver => Some(Fault::Unwell),
+            NoAnswer::PassedOver { .. } => Some(Fault::Unwell),
             NoAnswer::Failed(GatewayError::BackendClosed) => match heard {
                 Heard::Nothing if self.was_idle => Some(Fault::Stale),
                 Heard::Nothing => Some(Fault::Reset),

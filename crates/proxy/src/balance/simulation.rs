@@ -218,7 +218,9 @@ impl Simulation {
             was_idle: false,
             has_deadline: false,
         };
-        let judged = attempted.judge(&request.tries, Heard::Nothing, head, now, |&status| status);
+        let judged = attempted.judge(&request.tries, Heard::Nothing, head, now, |&status| {
+            (status, None)
+        });
         let fault = judged
             .err()
             .and_then(|error| attempted.fault(error, Heard::Nothing));

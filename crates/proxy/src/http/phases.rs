@@ -52,8 +52,9 @@ pub(crate) enum NoAnswer {
     Failed(GatewayError),
     /// The client is gone.
     ClientGone,
-    /// There is one, but another endpoint is asked.
-    PassedOver,
+    /// There is one, but another endpoint is asked. `rest` is how much of it is still to come, where
+    /// its connection can be used again after that.
+    PassedOver { rest: Option<u64> },
 }
 
 /// Waits for the head of the answer while the request is being sent. `timeout` runs from the end

@@ -89,7 +89,7 @@ async fn attempt(
     let mut sent = Sent::Partly;
     let mut incoming = None;
     // The borrows of both directions end with this block.
-    let (relayed, is_whole) = {
+    let relayed = {
         let mut sending = pin!(send(&exchange, &backend.socket, input, out));
         let gone = async || exchange.client.was_reset().await;
         let head = {
@@ -98,11 +98,10 @@ async fn attempt(
             let timeout = exchange.upstream.timeout();
             await_head(sending.as_mut(), &mut sent, reading, gone, timeout).await
         };
-        let is_whole = head
-            .as_ref()
-            .is_ok_and(|(head, _)| is_whole(head, incoming.as_ref()));
-        let head = attempted.judge(tries, heard.get(), head, Instant::now(), |head| head.status);
-        let relayed = match (head, &mut incoming) {
+        let arrived = incoming.as_ref().map_or(0, |buffer| buffer.bytes().len());
+        let see = |head: &ResponseHead| (head.status, head.rest_after(arrived - head.length));
+        let head = attempted.judge(tries, heard.get(), head, Instant::now(), see);
+        match (head, &mut incoming) {
             (Ok(head), _) if head.upgrade => Ok((head, None)),
             (Ok(head), Some(incoming)) => {
                 let framing = framing(&exchange, &head, sent);
@@ -115,8 +114,7 @@ async fn attempt(
             }
             (Ok(_), None) => Err(NoAnswer::Failed(GatewayError::BackendClosed)),
             (Err(error), _) => Err(error),
-        };
-        (relayed, is_whole)
+        }
     };
     let counters = &exchange.upstream.counters;
     match relayed {
@@ -153,10 +151,7 @@ async fn attempt(
         }
         Err(error) => {
             let fault = attempted.fault(error, heard.get());
-            match error == NoAnswer::PassedOver && is_whole && sent == Sent::Wholly {
-                true => backend.keep(),
-                false => backend.abort(),
-            }
+            backend.give_up(exchange.worker, error);
             match (fault, error) {
                 (Some(fault), _) => Attempt::Again(fault),
                 (None, NoAnswer::Failed(error)) => Attempt::Failed(error),
@@ -164,17 +159,6 @@ async fn attempt(
             }
         }
     }
-}
-
-/// Whether all of an answer has arrived, and the connection is kept after it.
-fn is_whole(head: &ResponseHead, incoming: Option<&Pooled>) -> bool {
-    let arrived = incoming.map_or(0, |incoming| incoming.bytes().len() - head.length);
-    head.keep_alive
-        && match head.body {
-            Body::None => arrived == 0,
-            Body::Length(length) => arrived as u64 == length,
-            Body::Chunked | Body::UntilClose => false,
-        }
 }
 
 /// Sends the head in `out`, which is kept, and then the body.

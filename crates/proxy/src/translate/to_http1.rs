@@ -59,8 +59,9 @@ pub(crate) async fn attempt(
             exchange.in_time(pin!(head)).await
         };
         let head = head.unwrap_or(Err(NoAnswer::Failed(GatewayError::Timeout)));
-        let now = Instant::now();
-        match attempted.judge(tries, heard.get(), head, now, |(head, _)| head.status) {
+        let arrived = incoming.as_ref().map_or(0, |buffer| buffer.bytes().len());
+        let see = |(head, _): &(ResponseHead, _)| (head.status, head.rest_after(arrived));
+        match attempted.judge(tries, heard.get(), head, Instant::now(), see) {
             Err(error) => Err(error),
             Ok((head, answer)) if head.upgrade => Ok((head, Err(answer))),
             Ok((_, answer)) if facts.upgrade && exchange.client.takes_for_websocket(&answer) => {
@@ -105,7 +106,7 @@ pub(crate) async fn attempt(
         }
         Err(error) => {
             let attempt = Attempt::failed(error, attempted.fault(error, heard.get()));
-            backend.abort();
+            backend.give_up(exchange.worker, error);
             attempt
         }
     }

@@ -63,10 +63,8 @@ pub(crate) async fn attempt(
             // It says nothing of how well the endpoint is.
             Err(error) if unprocessed.get() => Err(error),
             head => {
-                let now = std::time::Instant::now();
-                attempted.judge(tries, heard.get(), head, now, |answer| {
-                    answer.status.as_u16()
-                })
+                let see = |answer: &Answer| (answer.status.as_u16(), None);
+                attempted.judge(tries, heard.get(), head, std::time::Instant::now(), see)
             }
         };
         match head {

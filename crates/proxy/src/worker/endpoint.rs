@@ -113,12 +113,13 @@ impl Endpoint {
     /// that have waited longest; none that has been idle for longer than `limit`.
     pub(crate) fn take_idle(
         &self,
+        now: Instant,
         limit: Duration,
         is_spent: impl Fn(&Socket) -> bool,
     ) -> Option<Socket> {
         let mut idle = self.idle.borrow_mut();
         while let Some(connection) = idle.pop() {
-            if connection.since.elapsed() > limit {
+            if now.saturating_duration_since(connection.since) > limit {
                 // All others have been idle for longer still; the sweeper closes them.
                 idle.push(connection);
                 return None;

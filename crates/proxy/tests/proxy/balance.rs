@@ -1,8 +1,9 @@
 //! Which endpoint the real proxy sends requests to, which it leaves alone for a while, and what it
 //! tries twice.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use http::Request;
@@ -82,7 +83,7 @@ fn post(client: &mut Client) -> u16 {
 /// Posts until the proxy has ejected so many endpoints in all.
 fn post_until_ejected(stage: &mut Stage, client: &mut Client, count: u64) {
     eventually("an endpoint is ejected", || {
-        (0..10).for_each(|_| drop(post(client)));
+        (0..10).for_each(|_| assert!([200, 503].contains(&post(client))));
         counts(stage).ejected >= count
     });
 }
@@ -306,6 +307,38 @@ fn an_answer_that_is_alone_or_has_begun_is_passed_on() {
     assert!(client.head().starts_with("HTTP/1.1 103"));
     assert_eq!(client.answer().status, 503);
     assert_eq!(counts(&mut two).retried, 0);
+}
+
+#[test]
+fn the_rest_of_an_answer_that_is_not_passed_on_is_awaited_and_its_connection_kept() {
+    let good = Subject::new("good");
+    // The other one is asked for sure, as it looks faster.
+    good.state.wait.store(30, SeqCst);
+    let (go, wait) = channel();
+    let script = Mutex::new(Some(wait));
+    let bad = Backend::start(move |connection| {
+        connection.request();
+        let Some(wait) = script.lock().unwrap().take() else {
+            let head = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            return connection.send(head);
+        };
+        connection.send("HTTP/1.1 503 X\r\nContent-Length: 6\r\n\r\nun");
+        wait.recv().unwrap();
+        connection.send("well");
+        connection.request();
+        connection.answer("the same connection");
+    });
+    let endpoints = [good.backend.address, bad.address].map(|at| (at, Protocol::Http));
+    let mut stage = Stage::new(&endpoints, &[]);
+    let mut client = Client::connect(stage.edge);
+    eventually("an answer is not passed on", || {
+        assert_eq!(client.get("a.test", "/").text(), "good");
+        counts(&mut stage).retried == 1
+    });
+    go.send(()).unwrap();
+    eventually("the connection is used again", || {
+        client.get("a.test", "/").text() == "the same connection"
+    });
 }
 
 #[test]
