@@ -1,14 +1,17 @@
-//! Getting a connection to a backend: an endpoint in turn, then an idle connection to it or a
-//! new one, then another endpoint if that fails.
+//! Getting a connection to a backend: an endpoint is chosen, then an idle connection to it or a new
+//! one, then another endpoint if that fails.
 
 use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
+use std::time::Instant;
 
 use crate::http::gateway_error::GatewayError;
+use crate::http::phases::NoAnswer;
 use crate::http2::pool::Slot;
-use crate::limits::{CONNECT_RETRIES, FRESH_ENOUGH};
-use crate::socket::Socket;
+use crate::limits::{CONNECT_RETRIES, FRESH_ENOUGH, PASSED_OVER_BYTES};
+use crate::retry::Tries;
+use crate::socket::{Socket, within};
 use crate::tls;
 use crate::worker::{Endpoint, InFlight, Upstream, Worker};
 
@@ -16,19 +19,60 @@ use crate::worker::{Endpoint, InFlight, Upstream, Worker};
 #[derive(Debug)]
 pub(crate) struct Backend {
     pub(crate) socket: Socket,
+    /// It had been idle before: the backend may just be closing it.
+    pub(crate) was_idle: bool,
     in_flight: InFlight,
 }
 
 impl Backend {
+    /// Where it leads.
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        self.in_flight.endpoint()
+    }
+
     /// Ends what is in flight and keeps the connection for the next request.
     pub(crate) fn keep(self) {
         self.in_flight.endpoint().keep_idle(self.socket);
+    }
+
+    /// Ends what is in flight, of which no answer was passed on. If what is left of one is little,
+    /// it is awaited first: a backend that is hung up on in mid-answer has errors in its log.
+    pub(crate) fn give_up(self, worker: &Rc<Worker>, error: NoAnswer) {
+        match error {
+            NoAnswer::PassedOver { rest: Some(0) } => self.keep(),
+            NoAnswer::PassedOver { rest: Some(rest) } if rest <= PASSED_OVER_BYTES => {
+                let worker = worker.clone();
+                drop(tokio::task::spawn_local(async move {
+                    let limit = worker.limits.linger;
+                    let skipped = within(limit, skip(&worker, &self.socket, rest)).await;
+                    match skipped.unwrap_or(false) {
+                        true => self.keep(),
+                        false => self.abort(),
+                    }
+                }));
+            }
+            _ => self.abort(),
+        }
     }
 
     /// Ends what is in flight in a way that the backend notices at once.
     pub(crate) fn abort(self) {
         self.socket.reset_on_close();
     }
+}
+
+/// Reads and drops so many bytes; whether it was these and no more.
+async fn skip(worker: &Worker, socket: &Socket, mut rest: u64) -> bool {
+    while rest > 0 {
+        let Ok(Some(buffer)) = socket.read_first(&worker.buffers).await else {
+            return false;
+        };
+        match rest.checked_sub(buffer.bytes().len() as u64) {
+            Some(left) => rest = left,
+            None => return false,
+        }
+    }
+    true
 }
 
 /// A place on a connection to a backend that requests share, and the count of what is in flight.
@@ -39,6 +83,11 @@ pub(crate) struct SharedBackend {
 }
 
 impl SharedBackend {
+    /// Where it leads.
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        self.in_flight.endpoint()
+    }
+
     /// Whether what is sent is encrypted.
     pub(crate) fn is_secure(&self) -> bool {
         self.in_flight.endpoint().tls.is_some()
@@ -75,51 +124,51 @@ pub(crate) enum Reuse {
 }
 
 impl Reuse {
-    fn take(self, worker: &Worker, endpoint: &Endpoint) -> Option<Socket> {
+    fn take(self, worker: &Worker, endpoint: &Endpoint, now: Instant) -> Option<Socket> {
         match self {
-            Self::Any => endpoint.take_idle(worker.limits.pool_idle, Socket::is_spent),
-            Self::Safe => endpoint.take_idle(FRESH_ENOUGH, Socket::is_spent_now),
+            Self::Any => endpoint.take_idle(now, worker.limits.pool_idle, Socket::is_spent),
+            Self::Safe => endpoint.take_idle(now, FRESH_ENOUGH, Socket::is_spent_now),
             Self::Never => None,
         }
     }
 }
 
-/// Gets a connection to an endpoint of `upstream` in whatever it speaks; to another than `left`
-/// where there is one.
+/// Gets a connection to an endpoint of `upstream` in whatever it speaks, for the next of `tries`.
 pub(crate) async fn dial(
     worker: &Rc<Worker>,
     upstream: &Upstream,
-    reuse: Reuse,
-    left: Option<*const Endpoint>,
+    tries: &Tries,
 ) -> Result<Connected, GatewayError> {
-    let mut failed = Vec::new();
-    while let Some(in_flight) = upstream.pick(&failed, left) {
+    let (mut failed, mut was_refused) = (Vec::new(), false);
+    let mut now = Instant::now();
+    if tries.is_first() {
+        upstream.asked(now);
+    }
+    while let Some(in_flight) = upstream.pick(now, &worker.limits, &failed, tries.left) {
+        if !failed.is_empty() && !upstream.may_retry(now, was_refused) {
+            break;
+        }
         let endpoint = in_flight.endpoint();
-        if let Some(socket) = reuse.take(worker, endpoint) {
+        if let Some(socket) = tries.reuse.take(worker, endpoint, now) {
             upstream.counters.connected(false);
-            return Ok(Connected::Alone(Backend { socket, in_flight }));
+            return Ok(Connected::Alone(Backend {
+                socket,
+                was_idle: true,
+                in_flight,
+            }));
         }
         let is_new = Cell::new(false);
-        let open = async {
-            is_new.set(true);
-            open(worker, endpoint).await
-        };
-        let connected = match endpoint.speaks_http2() {
-            false => open.await.map(Opened::Socket),
-            true => Box::pin(
-                endpoint
-                    .http2
-                    .slot(worker.limits.connect, &worker.buffers, open),
-            )
-            .await
-            .map(Opened::Slot),
-        };
+        let connected = connect(worker, endpoint, &is_new).await;
         if connected.is_ok() {
             upstream.counters.connected(is_new.get());
         }
         match connected {
             Ok(Opened::Socket(socket)) => {
-                return Ok(Connected::Alone(Backend { socket, in_flight }));
+                return Ok(Connected::Alone(Backend {
+                    socket,
+                    was_idle: false,
+                    in_flight,
+                }));
             }
             Ok(Opened::Slot(slot)) => {
                 return Ok(Connected::Shared(SharedBackend { slot, in_flight }));
@@ -127,6 +176,10 @@ pub(crate) async fn dial(
             Err(error) => {
                 let (instance, address) = (&endpoint.instance, endpoint.address);
                 tracing::debug!(%instance, %address, %error, "cannot connect");
+                now = Instant::now();
+                upstream.failed(endpoint, now, &worker.limits);
+                // Where nobody listens, trying cost nobody anything.
+                was_refused = error.kind() == io::ErrorKind::ConnectionRefused;
                 failed.push(in_flight);
             }
         }
@@ -140,14 +193,17 @@ pub(crate) async fn dial(
     }
 }
 
-/// Gets a connection of its own to an endpoint of `upstream`, for HTTP/1.1 or bytes.
+/// Gets a connection of its own to an endpoint of `upstream`, for bytes.
 pub(crate) async fn dial_alone(
     worker: &Rc<Worker>,
     upstream: &Upstream,
-    reuse: Reuse,
 ) -> Result<Backend, GatewayError> {
-    match dial(worker, upstream, reuse, None).await? {
-        Connected::Alone(backend) => Ok(backend),
+    match dial(worker, upstream, &Tries::of_connection()).await? {
+        Connected::Alone(backend) => {
+            // It is all that is seen of how the endpoint does.
+            upstream.connected(backend.endpoint());
+            Ok(backend)
+        }
         // The upstream has changed while we connected.
         Connected::Shared(_) => Err(GatewayError::ConnectFailed),
     }
@@ -156,6 +212,26 @@ pub(crate) async fn dial_alone(
 enum Opened {
     Socket(Socket),
     Slot(Slot),
+}
+
+/// Connects, or finds a place on a connection that is there; `is_new` is which of the two it was.
+async fn connect(
+    worker: &Rc<Worker>,
+    endpoint: &Endpoint,
+    is_new: &Cell<bool>,
+) -> io::Result<Opened> {
+    let open = async {
+        is_new.set(true);
+        open(worker, endpoint).await
+    };
+    match endpoint.speaks_http2() {
+        false => open.await.map(Opened::Socket),
+        true => {
+            let limit = worker.limits.connect;
+            let slot = endpoint.http2.slot(limit, &worker.buffers, open);
+            Box::pin(slot).await.map(Opened::Slot)
+        }
+    }
 }
 
 async fn open(worker: &Rc<Worker>, endpoint: &Endpoint) -> io::Result<Socket> {

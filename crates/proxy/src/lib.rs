@@ -4,6 +4,7 @@
 //! worker thread serves connections of its own from its own view of the snapshot and shares
 //! nothing with the others while it does. The proxy outlives the server and starts without it.
 
+mod balance;
 mod control;
 mod dial;
 pub mod http;
@@ -13,6 +14,7 @@ pub mod limits;
 pub mod measure;
 mod persist;
 pub mod protocol;
+mod retry;
 mod serve;
 mod settings;
 mod socket;

@@ -94,6 +94,9 @@ pub const FRAMES_PER_SECOND: u32 = 10;
 /// What is kept of a request's body in case a backend refuses to look at it.
 pub const REPLAY_BYTES: usize = 64 * 1024;
 
+/// What is read and dropped of an answer that was not passed on, to keep its connection.
+pub const PASSED_OVER_BYTES: u64 = 64 * 1024;
+
 /// Idle connections that a worker keeps to one endpoint.
 pub const IDLE_PER_ENDPOINT: usize = 1024;
 
@@ -103,6 +106,51 @@ pub const BACKLOG: i32 = 4096;
 
 /// Further endpoints tried when one cannot be connected to.
 pub const CONNECT_RETRIES: usize = 1;
+
+/// How long ago what an endpoint's average knows counts for a third (Finagle's decay). Long enough
+/// to remember a slow endpoint between two tries, short enough to forget a pause.
+pub const AVERAGE_DECAY: Duration = Duration::from_secs(10);
+
+/// An answer that takes longer to begin is waiting for something to happen. An average that looks
+/// back no further can say nothing of it; what is in flight does.
+pub const LONG_POLL: Duration = AVERAGE_DECAY;
+
+/// Endpoints that are faster than this differ by the noise of the machine, not by their load.
+pub const INDISTINGUISHABLE: Duration = Duration::from_micros(200);
+
+/// What a new endpoint gets at first of the share that others have (Envoy's least weight).
+pub const SLOW_START_LEAST_SHARE: f64 = 0.1;
+
+/// Requests a second and endpoint, on one worker, from which slow start lasts its full time. With
+/// fewer a new endpoint has time between requests, and the time is shorter in proportion.
+pub const SLOW_START_REQUESTS_PER_SECOND: f64 = 50.0;
+
+/// Endpoints from which slow start lasts its full time. With fewer, what a new one does not take is
+/// more than a little for each of the others, and the time is shorter in proportion.
+pub const SLOW_START_ENDPOINTS: usize = 10;
+
+/// Failures in a row for which an endpoint is ejected (Envoy's `consecutive_gateway_failure`).
+pub const EJECT_AFTER: u32 = 5;
+
+/// The longest ejection, in times of the first: 300 s of 30 s (Envoy).
+pub const EJECT_LONGEST: u32 = 10;
+
+/// How much shorter an ejection may be by chance, so that workers and proxies do not all come back
+/// to an endpoint in the same moment.
+pub const EJECT_JITTER: f64 = 0.2;
+
+/// How many of an upstream's endpoints may be ejected at a time, one in any case (Envoy).
+pub const EJECT_PERCENT: usize = 10;
+
+/// Second attempts that requests earn, and those that there may be besides, for upstreams with few
+/// requests (Finagle).
+pub const RETRY_PERCENT: u64 = 20;
+/// See [`RETRY_PERCENT`].
+pub const RETRIES_PER_SECOND: u64 = 10;
+
+/// How far back both are counted (Finagle): the few besides may all be used at once, which
+/// is what the end of an endpoint needs.
+pub const RETRY_WINDOW_SECONDS: usize = 10;
 
 /// Descriptors that are not for clients: the runtime's own, the link, files, standard streams.
 pub const RESERVED_DESCRIPTORS: u64 = 128;
@@ -175,6 +223,11 @@ pub struct Limits {
     pub linger_bytes: usize,
     /// How long requests may take to finish once the proxy was told to stop.
     pub drain: Duration,
+    /// How long an endpoint is ejected the first time. Longer than most restarts take, and short
+    /// enough that a mistake costs little.
+    pub eject: Duration,
+    /// How long a new endpoint takes, at most, to get its whole share.
+    pub slow_start: Duration,
 }
 
 impl Default for Limits {
@@ -189,6 +242,8 @@ impl Default for Limits {
             linger: Duration::from_secs(2),
             linger_bytes: 1024 * 1024,
             drain: Duration::from_secs(10),
+            eject: Duration::from_secs(30),
+            slow_start: Duration::from_secs(30),
         }
     }
 }

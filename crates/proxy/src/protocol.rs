@@ -46,6 +46,12 @@ pub struct Counts {
     /// not say it.
     #[serde(default)]
     pub latency: Histogram,
+    /// Second attempts that were made.
+    #[serde(default)]
+    pub retried: u64,
+    /// How often an endpoint was ejected.
+    #[serde(default)]
+    pub ejected: u64,
 }
 
 impl std::ops::AddAssign<&Self> for Counts {
@@ -54,6 +60,8 @@ impl std::ops::AddAssign<&Self> for Counts {
         self.failed += other.failed;
         self.cut += other.cut;
         self.latency.merge(&other.latency);
+        self.retried += other.retried;
+        self.ejected += other.ejected;
     }
 }
 

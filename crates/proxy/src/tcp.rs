@@ -2,14 +2,14 @@
 
 use std::rc::Rc;
 
-use crate::dial::{Reuse, dial_alone};
+use crate::dial::dial_alone;
 use crate::socket::Socket;
 use crate::tunnel;
 use crate::worker::{Upstream, Worker};
 
 /// Serves one caller's connection.
 pub(crate) async fn serve(worker: &Rc<Worker>, client: Socket, upstream: &Upstream) {
-    match dial_alone(worker, upstream, Reuse::Never).await {
+    match dial_alone(worker, upstream).await {
         Ok(backend) => {
             let counters = &upstream.counters;
             let (client, backend) = ((&client, None), (&backend.socket, None));

@@ -5,9 +5,7 @@
 //! level, and what is waiting for an answer should take little memory.
 
 use std::pin::Pin;
-use std::time::Duration;
-
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::gateway_error::GatewayError;
 use super::refusal::Refusal;
@@ -54,30 +52,36 @@ pub(crate) enum NoAnswer {
     Failed(GatewayError),
     /// The client is gone.
     ClientGone,
+    /// There is one, but another endpoint is asked. `rest` is how much of it is still to come, where
+    /// its connection can be used again after that.
+    PassedOver { rest: Option<u64> },
 }
 
 /// Waits for the head of the answer while the request is being sent. `timeout` runs from the end
-/// of the request; `gone` returns when the client does not want an answer any more.
+/// of the request; `gone` returns when the client does not want an answer any more. With the head
+/// comes the time at which all of the request had been sent, if it had been.
 pub(crate) async fn await_head<Head>(
     mut sending: Pin<&mut impl Future<Output = Result<(), BodyError>>>,
     sent: &mut Sent,
     mut reading: Pin<&mut impl Future<Output = Result<Head, NoAnswer>>>,
     gone: impl AsyncFn(),
     timeout: Duration,
-) -> Result<Head, NoAnswer> {
+) -> Result<(Head, Option<Instant>), NoAnswer> {
     while *sent == Sent::Partly {
         tokio::select! {
             biased;
             result = &mut sending => *sent = sent_after(result)?,
-            head = &mut reading => return head,
+            head = &mut reading => return head.map(|head| (head, None)),
             // Sending may itself be waiting, for a backend that does not read.
             () = gone() => return Err(NoAnswer::ClientGone),
         }
     }
-    let deadline = Instant::now() + timeout;
+    let ended = Instant::now();
+    let deadline = (ended + timeout).into();
+    let wholly = (*sent == Sent::Wholly).then_some(ended);
     tokio::select! {
         biased;
-        head = reading => head,
+        head = reading => head.map(|head| (head, wholly)),
         () = gone() => Err(NoAnswer::ClientGone),
         () = tokio::time::sleep_until(deadline) => Err(NoAnswer::Failed(GatewayError::Timeout)),
     }

@@ -11,20 +11,21 @@ use crate::http::message::Body;
 use crate::http::phases::{BodyError, NoAnswer};
 use crate::http1::head::read_one;
 use crate::limits::INTERIM_ANSWERS;
+use crate::retry::Heard;
 use crate::socket::Socket;
 use crate::worker::buffers::Pooled;
 
 /// Reads the head of the final answer, which stays in `incoming`. Informational answers before
-/// it are passed on. `begun` is set once any byte of an answer has arrived.
+/// it are passed on. `heard` says how much of an answer has arrived.
 pub(crate) async fn read_head(
     exchange: &Exchange<'_>,
     backend: &Socket,
     incoming: &mut Option<Pooled>,
-    begun: &Cell<bool>,
+    heard: &Cell<Heard>,
 ) -> Result<ResponseHead, NoAnswer> {
     let bad = |refusal| NoAnswer::Failed(GatewayError::BadResponse(refusal));
     for _ in 0..=INTERIM_ANSWERS {
-        let end = read_one(exchange.worker, backend, incoming, begun).await?;
+        let end = read_one(exchange.worker, backend, incoming, heard).await?;
         let Some(buffer) = incoming else { break };
         let bytes = &buffer.bytes()[..end];
         let head = response::parse_complete(bytes, exchange.facts.is_head).map_err(bad)?;
@@ -46,6 +47,7 @@ pub(crate) async fn read_head(
             let limit = exchange.worker.limits.body_idle;
             let sent = exchange.client.write_all(out.bytes(), limit).await;
             sent.map_err(|_| NoAnswer::ClientGone)?;
+            heard.set(Heard::PassedOn);
         }
         buffer.consume(end);
     }

@@ -3,16 +3,18 @@
 
 use std::cell::Cell;
 use std::pin::pin;
+use std::time::Instant;
 
 use super::body::{Coding, Relay, Turn};
 use super::context::Exchange;
 use super::response::ResponseHead;
 use super::rewrite::Framing;
 use super::{answer, in_place, translated};
-use crate::dial::{Backend, Connected, Reuse, dial};
+use crate::dial::{Backend, Connected, dial};
 use crate::http::gateway_error::{GatewayError, Reply};
 use crate::http::message::Body;
 use crate::http::phases::{BodyError, Next, NoAnswer, Sent, await_end, await_head};
+use crate::retry::{Attempted, Fault, Heard, Tries};
 use crate::socket::Socket;
 use crate::tunnel;
 use crate::worker::buffers::Pooled;
@@ -23,9 +25,8 @@ enum Attempt {
     Over(Next),
     /// Nothing was sent to the client yet.
     Failed(GatewayError),
-    /// The connection ended before any byte of an answer, as when the backend closes an idle
-    /// connection at the moment that it is used, or dies.
-    Stale,
+    /// The same, and another attempt may do better.
+    Again(Fault),
 }
 
 /// Sends the request whose rewritten head is `out`, with its body from `input`, and passes the
@@ -40,19 +41,13 @@ pub(crate) async fn exchange(
         // Nothing is read from the client before the answer is there.
         *input = None;
     }
-    // A request without body can be sent once more if doing it twice is harmless.
-    let repeatable = facts.idempotent && facts.body == Body::None && !facts.upgrade;
-    let mut reuse = match repeatable {
-        true => Reuse::Any,
-        false => Reuse::Safe,
-    };
-    let mut left = None;
+    let mut tries = Tries::new(facts);
     let error = loop {
-        let connected = match dial(worker, exchange.upstream, reuse, left).await {
+        let connected = match dial(worker, exchange.upstream, &tries).await {
             Ok(connected) => connected,
             Err(error) => break error,
         };
-        left = Some(connected.endpoint());
+        tries.went_to(connected.endpoint());
         let backend = match connected {
             Connected::Alone(backend) => backend,
             // The upstream has changed since the request was on its way to HTTP/1.1.
@@ -63,11 +58,11 @@ pub(crate) async fn exchange(
                 Err(error) => break error,
             },
         };
-        match attempt(exchange, backend, input, &mut out).await {
+        match attempt(exchange, backend, &tries, input, &mut out).await {
             Attempt::Over(next) => return next,
             Attempt::Failed(error) => break error,
-            Attempt::Stale if repeatable && reuse != Reuse::Never => reuse = Reuse::Never,
-            Attempt::Stale => break GatewayError::BackendClosed,
+            Attempt::Again(fault) if tries.again(exchange.upstream, fault, Instant::now()) => {}
+            Attempt::Again(_) => break GatewayError::BackendClosed,
         }
     };
     exchange.measured.answered(error.status(), None);
@@ -78,10 +73,18 @@ pub(crate) async fn exchange(
 async fn attempt(
     exchange: Exchange<'_>,
     backend: Backend,
+    tries: &Tries,
     input: &mut Option<Pooled>,
     out: &mut Pooled,
 ) -> Attempt {
-    let begun = Cell::new(false);
+    let attempted = Attempted {
+        limits: &exchange.worker.limits,
+        upstream: exchange.upstream,
+        endpoint: backend.endpoint(),
+        was_idle: backend.was_idle,
+        has_deadline: false,
+    };
+    let heard = Cell::new(Heard::Nothing);
     let mut sent = Sent::Partly;
     let mut incoming = None;
     // The borrows of both directions end with this block.
@@ -90,10 +93,13 @@ async fn attempt(
         let gone = async || exchange.client.was_reset().await;
         let head = {
             let backend = &backend.socket;
-            let reading = pin!(answer::read_head(&exchange, backend, &mut incoming, &begun));
+            let reading = pin!(answer::read_head(&exchange, backend, &mut incoming, &heard));
             let timeout = exchange.upstream.timeout();
             await_head(sending.as_mut(), &mut sent, reading, gone, timeout).await
         };
+        let arrived = incoming.as_ref().map_or(0, |buffer| buffer.bytes().len());
+        let see = |head: &ResponseHead| (head.status, head.rest_after(arrived - head.length));
+        let head = attempted.judge(tries, heard.get(), head, Instant::now(), see);
         match (head, &mut incoming) {
             (Ok(head), _) if head.upgrade => Ok((head, None)),
             (Ok(head), Some(incoming)) => {
@@ -139,13 +145,13 @@ async fn attempt(
             backend.abort();
             Attempt::Over(Next::Close)
         }
-        Err(NoAnswer::Failed(error)) => {
-            let stale = error == GatewayError::BackendClosed && !begun.get();
-            backend.abort();
-            if stale {
-                Attempt::Stale
-            } else {
-                Attempt::Failed(error)
+        Err(error) => {
+            let fault = attempted.fault(error, heard.get());
+            backend.give_up(exchange.worker, error);
+            match (fault, error) {
+                (Some(fault), _) => Attempt::Again(fault),
+                (None, NoAnswer::Failed(error)) => Attempt::Failed(error),
+                (None, _) => Attempt::Failed(GatewayError::BackendClosed),
             }
         }
     }

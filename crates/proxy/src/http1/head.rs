@@ -6,6 +6,7 @@ use super::fields::head_end;
 use crate::http::gateway_error::GatewayError;
 use crate::http::phases::NoAnswer;
 use crate::limits::HEAD_BYTES;
+use crate::retry::Heard;
 use crate::socket::Socket;
 use crate::worker::Worker;
 use crate::worker::buffers::Pooled;
@@ -15,14 +16,14 @@ pub(crate) async fn read_one(
     worker: &Worker,
     backend: &Socket,
     incoming: &mut Option<Pooled>,
-    begun: &Cell<bool>,
+    heard: &Cell<Heard>,
 ) -> Result<usize, NoAnswer> {
     let closed = NoAnswer::Failed(GatewayError::BackendClosed);
     let buffer = match incoming {
         Some(buffer) => buffer,
         None => match backend.read_first(&worker.buffers).await {
             Ok(Some(first)) => {
-                begun.set(true);
+                heard.set(heard.get().max(Heard::Something));
                 incoming.insert(first)
             }
             Ok(None) | Err(_) => return Err(closed),
@@ -40,7 +41,7 @@ pub(crate) async fn read_one(
         }
         match backend.read(buffer).await {
             Ok(0) | Err(_) => return Err(closed),
-            Ok(_) => begun.set(true),
+            Ok(_) => heard.set(heard.get().max(Heard::Something)),
         }
     }
 }

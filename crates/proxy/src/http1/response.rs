@@ -32,6 +32,17 @@ impl ResponseHead {
     pub(crate) fn is_interim(&self) -> bool {
         self.status < 200 && self.status != 101
     }
+
+    /// How much is still to come of the answer, of whose body so many bytes are there; none where
+    /// that is not known or its connection takes no other request.
+    pub(crate) fn rest_after(&self, bytes: usize) -> Option<u64> {
+        let length = match self.body {
+            Body::None => 0,
+            Body::Length(length) => length,
+            Body::Chunked | Body::UntilClose => return None,
+        };
+        length.checked_sub(bytes as u64).filter(|_| self.keep_alive)
+    }
 }
 
 /// Parses `bytes`, which are one head up to and with its empty line, as the answer to a request

@@ -17,6 +17,8 @@ pub(crate) struct Counters {
     in_flight: Cell<u64>,
     opened: Cell<u64>,
     reused: Cell<u64>,
+    retried: Cell<u64>,
+    ejected: Cell<u64>,
     /// Content on its way to instances.
     pub(crate) received: Cell<u64>,
     /// Content on its way to clients.
@@ -68,6 +70,16 @@ impl Counters {
         add(if is_new { &self.opened } else { &self.reused }, 1);
     }
 
+    /// A request is tried a second time.
+    pub(crate) fn retried(&self) {
+        add(&self.retried, 1);
+    }
+
+    /// An endpoint is ejected.
+    pub(crate) fn ejected(&self) {
+        add(&self.ejected, 1);
+    }
+
     /// The numbers now.
     pub(crate) fn read(&self) -> Totals {
         Totals {
@@ -78,6 +90,8 @@ impl Counters {
             in_flight: self.in_flight.get(),
             opened: self.opened.get(),
             reused: self.reused.get(),
+            retried: self.retried.get(),
+            ejected: self.ejected.get(),
             received: self.received.get(),
             sent: self.sent.get(),
             head: self.head.borrow().clone(),

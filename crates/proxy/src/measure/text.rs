@@ -125,6 +125,16 @@ fn traffic(page: &mut Page, report: &Report<'_>) {
             "Requests for which a connection to an instance was there.",
             |of| of.reused,
         ),
+        (
+            "roadbed_service_retries_total",
+            "Second attempts at another instance.",
+            |of| of.retried,
+        ),
+        (
+            "roadbed_service_ejections_total",
+            "How often an instance was taken out of the choice for a while.",
+            |of| of.ejected,
+        ),
     ] {
         page.family(name, "counter", help);
         for (id, totals) in all {

@@ -23,6 +23,10 @@ pub(crate) struct Totals {
     pub(crate) opened: u64,
     /// How often a connection was there that a request could use.
     pub(crate) reused: u64,
+    /// Second attempts that were made.
+    pub(crate) retried: u64,
+    /// How often an endpoint was ejected.
+    pub(crate) ejected: u64,
     /// Bytes of content on their way to instances.
     pub(crate) received: u64,
     /// Bytes of content on their way to clients.
@@ -45,6 +49,8 @@ impl Totals {
             answered: self.answered(),
             failed: self.failed,
             cut: self.cut,
+            retried: self.retried,
+            ejected: self.ejected,
             latency: self.whole.clone(),
         }
     }
@@ -67,6 +73,8 @@ impl std::ops::AddAssign<&Self> for Totals {
             (&mut self.in_flight, other.in_flight),
             (&mut self.opened, other.opened),
             (&mut self.reused, other.reused),
+            (&mut self.retried, other.retried),
+            (&mut self.ejected, other.ejected),
             (&mut self.received, other.received),
             (&mut self.sent, other.sent),
         ] {

@@ -10,9 +10,10 @@ use super::client::Client;
 use super::grpc;
 use super::request::Request;
 use crate::http::gateway_error::GatewayError;
-use crate::http::phases::Next;
+use crate::http::phases::{Next, NoAnswer};
 use crate::measure::Measured;
-use crate::worker::{Upstream, Worker};
+use crate::retry::{Attempted, Fault};
+use crate::worker::{Endpoint, Upstream, Worker};
 
 /// A request on its way to a backend, either of which may speak HTTP/2.
 pub(crate) struct Exchange<'a> {
@@ -32,11 +33,19 @@ pub(crate) enum Attempt {
     Over(Next),
     /// Nothing was sent to the client yet.
     Failed(GatewayError),
-    /// The connection ended before any byte of an answer, as when the backend closes an idle
-    /// connection at the moment that it is used, or dies.
-    Stale,
-    /// The backend says that it has not looked at the request (RFC 9113 section 8.7).
-    Unprocessed,
+    /// The same, and another attempt may do better.
+    Again(Fault),
+}
+
+impl Attempt {
+    /// The end of an attempt without an answer.
+    pub(crate) fn failed(error: NoAnswer, fault: Option<Fault>) -> Self {
+        match (fault, error) {
+            (Some(fault), _) => Self::Again(fault),
+            (None, NoAnswer::Failed(error)) => Self::Failed(error),
+            (None, _) => Self::Failed(GatewayError::BackendClosed),
+        }
+    }
 }
 
 impl<'a> Exchange<'a> {
@@ -58,6 +67,17 @@ impl<'a> Exchange<'a> {
             measured,
             is_grpc,
             deadline: timeout.map(|timeout| Instant::from_std(measured.begun()) + timeout),
+        }
+    }
+
+    /// An attempt at it by `endpoint`, whose connection had been idle or not.
+    pub(crate) fn attempted<'b>(&'b self, endpoint: &'b Endpoint, was_idle: bool) -> Attempted<'b> {
+        Attempted {
+            limits: &self.worker.limits,
+            upstream: self.upstream,
+            endpoint,
+            was_idle,
+            has_deadline: self.deadline.is_some(),
         }
     }
 

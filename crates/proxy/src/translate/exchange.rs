@@ -2,39 +2,34 @@
 //! cannot have done anything with the request.
 
 use std::pin::pin;
+use std::time::Instant;
 
 use super::context::{Attempt, Exchange};
 use super::source::Replayable;
 use super::{grpc, to_http1, to_http2};
-use crate::dial::{Connected, Reuse, dial};
+use crate::dial::{Connected, dial};
 use crate::http::gateway_error::GatewayError;
-use crate::http::message::Body;
 use crate::http::phases::Next;
+use crate::retry::{Fault, Tries};
 
 /// Has a backend answer a request whose body is `body`; what becomes of the client's connection.
 pub(crate) async fn exchange(exchange: &Exchange<'_>, mut body: Replayable<'_>) -> Next {
     let facts = exchange.request.facts;
-    // A request without body can be sent once more if doing it twice is harmless.
-    let repeatable = facts.idempotent && facts.body == Body::None && !facts.upgrade;
-    let mut reuse = match repeatable {
-        true => Reuse::Any,
-        false => Reuse::Safe,
-    };
-    let (mut is_first, mut tried) = (true, None);
+    let mut tries = Tries::new(facts);
     let error = loop {
         let dialed = {
-            let dialing = pin!(dial(exchange.worker, exchange.upstream, reuse, tried));
+            let dialing = pin!(dial(exchange.worker, exchange.upstream, &tries));
             exchange.in_time(dialing).await
         };
         if let Some(Ok(connected)) = &dialed {
-            tried = Some(connected.endpoint());
+            tries.went_to(connected.endpoint());
         }
         let attempt = match dialed {
             Some(Ok(Connected::Alone(backend))) => {
-                to_http1::attempt(exchange, backend, &mut body).await
+                to_http1::attempt(exchange, backend, &tries, &mut body).await
             }
             Some(Ok(Connected::Shared(backend))) => {
-                Box::pin(to_http2::attempt(exchange, backend, &mut body)).await
+                Box::pin(to_http2::attempt(exchange, backend, &tries, &mut body)).await
             }
             Some(Err(error)) => break error,
             None => break GatewayError::Timeout,
@@ -42,11 +37,13 @@ pub(crate) async fn exchange(exchange: &Exchange<'_>, mut body: Replayable<'_>) 
         match attempt {
             Attempt::Over(next) => return next,
             Attempt::Failed(error) => break error,
-            Attempt::Stale if is_first && repeatable => {}
-            Attempt::Unprocessed if is_first && !facts.upgrade && body.rewind() => {}
-            Attempt::Stale | Attempt::Unprocessed => break GatewayError::BackendClosed,
+            // What was sent of its body must be there to be sent again.
+            Attempt::Again(Fault::Unprocessed) if facts.upgrade || !body.rewind() => {
+                break GatewayError::BackendClosed;
+            }
+            Attempt::Again(fault) if tries.again(exchange.upstream, fault, Instant::now()) => {}
+            Attempt::Again(_) => break GatewayError::BackendClosed,
         }
-        (is_first, reuse) = (false, Reuse::Never);
     };
     let is_grpc = exchange.is_grpc;
     let status = is_grpc.then(|| grpc::status_of(error));

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::pin::pin;
+use std::time::Instant;
 
 use super::answer::Answer;
 use super::context::{Attempt, Exchange};
@@ -16,6 +17,7 @@ use crate::http::phases::{BodyError, Next, NoAnswer, Sent, await_end, await_head
 use crate::http1::head::read_one;
 use crate::http1::response::{self, ResponseHead};
 use crate::limits::INTERIM_ANSWERS;
+use crate::retry::{Heard, Tries};
 use crate::socket::Socket;
 use crate::worker::buffers::Pooled;
 
@@ -23,6 +25,7 @@ use crate::worker::buffers::Pooled;
 pub(crate) async fn attempt(
     exchange: &Exchange<'_>,
     backend: Backend,
+    tries: &Tries,
     body: &mut Replayable<'_>,
 ) -> Attempt {
     let facts = exchange.request.facts;
@@ -33,7 +36,8 @@ pub(crate) async fn attempt(
         },
         false => None,
     };
-    let begun = Cell::new(false);
+    let attempted = exchange.attempted(backend.endpoint(), backend.was_idle);
+    let heard = Cell::new(Heard::Nothing);
     let mut sent = Sent::Partly;
     let mut incoming = None;
     let mut to_backend = request_sink(exchange, &backend.socket, key.as_deref());
@@ -51,22 +55,22 @@ pub(crate) async fn attempt(
             }
         });
         let head = {
-            let reading = pin!(read_head(exchange, &backend.socket, &mut incoming, &begun));
+            let reading = pin!(read_head(exchange, &backend.socket, &mut incoming, &heard));
             let gone = async || exchange.client.gone().await;
             let timeout = exchange.timeout();
             let head = await_head(sending.as_mut(), &mut sent, reading, gone, timeout);
             exchange.in_time(pin!(head)).await
         };
-        match head {
-            None => Err(NoAnswer::Failed(GatewayError::Timeout)),
-            Some(Err(error)) => Err(error),
-            Some(Ok((head, answer))) if head.upgrade => Ok((head, Err(answer))),
-            Some(Ok((_, answer)))
-                if facts.upgrade && exchange.client.takes_for_websocket(&answer) =>
-            {
+        let head = head.unwrap_or(Err(NoAnswer::Failed(GatewayError::Timeout)));
+        let arrived = incoming.as_ref().map_or(0, |buffer| buffer.bytes().len());
+        let see = |(head, _): &(ResponseHead, _)| (head.status, head.rest_after(arrived));
+        match attempted.judge(tries, heard.get(), head, Instant::now(), see) {
+            Err(error) => Err(error),
+            Ok((head, answer)) if head.upgrade => Ok((head, Err(answer))),
+            Ok((_, answer)) if facts.upgrade && exchange.client.takes_for_websocket(&answer) => {
                 Err(NoAnswer::Failed(GatewayError::NoWebSocket))
             }
-            Some(Ok((head, answer))) => {
+            Ok((head, answer)) => {
                 let relay = relay(exchange, &backend.socket, &mut incoming, answer, sent);
                 let pending = async || std::future::pending().await;
                 let end = await_end(sending.as_mut(), &mut sent, pin!(relay), pending).await;
@@ -102,12 +106,10 @@ pub(crate) async fn attempt(
             backend.abort();
             Attempt::Over(Next::Close)
         }
-        Err(NoAnswer::Failed(error)) => {
-            backend.abort();
-            match error == GatewayError::BackendClosed && !begun.get() {
-                true => Attempt::Stale,
-                false => Attempt::Failed(error),
-            }
+        Err(error) => {
+            let attempt = Attempt::failed(error, attempted.fault(error, heard.get()));
+            backend.give_up(exchange.worker, error);
+            attempt
         }
     }
 }
@@ -146,12 +148,12 @@ async fn read_head(
     exchange: &Exchange<'_>,
     backend: &Socket,
     incoming: &mut Option<Pooled>,
-    begun: &Cell<bool>,
+    heard: &Cell<Heard>,
 ) -> Result<(ResponseHead, Answer), NoAnswer> {
     let bad = |refusal| NoAnswer::Failed(GatewayError::BadResponse(refusal));
     let facts = exchange.request.facts;
     for _ in 0..=INTERIM_ANSWERS {
-        let end = read_one(exchange.worker, backend, incoming, begun).await?;
+        let end = read_one(exchange.worker, backend, incoming, heard).await?;
         let Some(buffer) = incoming else { break };
         let bytes = &buffer.bytes()[..end];
         let head = response::parse_complete(bytes, facts.is_head).map_err(bad)?;
@@ -165,6 +167,7 @@ async fn read_head(
         }
         let told = Box::pin(exchange.client.inform(answer, facts)).await;
         told.map_err(|()| NoAnswer::ClientGone)?;
+        heard.set(Heard::PassedOn);
     }
     Err(bad(Refusal::Malformed(
         "it has too many informational answers",

@@ -18,11 +18,13 @@ use crate::http::message::Body;
 use crate::http::phases::{BodyError, Next, NoAnswer, Sent, await_end, await_head};
 use crate::http2::{Failure, Handle, Reason};
 use crate::limits::INTERIM_ANSWERS;
+use crate::retry::{Fault, Heard, Tries};
 
 /// Sends the request and passes the answer on.
 pub(crate) async fn attempt(
     exchange: &Exchange<'_>,
     backend: SharedBackend,
+    tries: &Tries,
     body: &mut Replayable<'_>,
 ) -> Attempt {
     let facts = exchange.request.facts;
@@ -33,14 +35,15 @@ pub(crate) async fn attempt(
     let Ok(stream) = open(exchange, &backend, ended) else {
         // Nothing of the request has left us: the connection turned out to be at its end.
         backend.slot.end_connection();
-        return Attempt::Unprocessed;
+        return Attempt::Again(Fault::Unprocessed);
     };
     let mut to_backend = match ended {
         true => Sink::Ended,
         false => Sink::Http2(stream.clone()),
     };
     let mut sent = if ended { Sent::Wholly } else { Sent::Partly };
-    let unprocessed = Cell::new(false);
+    let attempted = exchange.attempted(backend.endpoint(), false);
+    let (unprocessed, heard) = (Cell::new(false), Cell::new(Heard::Nothing));
     let idle = exchange.idle();
     let received = &exchange.upstream.counters.received;
     let relayed = {
@@ -53,17 +56,24 @@ pub(crate) async fn attempt(
             }
         });
         let head = {
-            let reading = pin!(read_head(exchange, &stream, &unprocessed));
+            let reading = pin!(read_head(exchange, &stream, (&unprocessed, &heard)));
             let gone = async || exchange.client.gone().await;
             let timeout = exchange.timeout();
             let head = await_head(sending.as_mut(), &mut sent, reading, gone, timeout);
             exchange.in_time(pin!(head)).await
         };
+        let head = match head.unwrap_or(Err(NoAnswer::Failed(GatewayError::Timeout))) {
+            // It says nothing of how well the endpoint is.
+            Err(error) if unprocessed.get() => Err(error),
+            head => {
+                let see = |answer: &Answer| (answer.status.as_u16(), None);
+                attempted.judge(tries, heard.get(), head, std::time::Instant::now(), see)
+            }
+        };
         match head {
-            None => Err(NoAnswer::Failed(GatewayError::Timeout)),
-            Some(Err(error)) => Err(error),
-            Some(Ok(answer)) if facts.upgrade && answer.status == StatusCode::OK => Ok(Err(answer)),
-            Some(Ok(answer)) => {
+            Err(error) => Err(error),
+            Ok(answer) if facts.upgrade && answer.status == StatusCode::OK => Ok(Err(answer)),
+            Ok(answer) => {
                 let content = match answer.body {
                     Body::None => Source::Nothing,
                     _ => Source::Http2(stream.clone().into()),
@@ -91,15 +101,14 @@ pub(crate) async fn attempt(
             to_backend.cut(Reason::CANCEL);
             Attempt::Over(Next::Close)
         }
-        Err(NoAnswer::Failed(_)) if unprocessed.get() => Attempt::Unprocessed,
-        Err(NoAnswer::Failed(GatewayError::BackendClosed)) => Attempt::Stale,
-        Err(NoAnswer::Failed(error)) => {
-            if error == GatewayError::Timeout && exchange.deadline.is_none() {
+        Err(NoAnswer::Failed(_)) if unprocessed.get() => Attempt::Again(Fault::Unprocessed),
+        Err(error) => {
+            if error == NoAnswer::Failed(GatewayError::Timeout) && exchange.deadline.is_none() {
                 // The connection may be dead, which nothing else would tell.
                 backend.slot.end_connection();
             }
             to_backend.cut(Reason::CANCEL);
-            Attempt::Failed(error)
+            Attempt::failed(error, attempted.fault(error, heard.get()))
         }
     }
 }
@@ -121,7 +130,7 @@ fn open(exchange: &Exchange<'_>, backend: &SharedBackend, ends: bool) -> Result<
 async fn read_head(
     exchange: &Exchange<'_>,
     stream: &Handle,
-    unprocessed: &Cell<bool>,
+    (unprocessed, heard): (&Cell<bool>, &Cell<Heard>),
 ) -> Result<Answer, NoAnswer> {
     let bad = |refusal| NoAnswer::Failed(GatewayError::BadResponse(refusal));
     for _ in 0..=INTERIM_ANSWERS {
@@ -140,6 +149,7 @@ async fn read_head(
         }
         let told = Box::pin(exchange.client.inform(answer, exchange.request.facts)).await;
         told.map_err(|()| NoAnswer::ClientGone)?;
+        heard.set(Heard::PassedOn);
     }
     Err(bad(Refusal::Malformed(
         "it has too many informational answers",

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::{Event, Reporter, RetiredEndpoint};
+use crate::balance::{Entering, Member};
 use crate::http2::pool::Pool;
 use crate::limits::IDLE_PER_ENDPOINT;
 use crate::socket::Socket;
@@ -24,6 +25,8 @@ pub(crate) struct Endpoint {
     pub(crate) protocol: Protocol,
     /// How its instance is verified, where it speaks TLS.
     pub(crate) tls: Option<EndpointTls>,
+    /// How it has done.
+    pub(crate) member: Cell<Member>,
     in_flight: Cell<u32>,
     /// It is not in the snapshot any more.
     retired: Cell<bool>,
@@ -55,6 +58,7 @@ impl Endpoint {
             address: wanted.address,
             protocol: wanted.protocol,
             tls: wanted.tls.clone(),
+            member: Cell::default(),
             in_flight: Cell::new(0),
             retired: Cell::new(false),
             idle: RefCell::default(),
@@ -94,21 +98,28 @@ impl Endpoint {
         self.http2.clear();
     }
 
-    /// Takes it into use again.
-    pub(crate) fn revive(&self) {
+    /// Takes it into use, for the first time or again. What was known of it may not be so any more.
+    pub(crate) fn enter(&self, entering: Option<Entering>) {
         self.retired.set(false);
+        self.member.set(Member::new(entering));
+    }
+
+    /// Whether it is not in the snapshot any more.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.get()
     }
 
     /// An idle connection that is not spent, the freshest first since backends close the ones
     /// that have waited longest; none that has been idle for longer than `limit`.
     pub(crate) fn take_idle(
         &self,
+        now: Instant,
         limit: Duration,
         is_spent: impl Fn(&Socket) -> bool,
     ) -> Option<Socket> {
         let mut idle = self.idle.borrow_mut();
         while let Some(connection) = idle.pop() {
-            if connection.since.elapsed() > limit {
+            if now.saturating_duration_since(connection.since) > limit {
                 // All others have been idle for longer still; the sweeper closes them.
                 idle.push(connection);
                 return None;

@@ -3,11 +3,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use model::{Protocol, UpstreamId};
 
 use super::endpoint::{Endpoint, InFlight};
+use crate::balance::{Budget, Candidates, Entering, Fitness, Fleet, Load, Member, Random, pick};
+use crate::limits::Limits;
 use crate::measure::Counters;
 
 /// A service and its endpoints.
@@ -20,22 +22,39 @@ pub(crate) struct Upstream {
     endpoints: RefCell<Vec<Rc<Endpoint>>>,
     /// Whether any of them speaks HTTP/2.
     speaks_http2: Cell<bool>,
-    /// Whose turn it is.
-    next: Cell<usize>,
+    /// Whether any of them may be ejected.
+    any_ejected: Cell<bool>,
+    budget: RefCell<Budget>,
+    random: Cell<Random>,
     /// What became of requests to it.
     pub(crate) counters: Counters,
+}
+
+/// The endpoint that a request was sent to before.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Left {
+    pub(crate) endpoint: *const Endpoint,
+    /// It is not asked again even if there is no other.
+    pub(crate) for_good: bool,
 }
 
 impl Upstream {
     /// An upstream that the snapshot does not have (yet): it has no endpoint.
     pub(crate) fn absent(id: UpstreamId) -> Rc<Self> {
+        Self::with(id, Random::new())
+    }
+
+    /// The same, where `random` decides what is chosen.
+    pub(crate) fn with(id: UpstreamId, random: Random) -> Rc<Self> {
         Rc::new(Self {
             id,
             protocol: Cell::new(Protocol::Http),
             timeout: Cell::new(Duration::ZERO),
             endpoints: RefCell::default(),
             speaks_http2: Cell::new(false),
-            next: Cell::new(0),
+            any_ejected: Cell::new(false),
+            budget: RefCell::default(),
+            random: Cell::new(random),
             counters: Counters::default(),
         })
     }
@@ -73,26 +92,188 @@ impl Upstream {
         self.endpoints.borrow().iter().for_each(visit);
     }
 
-    /// Chooses the endpoint of a request in turn, passing over those in `failed`, and over `left`
-    /// where there is another. The request is counted as in flight there: choosing and counting
-    /// are one step, so that whoever retires an endpoint sees every request that can still reach
-    /// it.
+    /// How an endpoint begins that is one of so many.
+    pub(crate) fn entering(
+        &self,
+        now: Instant,
+        endpoints: usize,
+        longest: Duration,
+    ) -> Option<Entering> {
+        let requests_per_second = self.budget.borrow_mut().requests_per_second(now);
+        Entering::new(now, longest, endpoints, requests_per_second)
+    }
+
+    /// Chooses the endpoint of a request, passing over those in `failed`, and over the one in
+    /// `left` where there is another. The request is counted as in flight there: choosing and
+    /// counting are one step, so that whoever retires an endpoint sees every request that can
+    /// still reach it.
     pub(crate) fn pick(
         &self,
+        now: Instant,
+        limits: &Limits,
         failed: &[InFlight],
-        left: Option<*const Endpoint>,
+        left: Option<Left>,
     ) -> Option<InFlight> {
-        let endpoints = self.endpoints.borrow();
-        let first = self.next.get();
-        let mut order = (0..endpoints.len()).map(|offset| (first + offset) % endpoints.len());
-        let untried = |&index: &usize| {
-            let mut failed = failed.iter();
-            failed.all(|failed| !std::ptr::eq(failed.endpoint(), &*endpoints[index]))
+        let endpoints = &**self.endpoints.borrow();
+        if self.any_ejected.get() {
+            self.take_back(endpoints, now, limits);
+        }
+        let candidates = Choice {
+            endpoints,
+            now,
+            failed,
+            left,
         };
-        let better = |&index: &usize| left != Some(Rc::as_ptr(&endpoints[index]));
-        let other = order.clone().filter(untried).find(better);
-        let index = other.or_else(|| order.find(untried))?;
-        self.next.set((index + 1) % endpoints.len());
-        Some(InFlight::begin(&endpoints[index]))
+        let mut random = self.random.get();
+        let index = pick(&candidates, &mut random);
+        self.random.set(random);
+        index.map(|index| InFlight::begin(&endpoints[index]))
+    }
+
+    /// Whether there is an endpoint other than `left` that is not ejected.
+    pub(crate) fn has_another(&self, left: *const Endpoint) -> bool {
+        let endpoints = self.endpoints.borrow();
+        let is_other = |endpoint: &Rc<Endpoint>| {
+            Rc::as_ptr(endpoint) != left && !endpoint.member.get().is_ejected()
+        };
+        endpoints.iter().any(is_other)
+    }
+
+    /// A request came, which earns a part of a second attempt.
+    pub(crate) fn asked(&self, now: Instant) {
+        self.budget.borrow_mut().request(now);
+    }
+
+    /// Whether a request may be tried a second time, which is counted. In any case, if `always`.
+    pub(crate) fn may_retry(&self, now: Instant, always: bool) -> bool {
+        let mut budget = self.budget.borrow_mut();
+        let may = match always {
+            true => {
+                budget.retry_anyway(now);
+                true
+            }
+            false => budget.retry(now),
+        };
+        if may {
+            self.counters.retried();
+        }
+        may
+    }
+
+    /// `endpoint` has begun to answer with `status`, at `now`; `ended` is when the whole request had
+    /// been sent, where how long that is ago says something.
+    pub(crate) fn heard(
+        &self,
+        endpoint: &Endpoint,
+        status: u16,
+        ended: Option<Instant>,
+        now: Instant,
+        limits: &Limits,
+    ) {
+        if is_gateway_failure(status) {
+            return self.failed(endpoint, now, limits);
+        }
+        let mut member = endpoint.member.get();
+        member.answered(now, ended.map(|ended| now.saturating_duration_since(ended)));
+        endpoint.member.set(member);
+    }
+
+    /// A connection for bytes to `endpoint` was opened.
+    pub(crate) fn connected(&self, endpoint: &Endpoint) {
+        let mut member = endpoint.member.get();
+        member.connected();
+        endpoint.member.set(member);
+    }
+
+    /// A connection or a request to `endpoint` failed. One that is being stopped is not blamed.
+    pub(crate) fn failed(&self, endpoint: &Endpoint, now: Instant, limits: &Limits) {
+        if endpoint.is_retired() {
+            return;
+        }
+        let endpoints = self.endpoints.borrow();
+        let fleet = || Fleet {
+            endpoints: endpoints.len(),
+            ejected: endpoints
+                .iter()
+                .filter(|e| e.member.get().is_ejected())
+                .count(),
+        };
+        let mut random = self.random.get();
+        let mut member = endpoint.member.get();
+        let is_ejected = member.failed(now, limits.eject, random.fraction(), fleet);
+        endpoint.member.set(member);
+        self.random.set(random);
+        if is_ejected {
+            self.any_ejected.set(true);
+            self.counters.ejected();
+            let (instance, address) = (&endpoint.instance, endpoint.address);
+            tracing::info!(%instance, %address, "it fails again and again: ejected for a while");
+        }
+    }
+
+    /// Takes back those whose ejection is over.
+    fn take_back(&self, endpoints: &[Rc<Endpoint>], now: Instant, limits: &Limits) {
+        let mut any = false;
+        for endpoint in endpoints {
+            let mut member = endpoint.member.get();
+            if member.is_ejected() {
+                member.come_back(now, || {
+                    self.entering(now, endpoints.len(), limits.slow_start)
+                });
+                any |= member.is_ejected();
+                endpoint.member.set(member);
+            }
+        }
+        self.any_ejected.set(any);
+    }
+}
+
+/// Whether an answer of a backend says that it, or what is behind it, cannot serve.
+pub(crate) fn is_gateway_failure(status: u16) -> bool {
+    matches!(status, 502..=504)
+}
+
+/// The endpoints that one request can be sent to.
+struct Choice<'a> {
+    endpoints: &'a [Rc<Endpoint>],
+    now: Instant,
+    failed: &'a [InFlight],
+    left: Option<Left>,
+}
+
+impl Choice<'_> {
+    fn member(&self, index: usize) -> Member {
+        self.endpoints[index].member.get()
+    }
+}
+
+impl Candidates for Choice<'_> {
+    fn count(&self) -> usize {
+        self.endpoints.len()
+    }
+
+    fn fitness(&self, index: usize) -> Fitness {
+        let endpoint = Rc::as_ptr(&self.endpoints[index]);
+        let is_left = self.left.is_some_and(|left| left.endpoint == endpoint);
+        let is_for_good = self.left.is_some_and(|left| left.for_good);
+        let mut failed = self.failed.iter();
+        match () {
+            () if failed.any(|failed| std::ptr::eq(failed.endpoint(), endpoint)) => Fitness::Unfit,
+            () if is_left && is_for_good => Fitness::Unfit,
+            () if self.member(index).is_ejected() => Fitness::Ejected,
+            () if is_left => Fitness::Left,
+            () => Fitness::Fit,
+        }
+    }
+
+    fn share(&self, index: usize) -> f64 {
+        self.member(index).share(self.now)
+    }
+
+    fn load(&self, index: usize) -> Load {
+        Load {
+            seconds: self.member(index).seconds(self.now),
+            in_flight: self.endpoints[index].in_flight(),
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use super::endpoint::Endpoint;
 use super::listener::Accepting;
@@ -75,7 +76,7 @@ impl View {
             self.remove_upstream(id);
         }
         for (id, upstream) in &delta.upstreams.set {
-            self.set_upstream(id, upstream);
+            self.set_upstream(id, upstream, worker.limits.slow_start);
         }
         for key in &delta.routes.removed {
             self.routes.remove(key);
@@ -129,11 +130,12 @@ impl View {
         upstream
     }
 
-    fn set_upstream(&mut self, id: &UpstreamId, wanted: &model::Upstream) {
+    fn set_upstream(&mut self, id: &UpstreamId, wanted: &model::Upstream, slow_start: Duration) {
         let upstream = self.upstream(id);
         self.absent.remove(id);
         upstream.configure(wanted.protocol, wanted.timeout);
         let mut old = upstream.replace_endpoints(Vec::new());
+        let entering = upstream.entering(Instant::now(), wanted.endpoints.len(), slow_start);
         let endpoints = wanted.endpoints.iter().map(|(instance, endpoint)| {
             let same =
                 |e: &Rc<Endpoint>| e.instance == *instance && e.is(endpoint) && e.upstream == *id;
@@ -143,11 +145,13 @@ impl View {
             // It may come back while requests from before are still in flight.
             if let Some(at) = self.retired.iter().position(same) {
                 let endpoint = self.retired.swap_remove(at);
-                endpoint.revive();
+                endpoint.enter(entering);
                 return endpoint;
             }
             let reporter = self.reporter.clone();
-            Endpoint::new(id.clone(), instance.clone(), endpoint, reporter)
+            let endpoint = Endpoint::new(id.clone(), instance.clone(), endpoint, reporter);
+            endpoint.enter(entering);
+            endpoint
         });
         let endpoints = endpoints.collect();
         upstream.replace_endpoints(endpoints);

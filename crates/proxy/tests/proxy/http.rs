@@ -87,7 +87,7 @@ fn hosts_and_paths_choose_the_service_and_errors_say_why() {
 }
 
 #[test]
-fn endpoints_take_turns_and_one_that_refuses_is_passed_over() {
+fn all_endpoints_are_used_and_one_that_refuses_is_passed_over() {
     let (one, two) = (Backend::echo("one"), Backend::echo("two"));
     let mesh = free_address();
     let endpoints = [one.address, free_address(), two.address];

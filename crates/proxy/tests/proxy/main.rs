@@ -2,6 +2,7 @@
 
 mod aborts;
 mod answers;
+mod balance;
 mod bodies;
 mod counts;
 mod flood;

@@ -45,6 +45,8 @@ fn main() {
             "first-request" => &mut limits.first_request,
             "linger" => &mut limits.linger,
             "drain" => &mut limits.drain,
+            "eject" => &mut limits.eject,
+            "slow-start" => &mut limits.slow_start,
             _ => panic!("no limit is called {name}"),
         };
         *limit = Duration::from_millis(milliseconds.parse().expect("a number"));

@@ -1,0 +1,124 @@
+//! How long an endpoint lets requests wait, as an average that follows a rise at once and forgets
+//! it slowly (the peak EWMA of Finagle).
+
+use std::time::{Duration, Instant};
+
+use crate::limits::{AVERAGE_DECAY, LONG_POLL};
+
+/// The average of one endpoint; not known before its first answer.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Average(Option<Known>);
+
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    seconds: f64,
+    at: Instant,
+}
+
+impl Known {
+    /// How much of what was known still counts.
+    fn weight(self, now: Instant) -> f64 {
+        let age = now.saturating_duration_since(self.at);
+        (-age.as_secs_f64() / AVERAGE_DECAY.as_secs_f64()).exp()
+    }
+}
+
+impl Average {
+    /// In seconds. It shrinks while there is nothing new: an endpoint that was avoided is tried
+    /// again.
+    pub(crate) fn seconds(self, now: Instant) -> Option<f64> {
+        self.0.map(|known| known.seconds * known.weight(now))
+    }
+
+    /// An answer began after so long. What takes very long is waiting for something to happen and
+    /// says nothing of the endpoint.
+    pub(crate) fn answered(&mut self, now: Instant, took: Duration) {
+        if took > LONG_POLL {
+            return;
+        }
+        let took = took.as_secs_f64();
+        let seconds = match self.0 {
+            Some(known) if took < known.seconds => {
+                let weight = known.weight(now);
+                known.seconds * weight + took * (1.0 - weight)
+            }
+            _ => took,
+        };
+        self.0 = Some(Known { seconds, at: now });
+    }
+
+    /// A request failed. Failures are often fast: unless they make an endpoint look slow, one that
+    /// fails everything attracts what the others would serve. Each doubles what is known.
+    pub(crate) fn failed(&mut self, now: Instant) {
+        const LEAST: f64 = 0.001;
+        let known = self.seconds(now).unwrap_or_default().max(LEAST);
+        let seconds = (known * 2.0).min(LONG_POLL.as_secs_f64());
+        self.0 = Some(Known { seconds, at: now });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_rise_counts_at_once_and_is_forgotten_slowly() {
+        let (start, mut average) = (Instant::now(), Average::default());
+        assert_eq!(average.seconds(start), None);
+        average.answered(start, SECOND / 100);
+        average.answered(start + SECOND, SECOND / 2);
+        assert_eq!(average.seconds(start + SECOND), Some(0.5));
+        // After as long as it remembers, a third is left of the difference.
+        let later = start + SECOND + AVERAGE_DECAY;
+        average.answered(later, SECOND / 10);
+        let seconds = average.seconds(later).unwrap();
+        assert!((0.24..0.25).contains(&seconds), "{seconds}");
+        // Without answers it shrinks.
+        let seconds = average.seconds(later + 10 * AVERAGE_DECAY).unwrap();
+        assert!(seconds < 0.001, "{seconds}");
+    }
+
+    #[test]
+    fn a_long_poll_is_not_counted() {
+        let (start, mut average) = (Instant::now(), Average::default());
+        average.answered(start, LONG_POLL + SECOND);
+        assert_eq!(average.seconds(start), None);
+        average.answered(start, SECOND);
+        average.answered(start, LONG_POLL + SECOND);
+        assert_eq!(average.seconds(start), Some(1.0));
+    }
+
+    #[test]
+    fn failures_make_an_endpoint_look_slow_within_bounds() {
+        let (now, mut average) = (Instant::now(), Average::default());
+        average.answered(now, SECOND / 10);
+        average.failed(now);
+        average.failed(now);
+        assert_eq!(average.seconds(now), Some(0.4));
+        (0..100).for_each(|_| average.failed(now));
+        assert_eq!(average.seconds(now), Some(LONG_POLL.as_secs_f64()));
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_between_nothing_and_the_longest_that_was_seen(
+            steps in proptest::collection::vec((0_u64..20_000, 0_u64..10_000), 1..50),
+        ) {
+            let (mut now, mut average) = (Instant::now(), Average::default());
+            let mut longest = 0.0_f64;
+            for (wait, took) in steps {
+                now += Duration::from_millis(wait);
+                let took = Duration::from_millis(took);
+                average.answered(now, took);
+                longest = longest.max(took.as_secs_f64());
+                let seconds = average.seconds(now).unwrap();
+                prop_assert!((0.0..=longest + 1e-9).contains(&seconds));
+                prop_assert!(seconds >= took.as_secs_f64() - 1e-9, "it is never below the last");
+                prop_assert!(average.seconds(now + SECOND).unwrap() <= seconds);
+            }
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Decisions about endpoints: which one a request goes to, which one gets none for a while, and
+//! what may be tried twice. Pure: time and chance are arguments, so that the same ones give the
+//! same decisions. Who asks holds the state, `worker::Upstream` and `worker::Endpoint`.
+
+mod average;
+mod budget;
+mod eject;
+mod member;
+mod pick;
+mod random;
+#[cfg(test)]
+mod simulation;
+mod slow_start;
+
+pub(crate) use self::budget::Budget;
+pub(crate) use self::eject::Fleet;
+pub(crate) use self::member::Member;
+pub(crate) use self::pick::{Candidates, Fitness, Load, pick};
+pub(crate) use self::random::Random;
+pub(crate) use self::slow_start::Entering;

@@ -1,0 +1,198 @@
+//! What a request has tried, and whether it may try once more.
+
+use std::time::Instant;
+
+use crate::dial::Reuse;
+use crate::http::gateway_error::GatewayError;
+use crate::http::message::{Body, RequestFacts};
+use crate::http::phases::NoAnswer;
+use crate::limits::Limits;
+use crate::worker::{Endpoint, Left, Upstream, is_gateway_failure};
+
+/// What is known of the tries of one request.
+#[derive(Debug)]
+pub(crate) struct Tries {
+    /// Which idle connections may serve it.
+    pub(crate) reuse: Reuse,
+    /// Where it was sent before.
+    pub(crate) left: Option<Left>,
+    /// Doing it twice does no harm, and there is no body that would be gone.
+    is_repeatable: bool,
+    /// How long it waits for its answer says something of the endpoint.
+    is_measured: bool,
+    is_first: bool,
+}
+
+/// What went wrong with an attempt, after which there may be another: nothing of an answer was
+/// passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// A connection that had been idle ended before any byte of an answer, as when the backend
+    /// closes it at the moment that it is used.
+    Stale,
+    /// A connection or stream ended before any byte of an answer.
+    Reset,
+    /// It ended within the head of an answer; another endpoint may be asked.
+    Broken,
+    /// The backend says that it has not looked at the request (RFC 9113 section 8.7).
+    Unprocessed,
+    /// The backend has answered that it cannot serve, and another may be asked.
+    Unwell,
+}
+
+/// How much of an answer there was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Heard {
+    Nothing,
+    /// A part of its head.
+    Something,
+    /// An informational answer, which the client has.
+    PassedOn,
+}
+
+impl Tries {
+    /// Those of a request that was not tried yet.
+    pub(crate) fn new(facts: RequestFacts) -> Self {
+        let is_repeatable = facts.idempotent && facts.body == Body::None && !facts.upgrade;
+        Self {
+            reuse: match is_repeatable {
+                true => Reuse::Any,
+                false => Reuse::Safe,
+            },
+            left: None,
+            is_repeatable,
+            is_measured: !facts.upgrade,
+            is_first: true,
+        }
+    }
+
+    /// Those of a connection for bytes.
+    pub(crate) fn of_connection() -> Self {
+        Self {
+            reuse: Reuse::Never,
+            left: None,
+            is_repeatable: false,
+            is_measured: false,
+            is_first: true,
+        }
+    }
+
+    /// Whether nothing was tried yet.
+    pub(crate) fn is_first(&self) -> bool {
+        self.is_first
+    }
+
+    /// It is sent there.
+    pub(crate) fn went_to(&mut self, endpoint: *const Endpoint) {
+        self.left = Some(Left {
+            endpoint,
+            for_good: false,
+        });
+    }
+
+    /// Whether an answer of `endpoint` with this status is not passed on but asked of another.
+    fn pass_over(
+        &self,
+        upstream: &Upstream,
+        endpoint: &Endpoint,
+        status: u16,
+        now: Instant,
+    ) -> bool {
+        is_gateway_failure(status)
+            && self.is_first
+            && self.is_repeatable
+            && upstream.has_another(endpoint)
+            && upstream.may_retry(now, false)
+    }
+
+    /// Whether there is another try after this; what comes then is the last.
+    pub(crate) fn again(&mut self, upstream: &Upstream, fault: Fault, now: Instant) -> bool {
+        let is_elsewhere = matches!(fault, Fault::Broken | Fault::Unwell);
+        let may = self.is_first
+            && match fault {
+                // It was nobody's fault, or cost nobody anything.
+                Fault::Unprocessed => upstream.may_retry(now, true),
+                Fault::Stale => self.is_repeatable && upstream.may_retry(now, true),
+                Fault::Reset => self.is_repeatable && upstream.may_retry(now, false),
+                Fault::Broken => {
+                    let left = self.left.map(|left| left.endpoint);
+                    self.is_repeatable
+                        && left.is_some_and(|left| upstream.has_another(left))
+                        && upstream.may_retry(now, false)
+                }
+                // It was counted when its answer was not passed on.
+                Fault::Unwell => true,
+            };
+        if let Some(left) = &mut self.left {
+            left.for_good = is_elsewhere;
+        }
+        (self.is_first, self.reuse) = (false, Reuse::Never);
+        may
+    }
+}
+
+/// One attempt, as it looks to those who judge how its endpoint does.
+#[derive(Clone, Copy)]
+pub(crate) struct Attempted<'a> {
+    pub(crate) limits: &'a Limits,
+    pub(crate) upstream: &'a Upstream,
+    pub(crate) endpoint: &'a Endpoint,
+    /// Its connection had been idle.
+    pub(crate) was_idle: bool,
+    /// Its time was limited by whoever asked.
+    pub(crate) has_deadline: bool,
+}
+
+impl Attempted<'_> {
+    /// Notes how the endpoint has done, and decides whether its answer is passed on. `heard` is
+    /// how much of an answer there was. With a head comes the time at which its whole request had
+    /// been sent, if it had; `see` says its status, and what [`NoAnswer::PassedOver`] has.
+    pub(crate) fn judge<Head>(
+        self,
+        tries: &Tries,
+        heard: Heard,
+        head: Result<(Head, Option<Instant>), NoAnswer>,
+        now: Instant,
+        see: impl FnOnce(&Head) -> (u16, Option<u64>),
+    ) -> Result<Head, NoAnswer> {
+        let (upstream, endpoint, limits) = (self.upstream, self.endpoint, self.limits);
+        match head {
+            Ok((head, ended)) => {
+                let (status, rest) = see(&head);
+                let measured = ended.filter(|_| tries.is_measured);
+                upstream.heard(endpoint, status, measured, now, limits);
+                let may = heard < Heard::PassedOn;
+                match may && tries.pass_over(upstream, endpoint, status, now) {
+                    true => Err(NoAnswer::PassedOver {
+                        rest: rest.filter(|_| ended.is_some()),
+                    }),
+                    false => Ok(head),
+                }
+            }
+            Err(error) => {
+                let is_its_fault = match error {
+                    NoAnswer::Failed(GatewayError::Timeout) => !self.has_deadline,
+                    _ => matches!(self.fault(error, heard), Some(Fault::Reset | Fault::Broken)),
+                };
+                if is_its_fault {
+                    upstream.failed(endpoint, now, limits);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// What was wrong, where there may be another attempt.
+    pub(crate) fn fault(self, error: NoAnswer, heard: Heard) -> Option<Fault> {
+        match error {
+            NoAnswer::PassedOver { .. } => Some(Fault::Unwell),
+            NoAnswer::Failed(GatewayError::BackendClosed) => match heard {
+                Heard::Nothing if self.was_idle => Some(Fault::Stale),
+                Heard::Nothing => Some(Fault::Reset),
+                Heard::Something => Some(Fault::Broken),
+                Heard::PassedOn => None,
+            },
+            NoAnswer::Failed(_) | NoAnswer::ClientGone => None,
+        }
+    }
+}
