@@ -196,3 +196,137 @@ impl Attempted<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balance::Random;
+    use crate::worker::Reporter;
+    use std::rc::Rc;
+
+    const GET: RequestFacts = RequestFacts {
+        old_version: false,
+        is_head: false,
+        idempotent: true,
+        body: Body::None,
+        keep_alive: true,
+        expects_continue: false,
+        upgrade: false,
+        prefers_json: false,
+    };
+    const CLOSED: NoAnswer = NoAnswer::Failed(GatewayError::BackendClosed);
+
+    fn upstream(count: u16) -> (Rc<Upstream>, Vec<Rc<Endpoint>>) {
+        let id: model::UpstreamId = "app/web".to_owned().try_into().unwrap();
+        let upstream = Upstream::with(id.clone(), Random::seeded(1));
+        let (to, _) = tokio::sync::mpsc::unbounded_channel();
+        let endpoints = (1..=count).map(|number| {
+            let instance = format!("app.web.1.{number}").parse().unwrap();
+            let wanted = model::Endpoint {
+                address: ([127, 0, 0, 1], number).into(),
+                protocol: model::Protocol::Http,
+                tls: None,
+            };
+            let to = to.clone();
+            Endpoint::new(id.clone(), instance, &wanted, Reporter { worker: 0, to })
+        });
+        let endpoints: Vec<_> = endpoints.collect();
+        upstream.replace_endpoints(endpoints.clone());
+        (upstream, endpoints)
+    }
+
+    fn tries(facts: RequestFacts, endpoint: &Rc<Endpoint>) -> Tries {
+        let mut tries = Tries::new(facts);
+        tries.went_to(Rc::as_ptr(endpoint));
+        tries
+    }
+
+    #[test]
+    fn faults_are_told_apart_by_what_was_heard_and_by_the_connection() {
+        let (upstream, endpoints) = upstream(1);
+        let fault = |was_idle, error, heard| {
+            let attempted = Attempted {
+                limits: &Limits::default(),
+                upstream: &upstream,
+                endpoint: &endpoints[0],
+                was_idle,
+                has_deadline: false,
+            };
+            attempted.fault(error, heard)
+        };
+        assert_eq!(fault(true, CLOSED, Heard::Nothing), Some(Fault::Stale));
+        assert_eq!(fault(false, CLOSED, Heard::Nothing), Some(Fault::Reset));
+        assert_eq!(fault(true, CLOSED, Heard::Something), Some(Fault::Broken));
+        assert_eq!(fault(true, CLOSED, Heard::PassedOn), None);
+        let late = NoAnswer::Failed(GatewayError::Timeout);
+        assert_eq!(fault(false, late, Heard::Nothing), None);
+    }
+
+    #[test]
+    fn there_is_one_more_try_where_it_is_harmless_and_never_two() {
+        let post = RequestFacts {
+            idempotent: false,
+            ..GET
+        };
+        let upload = RequestFacts {
+            body: Body::Chunked,
+            ..GET
+        };
+        let now = Instant::now();
+        for (facts, fault, endpoints, expected) in [
+            (GET, Fault::Stale, 1, true),
+            (GET, Fault::Reset, 1, true),
+            (GET, Fault::Broken, 2, true),
+            (GET, Fault::Broken, 1, false),
+            (post, Fault::Stale, 2, false),
+            (post, Fault::Broken, 2, false),
+            (upload, Fault::Reset, 2, false),
+            (post, Fault::Unprocessed, 1, true),
+        ] {
+            let (upstream, endpoints) = upstream(endpoints);
+            let mut tries = tries(facts, &endpoints[0]);
+            assert_eq!(tries.again(&upstream, fault, now), expected, "{fault:?}");
+            assert!(!tries.again(&upstream, fault, now), "{fault:?}");
+            assert_eq!(upstream.counters.read().retried, u64::from(expected));
+        }
+    }
+
+    #[test]
+    fn without_budget_only_what_cost_nobody_anything_is_tried_again() {
+        let (upstream, endpoints) = upstream(2);
+        let now = Instant::now();
+        while upstream.may_retry(now, false) {}
+        for (fault, expected) in [
+            (Fault::Stale, true),
+            (Fault::Unprocessed, true),
+            (Fault::Reset, false),
+            (Fault::Broken, false),
+        ] {
+            let again = tries(GET, &endpoints[0]).again(&upstream, fault, now);
+            assert_eq!(again, expected, "{fault:?}");
+        }
+        assert!(!tries(GET, &endpoints[0]).pass_over(&upstream, &endpoints[0], 503, now));
+    }
+
+    #[test]
+    fn the_timeout_of_a_caller_is_not_the_fault_of_an_endpoint() {
+        let (upstream, endpoints) = upstream(2);
+        let late = || Err::<((), Option<Instant>), _>(NoAnswer::Failed(GatewayError::Timeout));
+        for (has_deadline, ejected) in [(true, 0), (false, 1)] {
+            for _ in 0..10 {
+                let attempted = Attempted {
+                    limits: &Limits::default(),
+                    upstream: &upstream,
+                    endpoint: &endpoints[0],
+                    was_idle: false,
+                    has_deadline,
+                };
+                let tries = tries(GET, &endpoints[0]);
+                let see = |&(): &()| (200, None);
+                let judged = attempted.judge(&tries, Heard::Nothing, late(), Instant::now(), see);
+                assert!(judged.is_err());
+            }
+            assert_eq!(upstream.counters.read().ejected, ejected);
+        }
+    }
+}

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::limits::{AVERAGE_DECAY, LONG_POLL};
+use crate::limits::{AVERAGE_DECAY, INDISTINGUISHABLE, LONG_POLL};
 
 /// The average of one endpoint; not known before its first answer.
 #[derive(Debug, Clone, Copy, Default)]
@@ -50,8 +50,8 @@ impl Average {
     /// A request failed. Failures are often fast: unless they make an endpoint look slow, one that
     /// fails everything attracts what the others would serve. Each doubles what is known.
     pub(crate) fn failed(&mut self, now: Instant) {
-        const LEAST: f64 = 0.001;
-        let known = self.seconds(now).unwrap_or_default().max(LEAST);
+        let least = INDISTINGUISHABLE.as_secs_f64();
+        let known = self.seconds(now).unwrap_or_default().max(least);
         let seconds = (known * 2.0).min(LONG_POLL.as_secs_f64());
         self.0 = Some(Known { seconds, at: now });
     }
@@ -100,6 +100,12 @@ mod tests {
         assert_eq!(average.seconds(now), Some(0.4));
         (0..100).for_each(|_| average.failed(now));
         assert_eq!(average.seconds(now), Some(LONG_POLL.as_secs_f64()));
+        let mut unknown = Average::default();
+        unknown.failed(now);
+        assert_eq!(
+            unknown.seconds(now),
+            Some(2.0 * INDISTINGUISHABLE.as_secs_f64())
+        );
     }
 
     proptest! {

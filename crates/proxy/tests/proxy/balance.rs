@@ -6,13 +6,13 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use http::Request;
+use http::{Request, Response};
 use model::Protocol;
 use proxy::protocol::{Counts, FromProxy, ToProxy};
 
 use crate::support::backend::Backend;
 use crate::support::client::Client;
-use crate::support::http2::{ask, connect, get, run};
+use crate::support::http2::{self, ask, connect, get, run};
 use crate::support::stage::{Stage, URL};
 use crate::support::{Builder, PATIENCE, Setup, eventually, free_address, upstream_id};
 
@@ -45,6 +45,14 @@ impl Subject {
             }
         });
         Self { backend, state }
+    }
+
+    /// One that looks slower than any that fails. Otherwise those are avoided, and it takes long
+    /// until they have failed often enough to be ejected.
+    fn steady(name: &'static str) -> Self {
+        let subject = Self::new(name);
+        subject.state.wait.store(10, SeqCst);
+        subject
     }
 
     fn unwell(name: &'static str) -> Self {
@@ -149,7 +157,7 @@ fn requests_and_connections_go_where_fewer_are_in_flight() {
 
 #[test]
 fn one_that_fails_is_ejected_and_comes_back_when_it_is_well() {
-    let (good, bad) = (Subject::new("good"), Subject::unwell("bad"));
+    let (good, bad) = (Subject::steady("good"), Subject::unwell("bad"));
     let mut stage = stage(&[&good, &bad], &["eject=1500"]);
     let mut client = Client::connect(stage.edge);
     post_until_ejected(&mut stage, &mut client, 1);
@@ -169,7 +177,7 @@ fn one_that_fails_is_ejected_and_comes_back_when_it_is_well() {
 
 #[test]
 fn one_that_refuses_connections_is_ejected_and_costs_nothing() {
-    let good = Subject::new("good");
+    let good = Subject::steady("good");
     let endpoints = [
         (good.backend.address, Protocol::Http),
         (free_address(), Protocol::Http),
@@ -194,10 +202,10 @@ fn one_that_refuses_connections_is_ejected_and_costs_nothing() {
 
 #[test]
 fn one_that_does_not_answer_in_time_is_ejected() {
-    let (good, silent) = (Subject::new("good"), Subject::new("silent"));
+    let (good, silent) = (Subject::steady("good"), Subject::new("silent"));
     silent.state.wait.store(1_000, SeqCst);
     let endpoints = [&good, &silent].map(|subject| (subject.backend.address, Protocol::Http));
-    let mut stage = Stage::with_timeout(&endpoints, &[], Duration::from_millis(50));
+    let mut stage = Stage::with_timeout(&endpoints, &[], Duration::from_millis(300));
     let mut client = Client::connect(stage.edge);
     eventually("it is ejected", || {
         let status = client.get("a.test", "/").status;
@@ -236,7 +244,7 @@ fn the_last_endpoint_is_never_ejected() {
 
 #[test]
 fn an_idempotent_request_that_one_cannot_serve_gets_the_answer_of_another_and_a_post_does_not() {
-    let (good, bad) = (Subject::new("good"), Subject::unwell("bad"));
+    let (good, bad) = (Subject::steady("good"), Subject::unwell("bad"));
     // Ejected for a moment only, so that it is asked again and again.
     let mut stage = stage(&[&good, &bad], &["eject=1"]);
     let mut client = Client::connect(stage.edge);
@@ -281,6 +289,34 @@ fn an_idempotent_request_that_one_cannot_serve_gets_the_answer_of_another_and_a_
 }
 
 #[test]
+fn streams_of_http2_are_tried_again_and_their_endpoints_ejected_alike() {
+    let settings = h2::server::Builder::new;
+    let unwell = http2::backend(settings(), |_, mut respond| async move {
+        let answer = Response::builder().status(503).body(()).unwrap();
+        drop(respond.send_response(answer, true));
+    });
+    let resetting = http2::backend(settings(), |_, mut respond| async move {
+        respond.send_reset(h2::Reason::INTERNAL_ERROR);
+    });
+    for failing in [unwell, resetting] {
+        let slow = http2::backend(settings(), |_, mut respond| async move {
+            // It looks slower than one that fails, as `Subject::steady` does.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            drop(respond.send_response(Response::new(()), true));
+        });
+        let endpoints = [failing, slow].map(|at| (at, Protocol::Http2));
+        let mut stage = Stage::new(&endpoints, &[]);
+        let mut client = Client::connect(stage.edge);
+        eventually("it is ejected", || {
+            assert_eq!(client.get("a.test", "/").status, 200);
+            counts(&mut stage).ejected == 1
+        });
+        assert_eq!(counts(&mut stage).retried, 5);
+        assert_eq!(post(&mut client), 200);
+    }
+}
+
+#[test]
 fn an_answer_that_is_alone_or_has_begun_is_passed_on() {
     let alone = Subject::unwell("alone");
     let mut one = stage(&[&alone], &[]);
@@ -311,9 +347,7 @@ fn an_answer_that_is_alone_or_has_begun_is_passed_on() {
 
 #[test]
 fn the_rest_of_an_answer_that_is_not_passed_on_is_awaited_and_its_connection_kept() {
-    let good = Subject::new("good");
-    // The other one is asked for sure, as it looks faster.
-    good.state.wait.store(30, SeqCst);
+    let good = Subject::steady("good");
     let (go, wait) = channel();
     let script = Mutex::new(Some(wait));
     let bad = Backend::start(move |connection| {
