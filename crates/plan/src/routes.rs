@@ -165,8 +165,10 @@ fn add_routes(snapshot: &mut Snapshot, app: &ObservedApp, target: &Release) {
         .filter(|number| *number != target.number && !is_full(app, target))
         .and_then(|number| app.releases.get(&number));
     let is_served = |route: &Route| {
-        let upstream = snapshot.upstreams.get(&route.upstream);
-        upstream.is_some_and(|upstream| !upstream.endpoints.is_empty())
+        route.services().all(|id| {
+            let upstream = snapshot.upstreams.get(id);
+            upstream.is_some_and(|upstream| !upstream.endpoints.is_empty())
+        })
     };
     let mut routes: BTreeMap<String, Route> = before
         .into_iter()
@@ -178,7 +180,10 @@ fn add_routes(snapshot: &mut Snapshot, app: &ObservedApp, target: &Release) {
             routes.insert(key, route);
         }
     }
-    let hosts: BTreeSet<&Host> = routes.values().map(|route| &route.host).collect();
+    let hosts: BTreeSet<&Host> = {
+        let hosts = routes.values().map(|route| route.matching.host.exact());
+        hosts.flatten().collect()
+    };
     let releases = [Some(target), before.map(Arc::as_ref)];
     for release in releases.into_iter().flatten() {
         add_certificates(snapshot, app, release, &hosts);
@@ -223,14 +228,9 @@ fn authority_id(release: &Release, service: &ServiceName) -> AuthorityId {
 }
 
 fn routes_of(release: &Release) -> impl Iterator<Item = (String, Route)> {
-    release.app.services.iter().filter_map(|(name, service)| {
-        let exposure = service.expose.as_ref()?;
-        let route = Route {
-            host: exposure.host.clone(),
-            path: exposure.path.clone(),
-            upstream: upstream_id(release, name),
-        };
-        Some((format!("{}{}", exposure.host, exposure.path), route))
+    release.app.rules().map(|rule| {
+        let route = rule.map(|service| upstream_id(release, service));
+        (route.matching.to_string(), route)
     })
 }
 

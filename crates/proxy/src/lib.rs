@@ -12,6 +12,7 @@ pub mod http2;
 pub mod limits;
 mod persist;
 pub mod protocol;
+pub mod routing;
 mod serve;
 mod settings;
 mod socket;

@@ -8,6 +8,7 @@ use model::Protocol;
 
 use super::gateway_error::GatewayError;
 use super::target::split_port;
+use crate::routing::Asked;
 use crate::socket::Socket;
 use crate::worker::{Listener, Upstream, Worker};
 
@@ -70,20 +71,19 @@ impl Origin {
     }
 }
 
-/// Finds where a request for `host` and `path_and_query` goes.
+/// Finds where a request goes.
 pub(crate) fn route(
     worker: &Worker,
     listener: &Listener,
     origin: &Origin,
-    host: &[u8],
-    path_and_query: &[u8],
+    asked: &dyn Asked,
 ) -> Result<Rc<Upstream>, GatewayError> {
     let upstream = match listener.upstream() {
         Some(upstream) => upstream,
-        None if !origin.may_ask_for(worker, host) => return Err(GatewayError::Misdirected),
+        None if !origin.may_ask_for(worker, asked.host()) => return Err(GatewayError::Misdirected),
         None => {
             let view = worker.view.borrow();
-            let routed = view.route(host, path_and_query);
+            let routed = view.route(asked);
             routed.ok_or(GatewayError::NoRoute)?
         }
     };

@@ -159,11 +159,7 @@ async fn serve_request(
     } = connection;
     let facts = head.facts;
     let bytes = &buffer.bytes()[..head.length];
-    let (host, path) = (
-        &bytes[head.host.clone()],
-        &bytes[head.path_and_query.clone()],
-    );
-    let routed = route(worker, listener, origin, host, path);
+    let routed = route(worker, listener, origin, &head.asked(bytes));
     let upstream = match routed {
         Ok(upstream) => upstream,
         Err(error) => {

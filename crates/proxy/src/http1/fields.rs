@@ -90,6 +90,28 @@ impl Fields {
         self.dropped |= self.claims;
     }
 
+    /// The values of the fields of this name that are passed on.
+    pub(crate) fn values<'a>(
+        &'a self,
+        bytes: &'a [u8],
+        name: &'a str,
+    ) -> impl Iterator<Item = &'a [u8]> {
+        let kept = (0..self.count).filter(|index| self.dropped >> index & 1 == 0);
+        kept.filter_map(move |index| {
+            let (given, value) = self.line(bytes, index);
+            given.eq_ignore_ascii_case(name.as_bytes()).then_some(value)
+        })
+    }
+
+    /// Name and value of the field at `index`.
+    fn line<'a>(&self, bytes: &'a [u8], index: usize) -> (&'a [u8], &'a [u8]) {
+        let line = &bytes[usize::from(self.starts[index])..usize::from(self.starts[index + 1])];
+        // The parser has seen a colon.
+        let colon = memchr::memchr(b':', line).unwrap_or(line.len());
+        let value = line.get(colon + 1..).unwrap_or_default();
+        (&line[..colon], value.trim_ascii())
+    }
+
     /// The lines that are passed on, as runs of neighbours, line ends included.
     pub(crate) fn kept<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         let mut index = 0;

@@ -25,7 +25,6 @@ use crate::http::route::{Origin, route};
 use crate::limits::{HTTP2_CONNECTION_WINDOW, HTTP2_WAITING_BODIES};
 use crate::socket::Socket;
 use crate::translate::client::Client;
-use crate::translate::request::Request;
 use crate::translate::source::{Replayable, Source};
 use crate::translate::{Exchange, exchange, grpc};
 use crate::worker::buffers::Pooled;
@@ -238,11 +237,7 @@ async fn stream(served: Served, _extra: Option<Extra>, arrived: Arrived) {
             return;
         }
     };
-    let routed = {
-        let (host, path) = named(&request);
-        route(worker, listener, &shared.origin, host, path)
-    };
-    let upstream = match routed {
+    let upstream = match route(worker, listener, &shared.origin, &request) {
         Ok(upstream) => upstream,
         Err(error) => {
             Box::pin(client.fail(error, request.facts, is_grpc)).await;
@@ -259,11 +254,6 @@ async fn stream(served: Served, _extra: Option<Extra>, arrived: Arrived) {
     let one = Exchange::new(worker, &upstream, client, request);
     // What becomes of the connection is its own business.
     let _ = Box::pin(exchange(&one, Replayable::new(source))).await;
-}
-
-fn named(request: &Request) -> (&[u8], &[u8]) {
-    let host = request.authority.as_deref().unwrap_or("");
-    (host.as_bytes(), request.path.as_bytes())
 }
 
 /// What is known of a request that was refused.

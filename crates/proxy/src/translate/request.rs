@@ -10,6 +10,7 @@ use crate::http::message::{Body, RequestFacts};
 use crate::http::route::Origin;
 use crate::http::{Refusal, target};
 use crate::http1::request::RequestHead;
+use crate::routing::Asked;
 use crate::worker::buffers::Buffer;
 
 /// A request, without the fields that are for one connection only.
@@ -140,6 +141,28 @@ impl Request {
         let authority = self.authority.as_deref().unwrap_or(default_host);
         let parts = [method, scheme(secure), authority, &self.path];
         Http2Head::new(parts, protocol, &self.fields)
+    }
+}
+
+impl Asked for Request {
+    fn host(&self) -> &[u8] {
+        self.authority.as_deref().unwrap_or_default().as_bytes()
+    }
+
+    fn path_and_query(&self) -> &[u8] {
+        self.path.as_bytes()
+    }
+
+    fn method(&self) -> &[u8] {
+        match self.facts.upgrade {
+            // HTTP/2 opens a WebSocket by another method than HTTP/1.1.
+            true => b"GET",
+            false => self.method.as_str().as_bytes(),
+        }
+    }
+
+    fn any_field(&self, name: &str, test: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+        self.fields.all(name.as_bytes()).any(test)
     }
 }
 

@@ -10,6 +10,7 @@ use super::routes::Routes;
 use super::upstream::Upstream;
 use super::{Reporter, RetiredEndpoint, Worker};
 use crate::protocol::Counts;
+use crate::routing::Asked;
 use model::{ListenerId, ListenerRole, SnapshotDelta, UpstreamId};
 
 /// A worker's view of the snapshot.
@@ -39,8 +40,8 @@ impl View {
     }
 
     /// Where a request at the edge goes.
-    pub(crate) fn route(&self, host: &[u8], path_and_query: &[u8]) -> Option<Rc<Upstream>> {
-        self.routes.find(host, path_and_query)
+    pub(crate) fn route(&self, asked: &dyn Asked) -> Option<Rc<Upstream>> {
+        self.routes.find(asked)
     }
 
     /// Calls `visit` with each upstream.
@@ -80,10 +81,11 @@ impl View {
         for key in &delta.routes.removed {
             self.routes.remove(key);
         }
+        let mut routes = std::mem::take(&mut self.routes);
         for (key, route) in &delta.routes.set {
-            let upstream = self.upstream(&route.upstream);
-            self.routes.set(key, &route.host, &route.path, upstream);
+            routes.set(key, route, |id| self.upstream(id));
         }
+        self.routes = routes;
         let mut stopped = Vec::new();
         for id in &delta.listeners.removed {
             stopped.extend(self.listeners.remove(id));
