@@ -95,7 +95,7 @@ fn every_key_is_in_the_reference() {
     let schema: serde_json::Value = serde_json::from_str(&spec::json_schema()).unwrap();
     let tables = [&schema, &schema["definitions"]["Service"]]
         .into_iter()
-        .chain(["Expose", "Health", "Tls"].map(|name| &schema["definitions"][name]));
+        .chain(["Condition", "Expose", "Health", "Route", "Share", "Tls"].map(|name| &schema["definitions"][name]));
     let mut count = 0;
     for table in tables {
         for (key, about) in table["properties"].as_object().unwrap() {

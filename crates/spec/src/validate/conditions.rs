@@ -47,7 +47,10 @@ pub(super) fn cookies(written: Tests, findings: &mut Findings) -> BTreeMap<Strin
     let mut tests = BTreeMap::new();
     for (name, test) in each("cookies", written, findings) {
         let text = name.get_ref();
-        if !text.bytes().all(|b| b.is_ascii_graphic() && !b"=;,\"\\".contains(&b)) {
+        if !text
+            .bytes()
+            .all(|b| b.is_ascii_graphic() && !b"=;,\"\\".contains(&b))
+        {
             let message = format!("{} is no name of a cookie", quoted(text));
             let hint = "write letters, digits, \"-\", \"_\" and \".\"".to_owned();
             findings.add(name.span(), message).hint(hint);
@@ -90,7 +93,9 @@ fn each(
     if table.is_empty() || table.len() > limits::MOST_CONDITIONS {
         let most = limits::MOST_CONDITIONS;
         let message = format!("`{key}` has 1 to {most} conditions");
-        findings.add(span, message).hint(format!("or remove `{key}`"));
+        findings
+            .add(span, message)
+            .hint(format!("or remove `{key}`"));
     }
     let mut tests = Vec::new();
     for (name, written) in table.into_iter().take(limits::MOST_CONDITIONS) {

@@ -14,12 +14,18 @@ pub(super) fn path(
     findings: &mut Findings,
 ) -> Option<PathPattern> {
     let is_there = |written: &Written<String>| !matches!(written, Written::Absent);
-    let count = [&prefix, &exact, &template].into_iter().filter(|w| is_there(w)).count();
+    let count = [&prefix, &exact, &template]
+        .into_iter()
+        .filter(|w| is_there(w))
+        .count();
     let prefix = findings.value("path", prefix);
     let exact = findings.value("exact", exact);
     let template = findings.value("template", template);
     let found = [&prefix, &exact, &template];
-    if let Some(one) = found.into_iter().flatten().max_by_key(|one| one.span().start)
+    if let Some(one) = found
+        .into_iter()
+        .flatten()
+        .max_by_key(|one| one.span().start)
         && count > 1
     {
         let message = "a route has one of `path`, `exact` and `template`";

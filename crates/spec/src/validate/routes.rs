@@ -211,7 +211,9 @@ fn shares(
     }
     if shares.len() == count && shares.iter().all(|share| share.weight == 0) {
         let hint = "give one of them a weight above 0".to_owned();
-        findings.add(span, "no service in `to` gets a request").hint(hint);
+        findings
+            .add(span, "no service in `to` gets a request")
+            .hint(hint);
         return None;
     }
     (shares.len() == count).then_some(Action::Split(shares))
@@ -225,7 +227,10 @@ fn service(
 ) -> Option<ServiceName> {
     let text = written.get_ref().as_str();
     let Some(service) = context.services.get(text) else {
-        let message = format!("`to` names {}, which is no service of this app", quoted(text));
+        let message = format!(
+            "`to` names {}, which is no service of this app",
+            quoted(text)
+        );
         let hint = match nearest(text, context.services.keys().map(String::as_str)) {
             Some(near) => format!("did you mean {near:?}?"),
             None => "add the service to this file, or name another".to_owned(),
@@ -279,8 +284,9 @@ impl Taken {
                 "a host and path has at most {most} routes of the same number of conditions"
             );
             findings.add(span, message);
-        } else if let Some((earlier, other)) =
-            others.iter().find(|(other, _)| matching.is_shadowed_by(other))
+        } else if let Some((earlier, other)) = others
+            .iter()
+            .find(|(other, _)| matching.is_shadowed_by(other))
         {
             let message = match earlier.is_same(matching) {
                 true => format!("this route is for the same requests as {other}"),
