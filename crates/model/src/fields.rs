@@ -51,7 +51,9 @@ impl FieldName {
         let spelled = name.replace('_', "-");
         match spelled.as_str() {
             framing if FRAMING.contains(&framing) => Err(BadFieldName::Framing),
-            "host" | "forwarded" | "x-real-ip" | "roadbed-reason" => Err(BadFieldName::Claim),
+            "date" | "host" | "forwarded" | "x-real-ip" | "roadbed-reason" => {
+                Err(BadFieldName::Claim)
+            }
             claim if claim.starts_with("x-forwarded-") => Err(BadFieldName::Claim),
             _ => Ok(Self(name)),
         }
@@ -60,6 +62,45 @@ impl FieldName {
     /// The name in lower case.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// The value of a field: printable ASCII, without space around it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct FieldValue(String);
+
+/// A text is not such a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a value is at most 4,096 printable ASCII characters, without space around them")]
+pub struct BadFieldValue;
+
+impl FieldValue {
+    /// Checks `text`.
+    pub fn new(text: &str) -> Result<Self, BadFieldValue> {
+        let is_plain = text.bytes().all(|b| b.is_ascii_graphic() || b == b' ');
+        match is_plain && text.trim() == text && text.len() <= 4096 {
+            true => Ok(Self(text.to_owned())),
+            false => Err(BadFieldValue),
+        }
+    }
+
+    /// The value as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for FieldValue {
+    type Error = BadFieldValue;
+    fn try_from(text: String) -> Result<Self, BadFieldValue> {
+        Self::new(&text)
+    }
+}
+
+impl From<FieldValue> for String {
+    fn from(value: FieldValue) -> Self {
+        value.0
     }
 }
 
@@ -85,6 +126,14 @@ impl From<FieldName> for String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_value_can_begin_no_other_field() {
+        assert!(FieldValue::new("").is_ok() && FieldValue::new("a b; c=\"d\"").is_ok());
+        for bad in [" a", "a ", "a\r\nb: c", "a\tb", "é", &"a".repeat(4097)] {
+            assert!(FieldValue::new(bad).is_err(), "{bad:?}");
+        }
+    }
 
     #[test]
     fn what_frames_a_message_or_claims_an_origin_is_no_name() {

@@ -18,6 +18,7 @@ pub mod routing;
 pub mod secret;
 pub mod snapshot;
 pub mod time;
+pub mod treatment;
 
 pub use app::{
     App, CertificateFiles, Command, Exposure, Health, Host, PathPrefix, Probe, Protocol, Service,
@@ -25,7 +26,7 @@ pub use app::{
 };
 pub use credentials::Credentials;
 pub use desired::{Desired, Failure, Intent, Release, Rollout, RolloutState};
-pub use fields::{BadFieldName, FieldName};
+pub use fields::{BadFieldName, BadFieldValue, FieldName, FieldValue};
 pub use file_path::{BadFilePath, FilePath};
 pub use instance::{Exit, ExitCause, InstanceId};
 pub use names::{AppName, NameError, ServiceName, VolumeName};
@@ -45,3 +46,4 @@ pub use snapshot::{
     UpstreamId,
 };
 pub use time::Timestamp;
+pub use treatment::{FieldChanges, PathChange, Redirect, RedirectStatus, Treatment};

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::app::{Host, PathPrefix};
 use crate::fields::FieldName;
 use crate::paths::{ExactPath, Template};
+use crate::treatment::{Redirect, Treatment};
 
 /// Requests of one kind and what is done with them; `S` is what names a service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +25,9 @@ pub struct Rule<S> {
     /// What is done with them.
     #[serde(flatten)]
     pub action: Action<S>,
+    /// What is changed on the way.
+    #[serde(flatten)]
+    pub treatment: Treatment,
 }
 
 fn is_zero(number: &u32) -> bool {
@@ -38,6 +42,8 @@ pub enum Action<S> {
     Upstream(S),
     /// It goes to one of these services, at random.
     Split(Vec<Share<S>>),
+    /// Its client is told to ask elsewhere.
+    Redirect(Redirect),
 }
 
 /// One of the services that share the requests of a rule.
@@ -56,6 +62,7 @@ impl<S> Rule<S> {
             matching: Matching::of(HostPattern::Exact(host), PathPattern::Prefix(path)),
             order: 0,
             action: Action::Upstream(service),
+            treatment: Treatment::default(),
         }
     }
 
@@ -71,11 +78,13 @@ impl<S> Rule<S> {
                 };
                 Action::Split(shares.map(share).collect())
             }
+            Action::Redirect(redirect) => Action::Redirect(redirect.clone()),
         };
         Rule {
             matching: self.matching.clone(),
             order: self.order,
             action,
+            treatment: self.treatment.clone(),
         }
     }
 
@@ -84,6 +93,7 @@ impl<S> Rule<S> {
         let (one, shares) = match &self.action {
             Action::Upstream(service) => (Some(service), &[][..]),
             Action::Split(shares) => (None, &shares[..]),
+            Action::Redirect(_) => (None, &[][..]),
         };
         let used = shares.iter().filter(|share| share.weight > 0);
         one.into_iter().chain(used.map(|share| &share.service))
@@ -109,6 +119,9 @@ pub struct Matching {
     /// Cookies that they have.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub cookies: BTreeMap<String, Test>,
+    /// They come in the clear, not in TLS.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_clear: bool,
 }
 
 /// What is asked of a field, parameter or cookie. Where there are several of one name, one of them
@@ -148,13 +161,15 @@ impl Matching {
             headers: BTreeMap::new(),
             query: BTreeMap::new(),
             cookies: BTreeMap::new(),
+            in_clear: false,
         }
     }
 
     /// How many conditions there are beside host and path.
     pub fn conditions(&self) -> usize {
-        let methods = usize::from(!self.methods.is_empty());
-        methods + self.headers.len() + self.query.len() + self.cookies.len()
+        let simple = [!self.methods.is_empty(), self.in_clear];
+        let simple = simple.into_iter().filter(|is_there| *is_there).count();
+        simple + self.headers.len() + self.query.len() + self.cookies.len()
     }
 
     /// Host and path as text, alike where they are for the same requests.
@@ -171,6 +186,7 @@ impl Matching {
             && self.conditions() == earlier.conditions()
             && (earlier.methods.is_empty()
                 || !self.methods.is_empty() && self.methods.is_subset(&earlier.methods))
+            && (self.in_clear || !earlier.in_clear)
             && implied(&self.headers, &earlier.headers)
             && tests(&self.query, &earlier.query)
             && tests(&self.cookies, &earlier.cookies)
@@ -196,6 +212,9 @@ impl fmt::Display for Matching {
         for method in &self.methods {
             write!(f, "{separator}{method}")?;
             separator = ',';
+        }
+        if self.in_clear {
+            f.write_str(" in the clear")?;
         }
         let headers = self
             .headers

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::app::is_full;
 use model::{
-    AuthorityId, Endpoint, EndpointTls, Generation, Host, InstanceRecord, Intent, Listener,
+    Action, AuthorityId, Endpoint, EndpointTls, Generation, Host, InstanceRecord, Intent, Listener,
     ListenerId, ListenerRole, ObservedApp, Protocol, Release, Route, ServiceName, Snapshot,
     Upstream, UpstreamId,
 };
@@ -75,6 +75,9 @@ pub fn snapshot<'a>(
     };
     for app in apps {
         add_app(&mut snapshot, app, ports);
+    }
+    for route in snapshot.routes.values_mut() {
+        find_edge(route, edge);
     }
     let listener = |address, tls| Listener {
         address,
@@ -225,6 +228,15 @@ fn add_authorities(snapshot: &mut Snapshot, app: &ObservedApp) {
 /// Each release has its own: while two of them run, their instances may be signed differently.
 fn authority_id(release: &Release, service: &ServiceName) -> AuthorityId {
     format!("{}/{}", upstream_id(release, service), release.number)
+}
+
+/// Only here it is known where the edge is for TLS.
+fn find_edge(route: &mut Route, edge: EdgeAddresses) {
+    if let Action::Redirect(redirect) = &mut route.action
+        && redirect.https
+    {
+        redirect.port.get_or_insert(edge.tls.port());
+    }
 }
 
 fn routes_of(release: &Release) -> impl Iterator<Item = (String, Route)> {

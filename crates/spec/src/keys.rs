@@ -5,7 +5,7 @@ use schemars::{JsonSchema, SchemaGenerator};
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use crate::app_file::route::{Condition, Route, Share};
+use crate::app_file::route::{Condition, HeaderChanges, Redirect, Rewrite, Route, Share};
 use crate::app_file::{AppFile, Expose, Health, Service, Tls};
 use crate::findings::{Findings, quoted};
 
@@ -124,6 +124,12 @@ fn keep_known_of_routes(file: &mut DeTable<'_>, findings: &mut Findings) {
         ..Known::of::<Route>()
     };
     let (condition, share) = (Known::of::<Condition>(), Known::of::<Share>());
+    let inner = [
+        ("redirect", Known::of::<Redirect>()),
+        ("rewrite", Known::of::<Rewrite>()),
+        ("request_headers", Known::of::<HeaderChanges>()),
+        ("response_headers", Known::of::<HeaderChanges>()),
+    ];
     for table in tables_at(file, "routes") {
         route.keep(table, "this route", findings);
         for key in ["headers", "query", "cookies"] {
@@ -135,6 +141,11 @@ fn keep_known_of_routes(file: &mut DeTable<'_>, findings: &mut Findings) {
                     let place = format!("`{key}.{}`", quoted(name.get_ref()));
                     condition.keep(table, &place, findings);
                 }
+            }
+        }
+        for (key, known) in &inner {
+            if let Some(table) = table_at(table, key) {
+                known.keep(table, &format!("`{key}`"), findings);
             }
         }
         for table in tables_at(table, "to") {

@@ -48,6 +48,14 @@ pub(crate) const REPLICAS: Bounds<u16> = Bounds {
     most: 100,
     usual: 1,
 };
+/// How many fields of one kind a route may change.
+pub(crate) const MOST_CHANGES: usize = 16;
+/// The statuses of redirects.
+pub(crate) const REDIRECTS: [u16; 4] = [301, 302, 307, 308];
+/// The longest content of a request that `body_limit` can allow, in bytes.
+pub(crate) const MOST_BODY: u64 = 1 << 40;
+/// The rule of `size::parse`, for editors.
+pub(crate) const SIZE_PATTERN: &str = "^[0-9]+([KMG]i)?B$";
 /// `weight` of a service among others
 pub(crate) const WEIGHT: Bounds<u16> = Bounds {
     least: 0,

@@ -10,6 +10,7 @@ mod health;
 mod paths;
 mod routes;
 mod service;
+mod treatment;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet};

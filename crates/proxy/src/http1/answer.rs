@@ -42,7 +42,7 @@ pub(crate) async fn read_head(
                 old_version: false,
                 keep_alive: true,
             };
-            rewrite::response(&mut out, bytes, &head, framing);
+            rewrite::response(&mut out, bytes, &head, framing, None);
             let limit = exchange.worker.limits.body_idle;
             let sent = exchange.client.write_all(out.bytes(), limit).await;
             sent.map_err(|_| NoAnswer::ClientGone)?;
@@ -63,7 +63,12 @@ pub(crate) async fn relay(
     framing: Framing,
 ) -> Result<(), BodyError> {
     let mut out = exchange.worker.buffers.take();
-    rewrite::response(&mut out, &incoming.bytes()[..head.length], head, framing);
+    let changes = match head.upgrade {
+        true => None,
+        false => exchange.rules.map(|rules| &rules.response),
+    };
+    let bytes = &incoming.bytes()[..head.length];
+    rewrite::response(&mut out, bytes, head, framing, changes);
     incoming.consume(head.length);
     let relay = Relay {
         from: backend,
@@ -72,6 +77,7 @@ pub(crate) async fn relay(
         out: &mut out,
         idle: exchange.worker.limits.body_idle,
         turn: Turn::default(),
+        limit: u64::MAX,
     };
     let coding = match framing.old_version {
         true => Coding::Plain,

@@ -31,6 +31,8 @@ pub(crate) struct Relay<'a> {
     /// Longest silence of either side.
     pub(crate) idle: Duration,
     pub(crate) turn: Turn,
+    /// How many bytes of content may follow.
+    pub(crate) limit: u64,
 }
 
 /// Keeps a body whose sender and receiver are always ready from keeping the worker to itself:
@@ -94,7 +96,11 @@ impl Relay<'_> {
                 .map_err(BodyError::Malformed)?
             {
                 Step::Framing(count) => self.input.consume(count),
-                Step::Data(count) => self.content(count, coding).await?,
+                Step::Data(count) => {
+                    let left = self.limit.checked_sub(count as u64);
+                    self.limit = left.ok_or(BodyError::TooLong)?;
+                    self.content(count, coding).await?;
+                }
                 Step::Incomplete => {
                     self.flush().await?;
                     if self.read().await? == 0 {

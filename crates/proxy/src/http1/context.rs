@@ -1,8 +1,10 @@
 //! What all phases of a request know.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::http::message::RequestFacts;
+use crate::routing::rules::Rules;
 use crate::socket::Socket;
 use crate::worker::{Listener, Upstream, Worker};
 
@@ -14,4 +16,19 @@ pub(crate) struct Exchange<'a> {
     pub(crate) listener: &'a Listener,
     pub(crate) upstream: &'a Upstream,
     pub(crate) facts: RequestFacts,
+    /// What the request's route changes.
+    pub(crate) rules: Option<&'a Rules>,
+}
+
+impl Exchange<'_> {
+    /// How long the request waits for the head of its answer.
+    pub(crate) fn timeout(&self) -> Duration {
+        let own = self.rules.and_then(|rules| rules.timeout);
+        own.unwrap_or_else(|| self.upstream.timeout())
+    }
+
+    /// How many bytes of content it may have.
+    pub(crate) fn body_limit(&self) -> u64 {
+        self.rules.map_or(u64::MAX, |rules| rules.body_limit)
+    }
 }

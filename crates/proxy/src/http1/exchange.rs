@@ -92,7 +92,7 @@ async fn attempt(
         let head = {
             let backend = &backend.socket;
             let reading = pin!(answer::read_head(&exchange, backend, &mut incoming, &begun));
-            let timeout = exchange.upstream.timeout();
+            let timeout = exchange.timeout();
             await_head(sending.as_mut(), &mut sent, reading, gone, timeout).await
         };
         match (head, &mut incoming) {
@@ -176,6 +176,7 @@ async fn send(
                 out,
                 idle,
                 turn: Turn::default(),
+                limit: exchange.body_limit(),
             };
             relay.run(body, Coding::Chunked).await
         }

@@ -5,6 +5,7 @@
 //! one run of bytes, from the head that arrived into the head that leaves.
 
 use memchr::memchr_iter;
+use model::FieldChanges;
 
 use crate::http::Refusal;
 use crate::http::fields::elements;
@@ -78,6 +79,18 @@ impl Fields {
     /// Passes the field at `index` on after all.
     pub(crate) fn keep(&mut self, index: usize) {
         self.dropped &= !(1 << index);
+    }
+
+    /// Leaves out what `changes` drops.
+    pub(crate) fn drop_changed(&mut self, bytes: &[u8], changes: &FieldChanges) {
+        if changes.is_empty() {
+            return;
+        }
+        for index in 0..self.count {
+            if changes.drops(self.line(bytes, index).0) {
+                self.drop(index);
+            }
+        }
     }
 
     /// Notes that the field at `index` claims where the request came from.

@@ -23,6 +23,7 @@ pub(crate) async fn serve(
         client,
         listener,
         upstream,
+        rules,
         ..
     } = exchange;
     let facts = request.facts;
@@ -36,8 +37,9 @@ pub(crate) async fn serve(
         socket: client,
         listener,
     };
-    let one = Translation::new(worker, upstream, client, request);
-    translate::exchange(&one, Replayable::new(source)).await
+    let one = Translation::new(worker, (upstream, rules), client, request);
+    let body = Replayable::new(source, exchange.body_limit());
+    translate::exchange(&one, body).await
 }
 
 /// The request whose head is about to be sent to a backend of HTTP/1.1 as `head`, when it turns

@@ -21,7 +21,7 @@ use super::window::Window;
 use crate::http::Refusal;
 use crate::http::gateway_error::GatewayError;
 use crate::http::message::{Body, RequestFacts};
-use crate::http::route::{Origin, route};
+use crate::http::route::{Destination, Origin, route};
 use crate::limits::{HTTP2_CONNECTION_WINDOW, HTTP2_WAITING_BODIES};
 use crate::socket::Socket;
 use crate::translate::client::Client;
@@ -237,8 +237,17 @@ async fn stream(served: Served, _extra: Option<Extra>, arrived: Arrived) {
             return;
         }
     };
-    let upstream = match route(worker, listener, &shared.origin, &request) {
-        Ok(upstream) => upstream,
+    let body = request.facts.body;
+    let routed = route(worker, listener, &shared.origin, &request, body);
+    let (upstream, rules) = match routed {
+        Ok(Destination::Upstream(upstream, rules)) => (upstream, rules),
+        Ok(Destination::Redirect(redirection)) => {
+            let (status, fields) = (redirection.status, redirection.fields());
+            if handle.send_answer(status, &fields, true).is_err() {
+                handle.cancel(Reason::INTERNAL_ERROR);
+            }
+            return;
+        }
         Err(error) => {
             Box::pin(client.fail(error, request.facts, is_grpc)).await;
             return;
@@ -247,13 +256,18 @@ async fn stream(served: Served, _extra: Option<Extra>, arrived: Arrived) {
     if listener.upstream().is_none() {
         request.attest(&shared.origin);
     }
+    if let Some(rules) = &rules {
+        request.change(rules);
+    }
     let source = match arrived.ends {
         true => Source::Nothing,
         false => Source::Http2(handle.into()),
     };
-    let one = Exchange::new(worker, &upstream, client, request);
+    let limit = rules.as_ref().map_or(u64::MAX, |rules| rules.body_limit);
+    let to = (&*upstream, rules.as_deref());
+    let one = Exchange::new(worker, to, client, request);
     // What becomes of the connection is its own business.
-    let _ = Box::pin(exchange(&one, Replayable::new(source))).await;
+    let _ = Box::pin(exchange(&one, Replayable::new(source, limit))).await;
 }
 
 /// What is known of a request that was refused.

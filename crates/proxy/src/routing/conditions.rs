@@ -7,6 +7,7 @@ use super::Asked;
 /// The conditions of a rule, in the order in which they are cheap to ask.
 #[derive(Debug)]
 pub(super) struct Conditions {
+    in_clear: bool,
     methods: Box<[Method]>,
     headers: Box<[(FieldName, Test)]>,
     query: Box<[(String, Test)]>,
@@ -16,6 +17,7 @@ pub(super) struct Conditions {
 impl Conditions {
     pub(super) fn of(matching: &Matching) -> Self {
         Self {
+            in_clear: matching.in_clear,
             methods: matching.methods.iter().cloned().collect(),
             headers: matching.headers.clone().into_iter().collect(),
             query: matching.query.clone().into_iter().collect(),
@@ -27,7 +29,8 @@ impl Conditions {
     pub(super) fn hold(&self, asked: &dyn Asked) -> bool {
         let method = asked.method();
         let is_method = |wanted: &Method| wanted.as_str().as_bytes() == method;
-        (self.methods.is_empty() || self.methods.iter().any(is_method))
+        !(self.in_clear && asked.is_secure())
+            && (self.methods.is_empty() || self.methods.iter().any(is_method))
             && self.headers.iter().all(|(name, test)| {
                 asked.any_field(name.as_str(), &mut |value| {
                     passes(value.iter().copied(), test)

@@ -8,6 +8,7 @@
 mod candidates;
 mod conditions;
 pub mod reference;
+pub(crate) mod rules;
 #[cfg(test)]
 mod tests;
 mod trie;
@@ -28,8 +29,33 @@ pub trait Asked {
     fn path_and_query(&self) -> &[u8];
     /// Its method.
     fn method(&self) -> &[u8];
+    /// Whether it came in TLS.
+    fn is_secure(&self) -> bool {
+        false
+    }
     /// Whether one of its fields of this name, which is in lower case, passes `test`.
     fn any_field(&self, name: &str, test: &mut dyn FnMut(&[u8]) -> bool) -> bool;
+}
+
+/// A request that came in TLS.
+pub(crate) struct InTls<'a>(pub(crate) &'a dyn Asked);
+
+impl Asked for InTls<'_> {
+    fn host(&self) -> &[u8] {
+        self.0.host()
+    }
+    fn path_and_query(&self) -> &[u8] {
+        self.0.path_and_query()
+    }
+    fn method(&self) -> &[u8] {
+        self.0.method()
+    }
+    fn is_secure(&self) -> bool {
+        true
+    }
+    fn any_field(&self, name: &str, test: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+        self.0.any_field(name, test)
+    }
 }
 
 /// The longest host name there is, with a dot at its end.

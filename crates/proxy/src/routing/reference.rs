@@ -117,7 +117,8 @@ fn conditions_hold(rule: &Matching, query: &str, asked: &dyn Asked) -> bool {
         let mut values = pairs.iter().filter(|(given, _)| given == name.as_bytes());
         values.any(|(_, value)| passes(value, test))
     };
-    (rule.methods.is_empty() || rule.methods.iter().any(|wanted| wanted.as_str() == method))
+    !(rule.in_clear && asked.is_secure())
+        && (rule.methods.is_empty() || rule.methods.iter().any(|wanted| wanted.as_str() == method))
         && rule
             .headers
             .iter()

@@ -22,6 +22,9 @@ pub(crate) async fn answer(
     // This ends early when sending the request fails meanwhile.
     let begun = exchange.upstream.counters.begin();
     let facts = &exchange.request.facts;
+    if let Some(rules) = exchange.rules {
+        answer.fields.change(&rules.response);
+    }
     answer.add_date();
     let (mut sink, next) = exchange.client.begin(answer, facts, sent)?;
     let outcome = {

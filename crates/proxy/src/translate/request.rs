@@ -11,6 +11,7 @@ use crate::http::route::Origin;
 use crate::http::{Refusal, target};
 use crate::http1::request::RequestHead;
 use crate::routing::Asked;
+use crate::routing::rules::Rules;
 use crate::worker::buffers::Buffer;
 
 /// A request, without the fields that are for one connection only.
@@ -73,6 +74,16 @@ impl Request {
         let address = origin.forwarded_for();
         self.fields.push(b"x-forwarded-for", address.as_bytes());
         self.fields.push(b"x-forwarded-proto", scheme.as_bytes());
+    }
+
+    /// Makes the changes of its route.
+    pub(crate) fn change(&mut self, rules: &Rules) {
+        if let Some(change) = &rules.path {
+            let path = change.apply(self.path.as_bytes()).concat();
+            // Both parts are ASCII.
+            self.path = String::from_utf8_lossy(&path).into();
+        }
+        self.fields.change(&rules.request);
     }
 
     /// The key of the WebSocket that it opens, where its client gave one.

@@ -7,12 +7,14 @@ use std::rc::Rc;
 use model::{Action, Route, UpstreamId};
 
 use super::upstream::Upstream;
+use crate::http::redirect::Redirect;
+use crate::routing::rules::Rules;
 use crate::routing::{Asked, Table};
 
 /// Where requests from outside go.
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
-    table: Table<Target>,
+    table: Table<(Target, Option<Rc<Rules>>)>,
     random: Random,
 }
 
@@ -21,6 +23,16 @@ pub(crate) struct Routes {
 enum Target {
     One(Rc<Upstream>),
     Split(Split),
+    Redirect(Rc<Redirect>),
+}
+
+/// What is done with a request.
+#[derive(Debug)]
+pub(crate) enum Routed {
+    /// It goes to this upstream, changed so.
+    To(Rc<Upstream>, Option<Rc<Rules>>),
+    /// It is answered so.
+    Redirect(Rc<Redirect>),
 }
 
 /// Upstreams that share requests, each with the sum of its weight and of those before it.
@@ -49,6 +61,7 @@ impl Routes {
         route: &Route,
         mut upstream: impl FnMut(&UpstreamId) -> Rc<Upstream>,
     ) {
+        let path = &route.matching.path;
         let target = match &route.action {
             Action::Upstream(id) => Target::One(upstream(id)),
             Action::Split(shares) => {
@@ -60,8 +73,11 @@ impl Routes {
                 let shares = shares.collect();
                 Target::Split(Split { shares, total })
             }
+            Action::Redirect(redirect) => Target::Redirect(Rc::new(Redirect::of(path, redirect))),
         };
-        self.table.set(key, &route.matching, route.order, target);
+        let rules = Rules::of(path, &route.treatment).map(Rc::new);
+        let value = (target, rules);
+        self.table.set(key, &route.matching, route.order, value);
     }
 
     /// Removes the route of `key`, if there is one.
@@ -69,12 +85,15 @@ impl Routes {
         self.table.remove(key);
     }
 
-    /// Where a request goes.
-    pub(crate) fn find(&self, asked: &dyn Asked) -> Option<Rc<Upstream>> {
-        match self.table.find(asked)? {
-            Target::One(upstream) => Some(upstream.clone()),
-            Target::Split(split) => split.at(self.random.next()).cloned(),
-        }
+    /// What is done with a request.
+    pub(crate) fn find(&self, asked: &dyn Asked) -> Option<Routed> {
+        let (target, rules) = self.table.find(asked)?;
+        let upstream = match target {
+            Target::One(upstream) => upstream,
+            Target::Split(split) => split.at(self.random.next())?,
+            Target::Redirect(redirect) => return Some(Routed::Redirect(redirect.clone())),
+        };
+        Some(Routed::To(upstream.clone(), rules.clone()))
     }
 }
 

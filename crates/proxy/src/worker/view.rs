@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::endpoint::Endpoint;
 use super::listener::Accepting;
-use super::routes::Routes;
+use super::routes::{Routed, Routes};
 use super::upstream::Upstream;
 use super::{Reporter, RetiredEndpoint, Worker};
 use crate::protocol::Counts;
@@ -39,8 +39,8 @@ impl View {
         }
     }
 
-    /// Where a request at the edge goes.
-    pub(crate) fn route(&self, asked: &dyn Asked) -> Option<Rc<Upstream>> {
+    /// What is done with a request at the edge.
+    pub(crate) fn route(&self, asked: &dyn Asked) -> Option<Routed> {
         self.routes.find(asked)
     }
 

@@ -18,6 +18,7 @@ mod http2_rollout;
 mod long_line;
 mod memory;
 mod rollout;
+mod routing;
 mod snapshots;
 mod stopping;
 mod strict;

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 
+use super::DurationText;
 use crate::limits;
 use crate::written::{Described, Table, Written};
 
@@ -41,6 +42,24 @@ pub(crate) struct Route {
     /// The service that requests are sent to, or several that share them.
     #[serde(default)]
     pub(crate) to: Written<Destination>,
+    /// Where clients are told to ask instead.
+    #[serde(default)]
+    pub(crate) redirect: Written<Redirect>,
+    /// The path that the service sees.
+    #[serde(default)]
+    pub(crate) rewrite: Written<Rewrite>,
+    /// What is changed in the fields of requests.
+    #[serde(default)]
+    pub(crate) request_headers: Written<HeaderChanges>,
+    /// What is changed in the fields of answers.
+    #[serde(default)]
+    pub(crate) response_headers: Written<HeaderChanges>,
+    /// How long a request waits for the head of its answer. Without it: as the service says.
+    #[serde(default)]
+    pub(crate) timeout: Written<DurationText>,
+    /// How much content a request may have.
+    #[serde(default)]
+    pub(crate) body_limit: Written<SizeText>,
 }
 
 /// What is asked of a value: to be a certain text, or what a table says.
@@ -81,6 +100,74 @@ pub(crate) enum Destination {
     /// To one of these, at random.
     Shares(#[schemars(length(min = 1))] Vec<Written<Share>>),
 }
+
+/// Where clients are told to ask. What is not said stays as they have asked.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("minProperties" = 1))]
+pub(crate) struct Redirect {
+    /// How they are told.
+    #[serde(default)]
+    #[schemars(extend("enum" = limits::REDIRECTS, "default" = limits::REDIRECTS[1]))]
+    pub(crate) status: Written<i64>,
+    /// In TLS. Such a route is for requests in the clear only.
+    #[serde(default)]
+    #[schemars(extend("const" = true))]
+    pub(crate) https: Written<bool>,
+    /// Another host.
+    #[serde(default)]
+    pub(crate) host: Written<String>,
+    /// Another port.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 65_535))]
+    pub(crate) port: Written<i64>,
+    /// What stands in place of the route's `path`.
+    #[serde(default)]
+    pub(crate) prefix: Written<String>,
+    /// What stands in place of the whole path.
+    #[serde(default)]
+    pub(crate) path: Written<String>,
+}
+
+/// The path that the service sees: exactly one of these.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
+pub(crate) struct Rewrite {
+    /// What stands in place of the route's `path`; `/` strips it.
+    #[serde(default)]
+    pub(crate) prefix: Written<String>,
+    /// What stands in place of the whole path.
+    #[serde(default)]
+    pub(crate) path: Written<String>,
+}
+
+/// What is changed in fields.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("minProperties" = 1))]
+pub(crate) struct HeaderChanges {
+    /// Fields with this value, in place of all of their name.
+    #[serde(default)]
+    pub(crate) set: Written<Table<String>>,
+    /// Fields with this value, beside those of their name.
+    #[serde(default)]
+    pub(crate) add: Written<Table<String>>,
+    /// Fields that are left out.
+    #[serde(default)]
+    #[schemars(extend("uniqueItems" = true))]
+    pub(crate) remove: Written<Vec<Written<String>>>,
+}
+
+/// A number of bytes as text.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(inline)]
+pub(crate) struct SizeText(
+    /// A whole number with the unit `B`, `KiB`, `MiB` or `GiB`, such as `10MiB`.
+    #[schemars(pattern(limits::SIZE_PATTERN))]
+    pub(crate) String,
+);
 
 /// One of the services that share requests.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -153,6 +240,22 @@ impl Described for Table<ConditionText> {
 impl Described for ConditionText {
     const DESCRIPTION: &'static str =
         "a value in quotation marks, or a table such as { prefix = \"v2\" }";
+}
+
+impl Described for Redirect {
+    const DESCRIPTION: &'static str = "a table such as { prefix = \"/new\", status = 308 }";
+}
+
+impl Described for Rewrite {
+    const DESCRIPTION: &'static str = "a table such as { prefix = \"/\" }";
+}
+
+impl Described for HeaderChanges {
+    const DESCRIPTION: &'static str = "a table such as { set = { x-version = \"2\" } }";
+}
+
+impl Described for SizeText {
+    const DESCRIPTION: &'static str = "a size in quotation marks, such as \"10MiB\"";
 }
 
 impl Described for Destination {

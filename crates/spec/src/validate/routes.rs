@@ -5,10 +5,12 @@ use std::ops::Range;
 
 use model::{
     Action, HostPattern, Matching, Method, PathPattern, Rule, Service, ServiceName, Share,
+    Treatment,
 };
 use toml::Spanned;
 
 use super::exposure::Exposures;
+use super::treatment::{self, header_changes as changes};
 use super::{conditions, paths, values};
 use crate::app_file::route::{self, Destination, Route};
 use crate::findings::{Findings, quoted};
@@ -77,12 +79,37 @@ fn route(
     let headers = conditions::headers(written.headers, findings);
     let query = conditions::query(written.query, findings);
     let cookies = conditions::cookies(written.cookies, findings);
-    if matches!(written.to, Written::Absent) {
+    if matches!(
+        (&written.to, &written.redirect),
+        (Written::Absent, Written::Absent)
+    ) {
         let hint = "say where requests go, such as to = \"web\"".to_owned();
         findings.add_absence(span.clone(), "this route has no `to`".into(), Some(hint));
     }
+    let redirect = findings.value("redirect", written.redirect);
+    let place = redirect.as_ref().map(Spanned::span);
+    let has_to = !matches!(written.to, Written::Absent);
     let to = findings.value("to", written.to);
-    let action = to.and_then(|to| destination(to, context, findings));
+    let action = match redirect {
+        Some(redirect) => {
+            treatment::redirect(redirect, path.as_ref(), findings).map(Action::Redirect)
+        }
+        None => to.and_then(|to| destination(to, context, findings)),
+    };
+    let treatment = Treatment {
+        rewrite: treatment::rewrite(written.rewrite, path.as_ref(), findings),
+        request_headers: changes("request_headers", written.request_headers, findings),
+        response_headers: changes("response_headers", written.response_headers, findings),
+        timeout: values::duration("timeout", written.timeout, &limits::TIMEOUT, findings)
+            .map(Spanned::into_inner),
+        body_limit: treatment::body_limit(written.body_limit, findings),
+    };
+    if let Some(place) = place.filter(|_| has_to || treatment != Treatment::default()) {
+        let message = "a redirect is answered by the edge: no service sees the request";
+        let hint = "write nothing beside `redirect` but which requests it is for".to_owned();
+        findings.add(place, message).hint(hint);
+    }
+    let in_clear = matches!(&action, Some(Action::Redirect(redirect)) if redirect.https);
     Some(Rule {
         matching: Matching {
             host: host?,
@@ -91,9 +118,11 @@ fn route(
             headers,
             query,
             cookies,
+            in_clear,
         },
         order,
         action: action?,
+        treatment,
     })
 }
 
