@@ -341,6 +341,55 @@ mod tests {
         insta::assert_json_snapshot!(snapshot);
     }
 
+    /// The world of `with_tls`, with these routes too.
+    fn with_routes(routes: &str) -> App {
+        let mut app = with_tls();
+        app.routes = serde_json::from_str(routes).unwrap();
+        app
+    }
+
+    #[test]
+    fn a_snapshot_with_routes() {
+        let routes = r#"[
+            {"host": "shop.example.com", "path": "/", "in_clear": true,
+             "redirect": {"status": 308, "https": true}},
+            {"host": "*.example.com", "path": {"template": "/{id}"}, "methods": ["GET"],
+             "headers": {"x-a": {"prefix": "1"}}, "order": 1, "timeout": {"secs": 1, "nanos": 0},
+             "split": [{"service": "web", "weight": 9}, {"service": "api", "weight": 1}]}
+        ]"#;
+        let mut world = World::new(with_routes(routes));
+        world.run_until_complete();
+        let snapshot = snapshot([&world.seen()], &BTreeMap::new(), EDGES);
+        insta::assert_json_snapshot!(snapshot.routes);
+    }
+
+    #[test]
+    fn a_route_changes_its_service_when_all_that_share_it_are_ready() {
+        let to = |action: &str| format!(r#"[{{"host": "a.test", "path": "/x", {action}}}]"#);
+        let mut world = World::new(with_routes(&to(r#""upstream": "web""#)));
+        world.run_until_complete();
+        let mut next = with_routes(&to(
+            r#""split": [{"service": "web", "weight": 1}, {"service": "new", "weight": 1}]"#,
+        ));
+        let web = next.services[&service("web")].clone();
+        let new = model::Service {
+            expose: None,
+            ..web
+        };
+        next.services.insert(service("new"), new);
+        world.deploy(next);
+        let mut splits = 0;
+        for _ in 0..50 {
+            world.step();
+            let published = snapshot([&world.seen()], &BTreeMap::new(), EDGES);
+            let route = &published.routes["a.test/x"];
+            let is_served = |id| !published.upstreams[id].endpoints.is_empty();
+            assert!(route.services().all(is_served));
+            splits += usize::from(route.services().count() == 2);
+        }
+        assert!((1..50).contains(&splits), "{splits} of 50 steps");
+    }
+
     #[test]
     fn each_release_has_its_own_authority_and_the_target_its_certificate() {
         let mut world = World::new(with_tls());

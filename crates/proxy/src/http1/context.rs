@@ -26,9 +26,4 @@ impl Exchange<'_> {
         let own = self.rules.and_then(|rules| rules.timeout);
         own.unwrap_or_else(|| self.upstream.timeout())
     }
-
-    /// How many bytes of content it may have.
-    pub(crate) fn body_limit(&self) -> u64 {
-        self.rules.map_or(u64::MAX, |rules| rules.body_limit)
-    }
 }

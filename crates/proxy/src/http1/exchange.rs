@@ -13,6 +13,7 @@ use crate::dial::{Backend, Connected, Reuse, dial};
 use crate::http::gateway_error::{GatewayError, Reply};
 use crate::http::message::Body;
 use crate::http::phases::{BodyError, Next, NoAnswer, Sent, await_end, await_head};
+use crate::routing::rules::body_limit;
 use crate::socket::Socket;
 use crate::tunnel;
 use crate::worker::buffers::Pooled;
@@ -176,7 +177,7 @@ async fn send(
                 out,
                 idle,
                 turn: Turn::default(),
-                limit: exchange.body_limit(),
+                limit: body_limit(exchange.rules, exchange.facts),
             };
             relay.run(body, Coding::Chunked).await
         }

@@ -5,6 +5,7 @@ use super::request;
 use crate::http::gateway_error::GatewayError;
 use crate::http::message::{Body, RequestFacts};
 use crate::http::phases::Next;
+use crate::routing::rules::body_limit;
 use crate::translate::client::Client;
 use crate::translate::request::Request;
 use crate::translate::source::{Http1Source, Replayable, Source};
@@ -38,7 +39,7 @@ pub(crate) async fn serve(
         listener,
     };
     let one = Translation::new(worker, (upstream, rules), client, request);
-    let body = Replayable::new(source, exchange.body_limit());
+    let body = Replayable::new(source, body_limit(rules, facts));
     translate::exchange(&one, body).await
 }
 

@@ -23,6 +23,7 @@ use crate::http::gateway_error::GatewayError;
 use crate::http::message::{Body, RequestFacts};
 use crate::http::route::{Destination, Origin, route};
 use crate::limits::{HTTP2_CONNECTION_WINDOW, HTTP2_WAITING_BODIES};
+use crate::routing::rules::body_limit;
 use crate::socket::Socket;
 use crate::translate::client::Client;
 use crate::translate::source::{Replayable, Source};
@@ -263,7 +264,7 @@ async fn stream(served: Served, _extra: Option<Extra>, arrived: Arrived) {
         true => Source::Nothing,
         false => Source::Http2(handle.into()),
     };
-    let limit = rules.as_ref().map_or(u64::MAX, |rules| rules.body_limit);
+    let limit = body_limit(rules.as_deref(), request.facts);
     let to = (&*upstream, rules.as_deref());
     let one = Exchange::new(worker, to, client, request);
     // What becomes of the connection is its own business.

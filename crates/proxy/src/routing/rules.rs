@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use model::{FieldChanges, PathPattern, Treatment};
 
-use crate::http::message::Body;
+use crate::http::message::{Body, RequestFacts};
 
 /// What is changed in the requests of one rule.
 #[derive(Debug)]
@@ -37,6 +37,14 @@ impl Rules {
     /// Whether a request is known to have more content than it may before any of it has come.
     pub(crate) fn refuses(&self, body: Body) -> bool {
         matches!(body, Body::Length(length) if length > self.body_limit)
+    }
+}
+
+/// How much content a request may have by these rules; what follows an upgrade is not content.
+pub(crate) fn body_limit(rules: Option<&Rules>, facts: RequestFacts) -> u64 {
+    match rules {
+        Some(rules) if !facts.upgrade => rules.body_limit,
+        _ => u64::MAX,
     }
 }
 
