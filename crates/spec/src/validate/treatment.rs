@@ -10,8 +10,7 @@ use model::{
 use toml::Spanned;
 
 use super::conditions::field_name;
-use super::exposure::read_host;
-use super::values;
+use super::values::{self, read_host};
 use crate::app_file::route::{self, HeaderChanges, SizeText};
 use crate::findings::{Findings, quoted};
 use crate::limits;
