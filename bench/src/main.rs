@@ -35,12 +35,12 @@ succeeded, 1 if any failed, 2 if it could not begin.
   --host NAME       the Host header, if not that of the URL
   --json            print one JSON object
 
-usage: roadbed-bench startup|survival|fleet|bodies|proxy [options]
+usage: roadbed-bench startup|survival|fleet|bodies|proxy|routes [options]
 
 Measures the release build of roadbed in temporary homes and compares with what is required;
 docs/benchmarks.md says what each does. Exits with 0 when everything could be measured.
 
-  --runs N          how often each measurement is repeated (10, 5, 3, 3, 5)
+  --runs N          how often each measurement is repeated (10, 5, 3, 3, 5, 9)
   --json [FILE]     all single runs as JSON, to a file or in place of the table
   --strict          exit with 1 if a requirement is missed
   --roadbed FILE    the program, if not target/release/roadbed

@@ -11,6 +11,7 @@ pub(crate) mod bodies;
 pub(crate) mod fleet;
 pub(crate) mod load;
 pub(crate) mod proxy;
+pub(crate) mod routes;
 pub(crate) mod startup;
 pub(crate) mod survival;
 
@@ -27,12 +28,13 @@ pub(crate) struct Bench {
 }
 
 /// All that measure the platform.
-pub(crate) const ALL: [Bench; 5] = [
+pub(crate) const ALL: [Bench; 6] = [
     startup::BENCH,
     survival::BENCH,
     fleet::BENCH,
     bodies::BENCH,
     proxy::BENCH,
+    routes::BENCH,
 ];
 
 /// Says how far it is.

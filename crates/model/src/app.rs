@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::file_path::FilePath;
 use crate::names::{AppName, ServiceName, VolumeName};
+use crate::paths::is_segment;
+use crate::routing::Rule;
 
 /// Everything that one `roadbed.toml` declares.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +18,9 @@ pub struct App {
     pub name: AppName,
     /// Its services; every name in a service's `uses` is a key here.
     pub services: BTreeMap<ServiceName, Service>,
+    /// What the edge does beside what its services expose, in the order of the file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<Rule<ServiceName>>,
 }
 
 impl App {
@@ -25,6 +30,20 @@ impl App {
         exposures
             .filter_map(|exposure| Some((&exposure.host, exposure.certificate.as_ref()?)))
             .collect()
+    }
+
+    /// Everything that the edge does for it: what its services expose, and its routes.
+    pub fn rules(&self) -> impl Iterator<Item = Rule<ServiceName>> {
+        let exposed = self.services.iter().filter_map(|(name, service)| {
+            let Exposure { host, path, .. } = service.expose.as_ref()?;
+            Some(Rule::exposing(host.clone(), path.clone(), name.clone()))
+        });
+        exposed.chain(self.routes.iter().cloned())
+    }
+
+    /// Whether the edge does anything for it.
+    pub fn is_exposed(&self) -> bool {
+        !self.routes.is_empty() || self.services.values().any(|s| s.expose.is_some())
     }
 }
 
@@ -156,13 +175,6 @@ pub struct Exposure {
     pub certificate: Option<CertificateFiles>,
 }
 
-impl Exposure {
-    /// Whether requests could not be told apart from those for `other`.
-    pub fn is_same_place(&self, other: &Exposure) -> bool {
-        self.host == other.host && self.path == other.path
-    }
-}
-
 /// A certificate and its private key on disk, each in PEM.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CertificateFiles {
@@ -257,13 +269,7 @@ impl PathPrefix {
             return Ok(Self::root());
         }
         let inner = inner.strip_suffix('/').unwrap_or(inner);
-        let segment = |segment: &str| {
-            !matches!(segment, "" | "." | "..")
-                && segment
-                    .bytes()
-                    .all(|b| b.is_ascii_graphic() && !b"?#\\\"<>".contains(&b))
-        };
-        if text.len() > 1024 || !inner.split('/').all(segment) {
+        if text.len() > 1024 || !inner.split('/').all(is_segment) {
             return Err(BadPath);
         }
         Ok(Self(format!("/{inner}")))

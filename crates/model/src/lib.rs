@@ -7,14 +7,18 @@
 pub mod app;
 pub mod credentials;
 pub mod desired;
+pub mod fields;
 pub mod file_path;
 pub mod instance;
 pub mod names;
 pub mod observed;
+pub mod paths;
 pub mod plan;
+pub mod routing;
 pub mod secret;
 pub mod snapshot;
 pub mod time;
+pub mod treatment;
 
 pub use app::{
     App, CertificateFiles, Command, Exposure, Health, Host, PathPrefix, Probe, Protocol, Service,
@@ -22,6 +26,7 @@ pub use app::{
 };
 pub use credentials::Credentials;
 pub use desired::{Desired, Failure, Intent, Release, Rollout, RolloutState};
+pub use fields::{BadFieldName, BadFieldValue, FieldName, FieldValue};
 pub use file_path::{BadFilePath, FilePath};
 pub use instance::{Exit, ExitCause, InstanceId};
 pub use names::{AppName, NameError, ServiceName, VolumeName};
@@ -29,7 +34,11 @@ pub use observed::{
     Asked, Hold, InstanceRecord, ListenerFailure, ObservedApp, ObservedInstance, Phase, ProbeState,
     ProcessState,
 };
+pub use paths::{BadTemplate, ExactPath, Segment, Template};
 pub use plan::{Plan, Step, Wait};
+pub use routing::{
+    Action, BadHostPattern, HostPattern, Matching, Method, PathPattern, Rule, Share, Test,
+};
 pub use secret::Secret;
 pub use snapshot::{
     Authority, AuthorityId, Certificate, CertificateId, Endpoint, EndpointTls, Generation,
@@ -37,3 +46,4 @@ pub use snapshot::{
     UpstreamId,
 };
 pub use time::Timestamp;
+pub use treatment::{FieldChanges, PathChange, Redirect, RedirectStatus, Treatment};

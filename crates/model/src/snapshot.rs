@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::app::{Host, PathPrefix, Protocol};
+use crate::app::{Host, Protocol};
 use crate::instance::InstanceId;
 use crate::names::{AppName, ServiceName};
+use crate::routing::Rule;
 use crate::secret::Secret;
 
 /// The number of a snapshot. It only grows; a receiver refuses one below its own.
@@ -89,7 +90,7 @@ pub struct Listener {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ListenerRole {
-    /// Requests from outside, matched against [`Snapshot::routes`] by host and path.
+    /// Requests from outside, matched against [`Snapshot::routes`].
     Edge,
     /// Calls by one service of another. Whoever connects here is the caller.
     Mesh {
@@ -100,16 +101,8 @@ pub enum ListenerRole {
     },
 }
 
-/// Requests that the edge sends to one upstream.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Route {
-    /// The host that the request names, compared without case and port.
-    pub host: Host,
-    /// The beginning of the request's path; the longest that matches wins.
-    pub path: PathPrefix,
-    /// Where such a request goes.
-    pub upstream: UpstreamId,
-}
+/// What the edge does with requests of one kind.
+pub type Route = Rule<UpstreamId>;
 
 /// A service and the endpoints that may be sent its traffic now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -72,14 +72,12 @@ fn serves_tls(world: &World) -> bool {
 fn served(world: &World) -> Option<usize> {
     let snapshot = snapshot(world);
     let route = snapshot.routes.values().next()?;
-    let upstream = snapshot.upstreams.get(&route.upstream);
+    let upstream = snapshot.upstreams.get(route.services().next()?);
     Some(upstream.map_or(0, |upstream| upstream.endpoints.len()))
 }
 
 fn exposes(app: &App) -> bool {
-    app.services
-        .values()
-        .any(|service| service.expose.is_some())
+    app.is_exposed()
 }
 
 proptest! {

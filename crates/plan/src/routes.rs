@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::app::is_full;
 use model::{
-    AuthorityId, Endpoint, EndpointTls, Generation, Host, InstanceRecord, Intent, Listener,
+    Action, AuthorityId, Endpoint, EndpointTls, Generation, Host, InstanceRecord, Intent, Listener,
     ListenerId, ListenerRole, ObservedApp, Protocol, Release, Route, ServiceName, Snapshot,
     Upstream, UpstreamId,
 };
@@ -75,6 +75,9 @@ pub fn snapshot<'a>(
     };
     for app in apps {
         add_app(&mut snapshot, app, ports);
+    }
+    for route in snapshot.routes.values_mut() {
+        find_edge(route, edge);
     }
     let listener = |address, tls| Listener {
         address,
@@ -165,8 +168,10 @@ fn add_routes(snapshot: &mut Snapshot, app: &ObservedApp, target: &Release) {
         .filter(|number| *number != target.number && !is_full(app, target))
         .and_then(|number| app.releases.get(&number));
     let is_served = |route: &Route| {
-        let upstream = snapshot.upstreams.get(&route.upstream);
-        upstream.is_some_and(|upstream| !upstream.endpoints.is_empty())
+        route.services().all(|id| {
+            let upstream = snapshot.upstreams.get(id);
+            upstream.is_some_and(|upstream| !upstream.endpoints.is_empty())
+        })
     };
     let mut routes: BTreeMap<String, Route> = before
         .into_iter()
@@ -178,7 +183,10 @@ fn add_routes(snapshot: &mut Snapshot, app: &ObservedApp, target: &Release) {
             routes.insert(key, route);
         }
     }
-    let hosts: BTreeSet<&Host> = routes.values().map(|route| &route.host).collect();
+    let hosts: BTreeSet<&Host> = {
+        let hosts = routes.values().map(|route| route.matching.host.exact());
+        hosts.flatten().collect()
+    };
     let releases = [Some(target), before.map(Arc::as_ref)];
     for release in releases.into_iter().flatten() {
         add_certificates(snapshot, app, release, &hosts);
@@ -222,15 +230,19 @@ fn authority_id(release: &Release, service: &ServiceName) -> AuthorityId {
     format!("{}/{}", upstream_id(release, service), release.number)
 }
 
+/// Only here it is known where the edge is for TLS.
+fn find_edge(route: &mut Route, edge: EdgeAddresses) {
+    if let Action::Redirect(redirect) = &mut route.action
+        && redirect.https
+    {
+        redirect.port.get_or_insert(edge.tls.port());
+    }
+}
+
 fn routes_of(release: &Release) -> impl Iterator<Item = (String, Route)> {
-    release.app.services.iter().filter_map(|(name, service)| {
-        let exposure = service.expose.as_ref()?;
-        let route = Route {
-            host: exposure.host.clone(),
-            path: exposure.path.clone(),
-            upstream: upstream_id(release, name),
-        };
-        Some((format!("{}{}", exposure.host, exposure.path), route))
+    release.app.rules().map(|rule| {
+        let route = rule.map(|service| upstream_id(release, service));
+        (route.matching.to_string(), route)
     })
 }
 
@@ -327,6 +339,55 @@ mod tests {
         world.run_until_complete();
         let snapshot = snapshot([&world.seen()], &BTreeMap::new(), EDGES);
         insta::assert_json_snapshot!(snapshot);
+    }
+
+    /// The world of `with_tls`, with these routes too.
+    fn with_routes(routes: &str) -> App {
+        let mut app = with_tls();
+        app.routes = serde_json::from_str(routes).unwrap();
+        app
+    }
+
+    #[test]
+    fn a_snapshot_with_routes() {
+        let routes = r#"[
+            {"host": "shop.example.com", "path": "/", "in_clear": true,
+             "redirect": {"status": 308, "https": true}},
+            {"host": "*.example.com", "path": {"template": "/{id}"}, "methods": ["GET"],
+             "headers": {"x-a": {"prefix": "1"}}, "order": 1, "timeout": {"secs": 1, "nanos": 0},
+             "split": [{"service": "web", "weight": 9}, {"service": "api", "weight": 1}]}
+        ]"#;
+        let mut world = World::new(with_routes(routes));
+        world.run_until_complete();
+        let snapshot = snapshot([&world.seen()], &BTreeMap::new(), EDGES);
+        insta::assert_json_snapshot!(snapshot.routes);
+    }
+
+    #[test]
+    fn a_route_changes_its_service_when_all_that_share_it_are_ready() {
+        let to = |action: &str| format!(r#"[{{"host": "a.test", "path": "/x", {action}}}]"#);
+        let mut world = World::new(with_routes(&to(r#""upstream": "web""#)));
+        world.run_until_complete();
+        let mut next = with_routes(&to(
+            r#""split": [{"service": "web", "weight": 1}, {"service": "new", "weight": 1}]"#,
+        ));
+        let web = next.services[&service("web")].clone();
+        let new = model::Service {
+            expose: None,
+            ..web
+        };
+        next.services.insert(service("new"), new);
+        world.deploy(next);
+        let mut splits = 0;
+        for _ in 0..50 {
+            world.step();
+            let published = snapshot([&world.seen()], &BTreeMap::new(), EDGES);
+            let route = &published.routes["a.test/x"];
+            let is_served = |id| !published.upstreams[id].endpoints.is_empty();
+            assert!(route.services().all(is_served));
+            splits += usize::from(route.services().count() == 2);
+        }
+        assert!((1..50).contains(&splits), "{splits} of 50 steps");
     }
 
     #[test]

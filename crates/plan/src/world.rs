@@ -40,6 +40,7 @@ pub(crate) fn app(services: &[(&str, &[&str])]) -> App {
     App {
         name: AppName::new("shop").unwrap(),
         services: services.iter().map(declare).collect(),
+        routes: Vec::new(),
     }
 }
 

@@ -15,6 +15,7 @@ pub mod measure;
 mod persist;
 pub mod protocol;
 mod retry;
+pub mod routing;
 mod serve;
 mod settings;
 mod socket;

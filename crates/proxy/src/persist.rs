@@ -207,11 +207,7 @@ mod tests {
     fn snapshot(generation: u64) -> Snapshot {
         let upstream = UpstreamId::try_from("shop/web".to_owned()).unwrap();
         let host = Host::new(&format!("g{generation}.test")).unwrap();
-        let route = Route {
-            host,
-            path: PathPrefix::root(),
-            upstream,
-        };
+        let route = Route::exposing(host, PathPrefix::root(), upstream);
         Snapshot {
             generation: Generation(generation),
             routes: [("route".to_owned(), route)].into(),

@@ -3,6 +3,8 @@
 //! The JSON Schema, the search for unknown keys and their suggestions all follow from these
 //! types; the comments on the fields are the descriptions that editors show.
 
+pub(crate) mod route;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
@@ -10,6 +12,8 @@ use serde::de::{Deserializer, SeqAccess, Visitor};
 use crate::duration;
 use crate::limits;
 use crate::written::{Described, Table, Written};
+
+use route::Route;
 
 /// What one app is made of.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -29,6 +33,10 @@ pub(crate) struct AppFile {
         }
     ))]
     pub(crate) services: Written<Table<Service>>,
+    /// What the edge does with requests beside what services expose, each a table `[[routes]]`.
+    #[serde(default)]
+    #[schemars(extend("maxItems" = limits::MOST_ROUTES))]
+    pub(crate) routes: Written<Vec<Written<Route>>>,
 }
 
 /// A named, replicated part of the app.

@@ -5,6 +5,7 @@ use schemars::{JsonSchema, SchemaGenerator};
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
+use crate::app_file::route::{Condition, HeaderChanges, Redirect, Rewrite, Route, Share};
 use crate::app_file::{AppFile, Expose, Health, Service, Tls};
 use crate::findings::{Findings, quoted};
 
@@ -14,6 +15,13 @@ const LATER: [(&str, &str); 5] = [
     ("secrets", "pass what is not secret in `env`"),
     ("limits", "remove it: instances run without limits"),
     ("deploy", "remove it: instances are replaced one by one"),
+    ("retries", "remove it: a failed connection is retried once"),
+];
+
+/// The same for a route.
+const LATER_OF_ROUTES: [(&str, &str); 3] = [
+    ("mirror", "remove it: requests go to one service"),
+    ("rate_limit", "remove it: requests are not limited"),
     ("retries", "remove it: a failed connection is retried once"),
 ];
 
@@ -78,6 +86,11 @@ impl Known {
 /// Reports the unknown keys of the whole file and takes them out.
 pub(crate) fn keep_known(file: &mut DeTable<'_>, findings: &mut Findings) {
     Known::of::<AppFile>().keep(file, FILE, findings);
+    keep_known_of_services(file, findings);
+    keep_known_of_routes(file, findings);
+}
+
+fn keep_known_of_services(file: &mut DeTable<'_>, findings: &mut Findings) {
     let service = Known {
         later: &LATER,
         ..Known::of::<Service>()
@@ -103,6 +116,58 @@ pub(crate) fn keep_known(file: &mut DeTable<'_>, findings: &mut Findings) {
             }
         }
     }
+}
+
+fn keep_known_of_routes(file: &mut DeTable<'_>, findings: &mut Findings) {
+    let route = Known {
+        later: &LATER_OF_ROUTES,
+        ..Known::of::<Route>()
+    };
+    let (condition, share) = (Known::of::<Condition>(), Known::of::<Share>());
+    let inner = [
+        ("redirect", Known::of::<Redirect>()),
+        ("rewrite", Known::of::<Rewrite>()),
+        ("request_headers", Known::of::<HeaderChanges>()),
+        ("response_headers", Known::of::<HeaderChanges>()),
+    ];
+    for table in tables_at(file, "routes") {
+        route.keep(table, "this route", findings);
+        for key in ["headers", "query", "cookies"] {
+            let Some(conditions) = table_at(table, key) else {
+                continue;
+            };
+            for (name, value) in conditions.iter_mut() {
+                if let DeValue::Table(table) = value.get_mut() {
+                    let place = format!("`{key}.{}`", quoted(name.get_ref()));
+                    condition.keep(table, &place, findings);
+                }
+            }
+        }
+        for (key, known) in &inner {
+            if let Some(table) = table_at(table, key) {
+                known.keep(table, &format!("`{key}`"), findings);
+            }
+        }
+        for table in tables_at(table, "to") {
+            share.keep(table, "`to`", findings);
+        }
+    }
+}
+
+/// The tables of the list under `key`.
+fn tables_at<'a, 'i>(
+    table: &'a mut DeTable<'i>,
+    key: &str,
+) -> impl Iterator<Item = &'a mut DeTable<'i>> {
+    let list = match table.get_mut(key).map(Spanned::get_mut) {
+        Some(DeValue::Array(list)) => Some(list),
+        _ => None,
+    };
+    let items = list.into_iter().flat_map(|list| list.iter_mut());
+    items.filter_map(|item| match item.get_mut() {
+        DeValue::Table(table) => Some(table),
+        _ => None,
+    })
 }
 
 fn table_at<'a, 'i>(table: &'a mut DeTable<'i>, key: &str) -> Option<&'a mut DeTable<'i>> {
@@ -134,7 +199,7 @@ mod tests {
 
     #[test]
     fn the_known_keys_are_those_of_the_types() {
-        assert_eq!(Known::of::<AppFile>().keys, ["app", "services"]);
+        assert_eq!(Known::of::<AppFile>().keys, ["app", "routes", "services"]);
         assert_eq!(
             Known::of::<Expose>().keys,
             ["certificate", "host", "key", "path"]

@@ -15,6 +15,7 @@ mod limits;
 mod load;
 mod problem;
 mod schema;
+mod size;
 mod validate;
 mod written;
 

@@ -27,6 +27,15 @@ pub(crate) const MOST_BYTES: u64 = 1024 * 1024;
 pub(crate) const MOST_PROBLEMS: usize = 100;
 /// How many services one app may have.
 pub(crate) const MOST_SERVICES: usize = 1_000;
+/// How many routes one app may have.
+pub(crate) const MOST_ROUTES: usize = 1_000;
+/// How many of them may have the same host, path and number of conditions: such are asked one by
+/// one.
+pub(crate) const MOST_ROUTES_OF_A_PLACE: usize = 64;
+/// How many conditions of one kind a route may have.
+pub(crate) const MOST_CONDITIONS: usize = 16;
+/// The longest name of what a condition is about, in bytes.
+pub(crate) const LONGEST_CONDITION: usize = 200;
 /// The longest path of a health probe, in bytes.
 pub(crate) const LONGEST_PROBE_PATH: usize = 1_024;
 
@@ -37,6 +46,20 @@ pub(crate) const LONGEST_PROBE_SERVICE: usize = 200;
 pub(crate) const REPLICAS: Bounds<u16> = Bounds {
     least: 1,
     most: 100,
+    usual: 1,
+};
+/// How many fields of one kind a route may change.
+pub(crate) const MOST_CHANGES: usize = 16;
+/// The statuses of redirects.
+pub(crate) const REDIRECTS: [u16; 4] = [301, 302, 307, 308];
+/// The longest content of a request that `body_limit` can allow, in bytes.
+pub(crate) const MOST_BODY: u64 = 1 << 40;
+/// The rule of `size::parse`, for editors.
+pub(crate) const SIZE_PATTERN: &str = "^[0-9]+([KMG]i)?B$";
+/// `weight` of a service among others
+pub(crate) const WEIGHT: Bounds<u16> = Bounds {
+    least: 0,
+    most: 1_000,
     usual: 1,
 };
 /// `timeout` of a service

@@ -144,7 +144,7 @@ fn problem(source: &str, finding: Finding) -> Problem {
 }
 
 /// The line, counted from 1, of the byte at `offset`.
-fn line(source: &str, offset: usize) -> usize {
+pub(crate) fn line(source: &str, offset: usize) -> usize {
     let before = &source.as_bytes()[..offset.min(source.len())];
     before.iter().filter(|&&byte| byte == b'\n').count() + 1
 }

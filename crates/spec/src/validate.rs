@@ -2,18 +2,22 @@
 //! in the modules below. A value that is wrong is reported and stands as its default from then
 //! on, so that one run finds everything; the app that results is dropped if anything was found.
 
+mod conditions;
 mod environment;
 mod exposure;
 mod files;
 mod health;
+mod paths;
+mod routes;
 mod service;
+mod treatment;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use model::names::NameError;
-use model::{App, AppName, ServiceName};
+use model::{App, AppName, Service as ValidService, ServiceName};
 use toml::Spanned;
 
 use crate::app_file::{AppFile, Service};
@@ -79,11 +83,26 @@ pub(crate) fn app(file: AppFile, source: &str, findings: &mut Findings) -> Optio
             services.insert(name, service);
         }
     }
+    let routes = {
+        let valid = |name: &String| -> Option<&ValidService> {
+            let name = ServiceName::new(name.as_str()).ok()?;
+            services.get(&name)
+        };
+        let context = routes::Context {
+            services: &names
+                .iter()
+                .map(|name| (name.clone(), valid(name)))
+                .collect(),
+            source,
+        };
+        routes::routes(file.routes, &context, &together.exposures, findings)
+    };
     findings.is_empty().then_some(())?;
     Some(Valid {
         app: App {
             name: name?,
             services,
+            routes,
         },
         programs,
         files: together.files,

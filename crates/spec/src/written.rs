@@ -93,6 +93,10 @@ impl Described for String {
     const DESCRIPTION: &'static str = "a string";
 }
 
+impl Described for i64 {
+    const DESCRIPTION: &'static str = "a whole number, without quotation marks";
+}
+
 impl Described for bool {
     const DESCRIPTION: &'static str = "`true` or `false`, without quotation marks";
 }

@@ -244,6 +244,7 @@ fn app() -> impl Strategy<Value = App> {
         App {
             name: AppName::new(app).unwrap(),
             services: services.collect(),
+            routes: Vec::new(),
         }
     })
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use axum::http::StatusCode;
-use model::{App, AppName, Desired, Exposure, Intent};
+use model::{App, AppName, Desired, Intent, Matching};
 
 use super::records::release;
 use super::{ApiError, Context};
@@ -38,8 +38,9 @@ pub(super) async fn by_another(
 }
 
 fn route(app: &App, other: &App) -> Option<ApiError> {
-    let is_wanted = |taken: &&Exposure| exposures(app).any(|wanted| wanted.is_same_place(taken));
-    let both = exposures(other).find(is_wanted)?;
+    let wanted: Vec<_> = app.rules().map(|rule| rule.matching).collect();
+    let is_wanted = |taken: &Matching| wanted.iter().any(|wanted| wanted.is_same(taken));
+    let both = other.rules().map(|rule| rule.matching).find(is_wanted)?;
     let name = &other.name;
     let message = format!("{name} is exposed at {}{} already", both.host, both.path);
     Some(ApiError::new(StatusCode::CONFLICT, message).hint(format!(
@@ -69,9 +70,4 @@ fn certificate(app: (&App, &Path), other: (&App, &Path)) -> Option<ApiError> {
         }
     }
     None
-}
-
-fn exposures(app: &App) -> impl Iterator<Item = &Exposure> {
-    let services = app.services.values();
-    services.filter_map(|service| service.expose.as_ref())
 }

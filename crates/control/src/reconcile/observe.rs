@@ -58,9 +58,8 @@ impl Reconciler {
 
     /// Why the edge does not serve `app`, where a listener that it needs cannot be opened.
     fn edge_failure(&self, view: &View, app: &App) -> Option<ListenerFailure> {
-        let is_exposed = app.services.values().any(|s| s.expose.is_some());
         let needed = [
-            (is_exposed, routes::EDGE, "the edge"),
+            (app.is_exposed(), routes::EDGE, "the edge"),
             (
                 !app.certificates().is_empty(),
                 routes::EDGE_TLS,

@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use model::FieldChanges;
+
 /// Fields in the order in which they came. Names are in lower case.
 #[derive(Clone, Default)]
 pub struct FieldSection {
@@ -176,6 +178,17 @@ impl FieldSection {
     pub fn set(&mut self, name: &[u8], value: &[u8]) {
         self.remove(name);
         self.push(name, value);
+    }
+
+    /// Makes the changes of a route.
+    pub(crate) fn change(&mut self, changes: &FieldChanges) {
+        if changes.is_empty() {
+            return;
+        }
+        self.retain(|name, _| !changes.drops(name));
+        for (name, value) in changes.added() {
+            self.push(name.as_bytes(), value.as_bytes());
+        }
     }
 
     fn read(&self, field: &Field) -> (&[u8], &[u8]) {

@@ -40,6 +40,8 @@ pub(crate) enum GatewayError {
     BadResponse(Refusal),
     #[error("the request's head was not complete in time")]
     SlowRequest,
+    #[error("the request has more content than this route takes")]
+    BodyTooLarge,
     #[error("{0}")]
     BadRequest(Refusal),
 }
@@ -67,6 +69,7 @@ impl GatewayError {
             Self::Timeout => (504, "timeout"),
             Self::BadResponse(_) => (502, "bad-response"),
             Self::SlowRequest => (408, "slow-request"),
+            Self::BodyTooLarge => (413, "body-too-large"),
             Self::BadRequest(refusal) => (refusal.status(), "bad-request"),
         }
     }
@@ -125,6 +128,15 @@ impl Reply {
             old_version: facts.old_version,
         }
     }
+
+    /// The field that says what becomes of the connection, where one does.
+    pub(crate) fn connection(self) -> &'static str {
+        match (self.keep_alive, self.old_version) {
+            (false, _) => "connection: close\r\n",
+            (true, true) => "connection: keep-alive\r\n",
+            (true, false) => "",
+        }
+    }
 }
 
 /// Answers with `error`.
@@ -140,11 +152,7 @@ pub(crate) async fn send(
 fn text(error: GatewayError, reply: Reply) -> String {
     let (status, reason) = error.status_and_reason();
     let (kind, body) = error.content(reply.json);
-    let connection = match (reply.keep_alive, reply.old_version) {
-        (false, _) => "connection: close\r\n",
-        (true, true) => "connection: keep-alive\r\n",
-        (true, false) => "",
-    };
+    let connection = reply.connection();
     format!(
         "HTTP/1.1 {status} {}\r\nroadbed-reason: {reason}\r\ncontent-type: {kind}\r\n\
          content-length: {}\r\ndate: {}\r\n{connection}\r\n{}",
@@ -161,6 +169,7 @@ fn phrase(status: u16) -> &'static str {
         400 => "Bad Request",
         404 => "Not Found",
         408 => "Request Timeout",
+        413 => "Content Too Large",
         414 => "URI Too Long",
         421 => "Misdirected Request",
         417 => "Expectation Failed",

@@ -9,6 +9,7 @@ pub(crate) mod gateway_error;
 pub(crate) mod linger;
 pub mod message;
 pub(crate) mod phases;
+pub(crate) mod redirect;
 mod refusal;
 pub(crate) mod route;
 pub(crate) mod target;

@@ -17,6 +17,8 @@ pub(crate) enum BodyError {
     Source,
     /// It does not follow the chunked coding.
     Malformed(Refusal),
+    /// It is longer than it may be.
+    TooLong,
     /// Its receiver closed, failed or does not take it.
     Sink,
 }
@@ -93,6 +95,7 @@ fn sent_after(result: Result<(), BodyError>) -> Result<Sent, NoAnswer> {
         Ok(()) => Ok(Sent::Wholly),
         Err(BodyError::Sink) => Ok(Sent::Rejected),
         Err(BodyError::Source) => Err(NoAnswer::ClientGone),
+        Err(BodyError::TooLong) => Err(NoAnswer::Failed(GatewayError::BodyTooLarge)),
         Err(BodyError::Malformed(refusal)) => {
             Err(NoAnswer::Failed(GatewayError::BadRequest(refusal)))
         }

@@ -7,9 +7,14 @@ use std::rc::Rc;
 use model::Protocol;
 
 use super::gateway_error::GatewayError;
+use super::message::Body;
+use super::redirect::Redirection;
 use super::target::split_port;
+use crate::measure::Measured;
+use crate::routing::rules::Rules;
+use crate::routing::{Asked, InTls};
 use crate::socket::Socket;
-use crate::worker::{Listener, Upstream, Worker};
+use crate::worker::{Listener, Routed, Upstream, Worker};
 
 /// Where a connection's requests come from.
 #[derive(Debug, Clone)]
@@ -70,25 +75,48 @@ impl Origin {
     }
 }
 
-/// Finds where a request for `host` and `path_and_query` goes.
+/// What is done with a request.
+pub(crate) enum Destination {
+    /// It goes to this upstream, by these rules.
+    Upstream(Rc<Upstream>, Option<Rc<Rules>>),
+    /// It is answered so.
+    Redirect(Redirection),
+}
+
+/// Finds what is done with a request, which has this body.
 pub(crate) fn route(
     worker: &Worker,
     listener: &Listener,
     origin: &Origin,
-    host: &[u8],
-    path_and_query: &[u8],
-) -> Result<Rc<Upstream>, GatewayError> {
-    let upstream = match listener.upstream() {
-        Some(upstream) => upstream,
-        None if !origin.may_ask_for(worker, host) => return Err(GatewayError::Misdirected),
+    asked: &dyn Asked,
+    body: Body,
+) -> Result<Destination, GatewayError> {
+    let routed = match listener.upstream() {
+        Some(upstream) => Routed::To(upstream, None),
+        None if !origin.may_ask_for(worker, asked.host()) => return Err(GatewayError::Misdirected),
         None => {
             let view = worker.view.borrow();
-            let routed = view.route(host, path_and_query);
+            let routed = match origin.is_secure {
+                true => view.route(&InTls(asked)),
+                false => view.route(asked),
+            };
             routed.ok_or(GatewayError::NoRoute)?
         }
     };
+    let (upstream, rules) = match routed {
+        Routed::To(upstream, rules) => (upstream, rules),
+        Routed::Redirect(redirect) => {
+            let answer = redirect.answer(asked, origin.is_secure);
+            return Ok(Destination::Redirect(answer));
+        }
+    };
+    if rules.as_ref().is_some_and(|rules| rules.refuses(body)) {
+        let error = GatewayError::BodyTooLarge;
+        Measured::begin(&upstream.counters).answered(error.status(), None);
+        return Err(error);
+    }
     match upstream.protocol() {
         Protocol::Tcp => Err(GatewayError::WrongProtocol),
-        _ => Ok(upstream),
+        _ => Ok(Destination::Upstream(upstream, rules)),
     }
 }

@@ -43,7 +43,7 @@ pub(crate) async fn read_head(
                 old_version: false,
                 keep_alive: true,
             };
-            rewrite::response(&mut out, bytes, &head, framing);
+            rewrite::response(&mut out, bytes, &head, framing, None);
             let limit = exchange.worker.limits.body_idle;
             let sent = exchange.client.write_all(out.bytes(), limit).await;
             sent.map_err(|_| NoAnswer::ClientGone)?;
@@ -66,7 +66,12 @@ pub(crate) async fn relay(
 ) -> Result<(), BodyError> {
     exchange.measured.head();
     let mut out = exchange.worker.buffers.take();
-    rewrite::response(&mut out, &incoming.bytes()[..head.length], head, framing);
+    let changes = match head.upgrade {
+        true => None,
+        false => exchange.rules.map(|rules| &rules.response),
+    };
+    let bytes = &incoming.bytes()[..head.length];
+    rewrite::response(&mut out, bytes, head, framing, changes);
     incoming.consume(head.length);
     let relay = Relay {
         from: backend,
@@ -76,6 +81,7 @@ pub(crate) async fn relay(
         idle: exchange.worker.limits.body_idle,
         turn: Turn::default(),
         moved: &exchange.upstream.counters.sent,
+        limit: u64::MAX,
     };
     let coding = match framing.old_version {
         true => Coding::Plain,

@@ -35,6 +35,8 @@ pub(crate) struct Relay<'a> {
     pub(crate) turn: Turn,
     /// Counts the bytes of content.
     pub(crate) moved: &'a Cell<u64>,
+    /// How many bytes of content may follow.
+    pub(crate) limit: u64,
 }
 
 /// Keeps a body whose sender and receiver are always ready from keeping the worker to itself:
@@ -99,7 +101,11 @@ impl Relay<'_> {
                 .map_err(BodyError::Malformed)?
             {
                 Step::Framing(count) => self.input.consume(count),
-                Step::Data(count) => self.content(count, coding).await?,
+                Step::Data(count) => {
+                    let left = self.limit.checked_sub(count as u64);
+                    self.limit = left.ok_or(BodyError::TooLong)?;
+                    self.content(count, coding).await?;
+                }
                 Step::Incomplete => {
                     self.flush().await?;
                     if self.read().await? == 0 {

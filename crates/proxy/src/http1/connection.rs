@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::exchange::exchange;
 use super::fields::head_end;
-use super::in_place::answer;
+use super::in_place::{answer, redirect};
 use super::request::{self, RequestHead};
 use super::rewrite::{self, Addition};
 use super::{context, translated};
@@ -15,10 +15,11 @@ use crate::http::gateway_error::{GatewayError, Reply};
 use crate::http::linger::linger;
 use crate::http::message::Body;
 use crate::http::phases::Next;
-use crate::http::route::{Origin, route};
+use crate::http::route::{Destination, Origin, route};
 use crate::http2::PREFACE;
 use crate::limits::HEAD_BYTES;
 use crate::measure::Measured;
+use crate::routing::rules::Rules;
 use crate::socket::{Socket, unless};
 use crate::translate::request::Request;
 use crate::worker::buffers::Pooled;
@@ -160,13 +161,14 @@ async fn serve_request(
     } = connection;
     let facts = head.facts;
     let bytes = &buffer.bytes()[..head.length];
-    let (host, path) = (
-        &bytes[head.host.clone()],
-        &bytes[head.path_and_query.clone()],
-    );
-    let routed = route(worker, listener, origin, host, path);
-    let upstream = match routed {
-        Ok(upstream) => upstream,
+    let routed = route(worker, listener, origin, &head.asked(bytes), facts.body);
+    let (upstream, rules) = match routed {
+        Ok(Destination::Upstream(upstream, rules)) => (upstream, rules),
+        Ok(Destination::Redirect(redirection)) => {
+            buffer.consume(head.length);
+            *input = Some(buffer);
+            return redirect(worker, client, &redirection, Reply::to(facts, listener)).await;
+        }
         Err(error) => {
             buffer.consume(head.length);
             *input = Some(buffer);
@@ -175,10 +177,8 @@ async fn serve_request(
     };
     let measured = &Measured::begin(&upstream.counters);
     if upstream.speaks_http2() {
-        return Box::pin(translate(
-            connection, &upstream, measured, head, buffer, input,
-        ))
-        .await;
+        let to = (&*upstream, rules.as_deref());
+        return Box::pin(translate(connection, to, measured, head, buffer, input)).await;
     }
     let mut out = match facts.body {
         Body::None => worker.buffers.take_small(),
@@ -188,6 +188,7 @@ async fn serve_request(
         default_host: upstream.id.service.as_str(),
         client: listener.upstream().is_none().then_some(origin.peer),
         is_secure: origin.is_secure,
+        rules: rules.as_deref(),
     };
     rewrite::request(&mut out, bytes, &mut head, addition);
     buffer.consume(head.length);
@@ -200,6 +201,7 @@ async fn serve_request(
             upstream: &upstream,
             facts,
             measured,
+            rules: rules.as_deref(),
         },
         input,
         out,
@@ -210,7 +212,7 @@ async fn serve_request(
 /// Serves one request where a backend may speak HTTP/2.
 async fn translate(
     connection: Connection<'_>,
-    upstream: &Upstream,
+    (upstream, rules): (&Upstream, Option<&Rules>),
     measured: &Measured<'_>,
     head: RequestHead,
     mut buffer: Pooled,
@@ -236,6 +238,9 @@ async fn translate(
     if listener.upstream().is_none() {
         request.attest(origin);
     }
+    if let Some(rules) = rules {
+        request.change(rules);
+    }
     let facts = request.facts;
     let one = context::Exchange {
         worker,
@@ -244,6 +249,7 @@ async fn translate(
         upstream,
         facts,
         measured,
+        rules,
     };
     translated::serve(one, request, input).await
 }

@@ -1,9 +1,11 @@
 //! What all phases of a request know.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::http::message::RequestFacts;
 use crate::measure::Measured;
+use crate::routing::rules::Rules;
 use crate::socket::Socket;
 use crate::worker::{Listener, Upstream, Worker};
 
@@ -16,4 +18,14 @@ pub(crate) struct Exchange<'a> {
     pub(crate) upstream: &'a Upstream,
     pub(crate) facts: RequestFacts,
     pub(crate) measured: &'a Measured<'a>,
+    /// What the request's route changes.
+    pub(crate) rules: Option<&'a Rules>,
+}
+
+impl Exchange<'_> {
+    /// How long the request waits for the head of its answer.
+    pub(crate) fn timeout(&self) -> Duration {
+        let own = self.rules.and_then(|rules| rules.timeout);
+        own.unwrap_or_else(|| self.upstream.timeout())
+    }
 }

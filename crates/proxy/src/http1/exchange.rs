@@ -15,6 +15,7 @@ use crate::http::gateway_error::{GatewayError, Reply};
 use crate::http::message::Body;
 use crate::http::phases::{BodyError, Next, NoAnswer, Sent, await_end, await_head};
 use crate::retry::{Attempted, Fault, Heard, Tries};
+use crate::routing::rules::body_limit;
 use crate::socket::Socket;
 use crate::tunnel;
 use crate::worker::buffers::Pooled;
@@ -94,7 +95,7 @@ async fn attempt(
         let head = {
             let backend = &backend.socket;
             let reading = pin!(answer::read_head(&exchange, backend, &mut incoming, &heard));
-            let timeout = exchange.upstream.timeout();
+            let timeout = exchange.timeout();
             await_head(sending.as_mut(), &mut sent, reading, gone, timeout).await
         };
         let arrived = incoming.as_ref().map_or(0, |buffer| buffer.bytes().len());
@@ -179,6 +180,7 @@ async fn send(
                 idle,
                 turn: Turn::default(),
                 moved: &exchange.upstream.counters.received,
+                limit: body_limit(exchange.rules, exchange.facts),
             };
             relay.run(body, Coding::Chunked).await
         }

@@ -5,6 +5,7 @@
 //! one run of bytes, from the head that arrived into the head that leaves.
 
 use memchr::memchr_iter;
+use model::FieldChanges;
 
 use crate::http::Refusal;
 use crate::http::fields::elements;
@@ -80,6 +81,18 @@ impl Fields {
         self.dropped &= !(1 << index);
     }
 
+    /// Leaves out what `changes` drops.
+    pub(crate) fn drop_changed(&mut self, bytes: &[u8], changes: &FieldChanges) {
+        if changes.is_empty() {
+            return;
+        }
+        for index in 0..self.count {
+            if changes.drops(self.line(bytes, index).0) {
+                self.drop(index);
+            }
+        }
+    }
+
     /// Notes that the field at `index` claims where the request came from.
     pub(crate) fn claim(&mut self, index: usize) {
         self.claims |= 1 << index;
@@ -88,6 +101,28 @@ impl Fields {
     /// Leaves out what the sender claims about where the request came from.
     pub(crate) fn drop_claims(&mut self) {
         self.dropped |= self.claims;
+    }
+
+    /// The values of the fields of this name that are passed on.
+    pub(crate) fn values<'a>(
+        &'a self,
+        bytes: &'a [u8],
+        name: &'a str,
+    ) -> impl Iterator<Item = &'a [u8]> {
+        let kept = (0..self.count).filter(|index| self.dropped >> index & 1 == 0);
+        kept.filter_map(move |index| {
+            let (given, value) = self.line(bytes, index);
+            given.eq_ignore_ascii_case(name.as_bytes()).then_some(value)
+        })
+    }
+
+    /// Name and value of the field at `index`.
+    fn line<'a>(&self, bytes: &'a [u8], index: usize) -> (&'a [u8], &'a [u8]) {
+        let line = &bytes[usize::from(self.starts[index])..usize::from(self.starts[index + 1])];
+        // The parser has seen a colon.
+        let colon = memchr::memchr(b':', line).unwrap_or(line.len());
+        let value = line.get(colon + 1..).unwrap_or_default();
+        (&line[..colon], value.trim_ascii())
     }
 
     /// The lines that are passed on, as runs of neighbours, line ends included.

@@ -2,8 +2,27 @@
 
 use crate::http::gateway_error::{self, GatewayError, Reply};
 use crate::http::phases::Next;
+use crate::http::redirect::Redirection;
 use crate::socket::Socket;
 use crate::worker::Worker;
+
+/// Tells a client to ask elsewhere.
+pub(crate) async fn redirect(
+    worker: &Worker,
+    client: &Socket,
+    redirection: &Redirection,
+    reply: Reply,
+) -> Next {
+    let text = redirection.text(reply);
+    match client
+        .write_all(text.as_bytes(), worker.limits.body_idle)
+        .await
+    {
+        Ok(()) if reply.keep_alive => Next::Request,
+        Ok(()) => Next::Linger,
+        Err(_) => Next::Close,
+    }
+}
 
 /// Answers in place of a backend.
 pub(crate) async fn answer(

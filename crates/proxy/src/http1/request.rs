@@ -8,6 +8,7 @@ use crate::http::fields::{content_length, elements, is_claim};
 use crate::http::message::{Body, RequestFacts, is_idempotent};
 use crate::http::{Refusal, target};
 use crate::limits::{HEAD_FIELDS, METHOD_BYTES};
+use crate::routing::Asked;
 
 /// A head that follows the rules. Ranges are positions in the bytes that it was parsed from.
 #[derive(Debug, Clone)]
@@ -25,6 +26,36 @@ pub struct RequestHead {
     /// The target was a whole URL, whose authority is the host.
     pub absolute: bool,
     pub(crate) fields: Fields,
+}
+
+impl RequestHead {
+    /// What it asks; `bytes` are those that it was parsed from.
+    pub(crate) fn asked<'a>(&'a self, bytes: &'a [u8]) -> impl Asked + 'a {
+        AskedHead { head: self, bytes }
+    }
+}
+
+struct AskedHead<'a> {
+    head: &'a RequestHead,
+    bytes: &'a [u8],
+}
+
+impl Asked for AskedHead<'_> {
+    fn host(&self) -> &[u8] {
+        &self.bytes[self.head.host.clone()]
+    }
+
+    fn path_and_query(&self) -> &[u8] {
+        &self.bytes[self.head.path_and_query.clone()]
+    }
+
+    fn method(&self) -> &[u8] {
+        &self.bytes[self.head.method.clone()]
+    }
+
+    fn any_field(&self, name: &str, test: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+        self.head.fields.values(self.bytes, name).any(test)
+    }
 }
 
 /// Parses the head at the beginning of `bytes`; none while it is incomplete.

@@ -4,10 +4,13 @@
 use std::io::Write;
 use std::net::IpAddr;
 
+use model::FieldChanges;
+
 use super::request::RequestHead;
 use super::response::ResponseHead;
 use crate::http::date;
 use crate::http::message::Body;
+use crate::routing::rules::Rules;
 use crate::worker::buffers::Buffer;
 
 /// What a request is told on its way that its client did not say.
@@ -19,6 +22,8 @@ pub(crate) struct Addition<'a> {
     pub(crate) client: Option<IpAddr>,
     /// Whether that client speaks TLS.
     pub(crate) is_secure: bool,
+    /// What its route changes.
+    pub(crate) rules: Option<&'a Rules>,
 }
 
 /// Writes the request's head for a backend.
@@ -30,7 +35,12 @@ pub(crate) fn request(
 ) {
     out.append(&bytes[head.method.clone()]);
     out.append(b" ");
-    out.append(&bytes[head.path_and_query.clone()]);
+    let target = &bytes[head.path_and_query.clone()];
+    let parts = match addition.rules.and_then(|rules| rules.path.as_ref()) {
+        Some(change) => change.apply(target),
+        None => [target, b""],
+    };
+    parts.into_iter().for_each(|part| out.append(part));
     out.append(b" HTTP/1.1\r\n");
     if head.host.is_empty() {
         append_field(out, b"host: ", addition.default_host.as_bytes());
@@ -40,9 +50,14 @@ pub(crate) fn request(
     if addition.client.is_some() {
         head.fields.drop_claims();
     }
+    let changes = addition.rules.map(|rules| &rules.request);
+    if let Some(changes) = changes {
+        head.fields.drop_changed(bytes, changes);
+    }
     for run in head.fields.kept(bytes) {
         out.append(run);
     }
+    append_added(out, changes);
     if let Some(client) = addition.client {
         out.append(b"x-forwarded-for: ");
         // A socket for both IP versions sees IPv4 in IPv6's clothes.
@@ -70,15 +85,27 @@ pub(crate) struct Framing {
     pub(crate) keep_alive: bool,
 }
 
-/// Writes the answer's head for the client.
-pub(crate) fn response(out: &mut Buffer, bytes: &[u8], head: &ResponseHead, framing: Framing) {
+/// Writes the answer's head for the client, with what its route changes.
+pub(crate) fn response(
+    out: &mut Buffer,
+    bytes: &[u8],
+    head: &ResponseHead,
+    framing: Framing,
+    changes: Option<&FieldChanges>,
+) {
     out.append(b"HTTP/1.1 ");
     let line_end = memchr::memchr(b'\n', bytes).map_or(bytes.len(), |at| at + 1);
     // The parser has seen "HTTP/1.x " in front of the status.
     out.append(&bytes[9..line_end]);
-    for run in head.fields.kept(bytes) {
+    let changed = changes.map(|changes| {
+        let mut fields = head.fields.clone();
+        fields.drop_changed(bytes, changes);
+        fields
+    });
+    for run in changed.as_ref().unwrap_or(&head.fields).kept(bytes) {
         out.append(run);
     }
+    append_added(out, changes);
     if !head.has_date && head.status >= 200 {
         append_field(out, b"date: ", &date::now());
     }
@@ -96,6 +123,14 @@ pub(crate) fn response(out: &mut Buffer, bytes: &[u8], head: &ResponseHead, fram
         out.append(b"connection: keep-alive\r\n");
     }
     out.append(b"\r\n");
+}
+
+fn append_added(out: &mut Buffer, changes: Option<&FieldChanges>) {
+    for (name, value) in changes.into_iter().flat_map(FieldChanges::added) {
+        for part in [name, ": ", value, "\r\n"] {
+            out.append(part.as_bytes());
+        }
+    }
 }
 
 fn append_field(out: &mut Buffer, name: &[u8], value: &[u8]) {

@@ -5,6 +5,7 @@ use super::request;
 use crate::http::gateway_error::GatewayError;
 use crate::http::message::{Body, RequestFacts};
 use crate::http::phases::Next;
+use crate::routing::rules::body_limit;
 use crate::translate::client::Client;
 use crate::translate::request::Request;
 use crate::translate::source::{Http1Source, Replayable, Source};
@@ -24,6 +25,7 @@ pub(crate) async fn serve(
         listener,
         upstream,
         measured,
+        rules,
         ..
     } = exchange;
     let facts = request.facts;
@@ -37,8 +39,9 @@ pub(crate) async fn serve(
         socket: client,
         listener,
     };
-    let one = Translation::new(worker, upstream, client, request, measured);
-    translate::exchange(&one, Replayable::new(source)).await
+    let one = Translation::new(worker, (upstream, rules), client, request, measured);
+    let body = Replayable::new(source, body_limit(rules, facts));
+    translate::exchange(&one, body).await
 }
 
 /// The request whose head is about to be sent to a backend of HTTP/1.1 as `head`, when it turns

@@ -30,6 +30,7 @@ pub fn forward_request(
         default_host: "service",
         client,
         is_secure: false,
+        rules: None,
     };
     rewrite::request(&mut out, &bytes[..head.length], &mut head, addition);
     let forwarded = out.bytes().to_vec();
@@ -69,7 +70,7 @@ pub fn forward_answer(
         old_version: old_client,
         keep_alive: true,
     };
-    rewrite::response(&mut out, &bytes[..end], &head, framing);
+    rewrite::response(&mut out, &bytes[..end], &head, framing, None);
     let mut forwarded = out.bytes().to_vec();
     if !head.has_date {
         pin_date(&mut forwarded);

@@ -21,12 +21,12 @@ use super::window::Window;
 use crate::http::Refusal;
 use crate::http::gateway_error::GatewayError;
 use crate::http::message::{Body, RequestFacts};
-use crate::http::route::{Origin, route};
+use crate::http::route::{Destination, Origin, route};
 use crate::limits::{HTTP2_CONNECTION_WINDOW, HTTP2_WAITING_BODIES};
 use crate::measure::Measured;
+use crate::routing::rules::body_limit;
 use crate::socket::Socket;
 use crate::translate::client::Client;
-use crate::translate::request::Request;
 use crate::translate::source::{Replayable, Source};
 use crate::translate::{Exchange, exchange, grpc};
 use crate::worker::buffers::Pooled;
@@ -239,12 +239,17 @@ async fn stream(served: Served, _extra: Option<Extra>, arrived: Arrived) {
             return;
         }
     };
-    let routed = {
-        let (host, path) = named(&request);
-        route(worker, listener, &shared.origin, host, path)
-    };
-    let upstream = match routed {
-        Ok(upstream) => upstream,
+    let body = request.facts.body;
+    let routed = route(worker, listener, &shared.origin, &request, body);
+    let (upstream, rules) = match routed {
+        Ok(Destination::Upstream(upstream, rules)) => (upstream, rules),
+        Ok(Destination::Redirect(redirection)) => {
+            let (status, fields) = (redirection.status, redirection.fields());
+            if handle.send_answer(status, &fields, true).is_err() {
+                handle.cancel(Reason::INTERNAL_ERROR);
+            }
+            return;
+        }
         Err(error) => {
             Box::pin(client.fail(error, request.facts, is_grpc)).await;
             return;
@@ -254,18 +259,18 @@ async fn stream(served: Served, _extra: Option<Extra>, arrived: Arrived) {
     if listener.upstream().is_none() {
         request.attest(&shared.origin);
     }
+    if let Some(rules) = &rules {
+        request.change(rules);
+    }
     let source = match arrived.ends {
         true => Source::Nothing,
         false => Source::Http2(handle.into()),
     };
-    let one = Exchange::new(worker, &upstream, client, request, measured);
+    let limit = body_limit(rules.as_deref(), request.facts);
+    let to = (&*upstream, rules.as_deref());
+    let one = Exchange::new(worker, to, client, request, measured);
     // What becomes of the connection is its own business.
-    let _ = Box::pin(exchange(&one, Replayable::new(source))).await;
-}
-
-fn named(request: &Request) -> (&[u8], &[u8]) {
-    let host = request.authority.as_deref().unwrap_or("");
-    (host.as_bytes(), request.path.as_bytes())
+    let _ = Box::pin(exchange(&one, Replayable::new(source, limit))).await;
 }
 
 /// What is known of a request that was refused.

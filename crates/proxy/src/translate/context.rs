@@ -13,12 +13,15 @@ use crate::http::gateway_error::GatewayError;
 use crate::http::phases::{Next, NoAnswer};
 use crate::measure::Measured;
 use crate::retry::{Attempted, Fault};
+use crate::routing::rules::Rules;
 use crate::worker::{Endpoint, Upstream, Worker};
 
 /// A request on its way to a backend, either of which may speak HTTP/2.
 pub(crate) struct Exchange<'a> {
     pub(crate) worker: &'a Rc<Worker>,
     pub(crate) upstream: &'a Upstream,
+    /// What the request's route changes; in the request itself that is done.
+    pub(crate) rules: Option<&'a Rules>,
     pub(crate) client: Client<'a>,
     pub(crate) request: Request,
     pub(crate) measured: &'a Measured<'a>,
@@ -52,7 +55,7 @@ impl<'a> Exchange<'a> {
     /// An exchange that has begun as `measured` says.
     pub(crate) fn new(
         worker: &'a Rc<Worker>,
-        upstream: &'a Upstream,
+        (upstream, rules): (&'a Upstream, Option<&'a Rules>),
         client: Client<'a>,
         request: Request,
         measured: &'a Measured<'a>,
@@ -62,6 +65,7 @@ impl<'a> Exchange<'a> {
         Self {
             worker,
             upstream,
+            rules,
             client,
             request,
             measured,
@@ -96,7 +100,10 @@ impl<'a> Exchange<'a> {
         const AGES: Duration = Duration::from_secs(365 * 24 * 3600);
         match self.deadline {
             Some(_) => AGES,
-            None => self.upstream.timeout(),
+            None => {
+                let own = self.rules.and_then(|rules| rules.timeout);
+                own.unwrap_or_else(|| self.upstream.timeout())
+            }
         }
     }
 

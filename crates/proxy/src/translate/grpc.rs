@@ -13,6 +13,7 @@ const MESSAGE: &[u8] = b"grpc-message";
 /// Status codes of gRPC.
 pub(crate) mod status {
     pub(crate) const DEADLINE_EXCEEDED: u8 = 4;
+    pub(crate) const RESOURCE_EXHAUSTED: u8 = 8;
     pub(crate) const UNIMPLEMENTED: u8 = 12;
     pub(crate) const INTERNAL: u8 = 13;
     pub(crate) const UNAVAILABLE: u8 = 14;
@@ -94,6 +95,7 @@ pub(crate) fn status(fields: &FieldSection) -> Option<u8> {
 pub(crate) fn status_of(error: GatewayError) -> u8 {
     match error {
         GatewayError::Timeout | GatewayError::SlowRequest => status::DEADLINE_EXCEEDED,
+        GatewayError::BodyTooLarge => status::RESOURCE_EXHAUSTED,
         GatewayError::NoRoute => status::UNIMPLEMENTED,
         GatewayError::BadRequest(_) | GatewayError::BadResponse(_) => status::INTERNAL,
         _ => status::UNAVAILABLE,

@@ -21,6 +21,9 @@ pub(crate) async fn answer(
     let (status, in_head) = (answer.status.as_u16(), grpc::status(&answer.fields));
     exchange.measured.head();
     let facts = &exchange.request.facts;
+    if let Some(rules) = exchange.rules {
+        answer.fields.change(&rules.response);
+    }
     answer.add_date();
     let (mut sink, next) = exchange.client.begin(answer, facts, sent)?;
     let sent_bytes = &exchange.upstream.counters.sent;

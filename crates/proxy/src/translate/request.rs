@@ -10,6 +10,8 @@ use crate::http::message::{Body, RequestFacts};
 use crate::http::route::Origin;
 use crate::http::{Refusal, target};
 use crate::http1::request::RequestHead;
+use crate::routing::Asked;
+use crate::routing::rules::Rules;
 use crate::worker::buffers::Buffer;
 
 /// A request, without the fields that are for one connection only.
@@ -72,6 +74,16 @@ impl Request {
         let address = origin.forwarded_for();
         self.fields.push(b"x-forwarded-for", address.as_bytes());
         self.fields.push(b"x-forwarded-proto", scheme.as_bytes());
+    }
+
+    /// Makes the changes of its route.
+    pub(crate) fn change(&mut self, rules: &Rules) {
+        if let Some(change) = &rules.path {
+            let path = change.apply(self.path.as_bytes()).concat();
+            // Both parts are ASCII.
+            self.path = String::from_utf8_lossy(&path).into();
+        }
+        self.fields.change(&rules.request);
     }
 
     /// The key of the WebSocket that it opens, where its client gave one.
@@ -140,6 +152,28 @@ impl Request {
         let authority = self.authority.as_deref().unwrap_or(default_host);
         let parts = [method, scheme(secure), authority, &self.path];
         Http2Head::new(parts, protocol, &self.fields)
+    }
+}
+
+impl Asked for Request {
+    fn host(&self) -> &[u8] {
+        self.authority.as_deref().unwrap_or_default().as_bytes()
+    }
+
+    fn path_and_query(&self) -> &[u8] {
+        self.path.as_bytes()
+    }
+
+    fn method(&self) -> &[u8] {
+        match self.facts.upgrade {
+            // HTTP/2 opens a WebSocket by another method than HTTP/1.1.
+            true => b"GET",
+            false => self.method.as_str().as_bytes(),
+        }
+    }
+
+    fn any_field(&self, name: &str, test: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+        self.fields.all(name.as_bytes()).any(test)
     }
 }
 

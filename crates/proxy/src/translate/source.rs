@@ -232,14 +232,18 @@ pub(crate) struct Replayable<'a> {
     /// What of it is to be sent again.
     again: VecDeque<Piece>,
     size: usize,
+    /// How many bytes of content may follow from the source.
+    limit: u64,
     /// The last piece was sent before, and paid for then.
     is_repeated: bool,
 }
 
 impl<'a> Replayable<'a> {
-    pub(crate) fn new(source: Source<'a>) -> Self {
+    /// What is in `source`, which may have `limit` bytes of content.
+    pub(crate) fn new(source: Source<'a>, limit: u64) -> Self {
         Self {
             source,
+            limit,
             kept: Vec::new(),
             again: VecDeque::new(),
             size: 0,
@@ -263,6 +267,8 @@ impl<'a> Replayable<'a> {
         let piece = self.source.next(idle).await?;
         if let Some(piece) = &piece {
             if let Piece::Data(data) = piece {
+                let left = self.limit.checked_sub(data.len() as u64);
+                self.limit = left.ok_or(BodyError::TooLong)?;
                 self.size = self.size.saturating_add(data.len());
             }
             match self.size <= REPLAY_BYTES {

@@ -24,6 +24,7 @@ use self::connections::Connections;
 pub(crate) use self::connections::Extra;
 pub(crate) use self::endpoint::{Endpoint, InFlight};
 pub(crate) use self::listener::Listener;
+pub(crate) use self::routes::Routed;
 pub(crate) use self::upstream::{Left, Upstream, is_gateway_failure};
 use self::view::View;
 use crate::limits::{Limits, SWEEP_INTERVAL};

@@ -1,152 +1,152 @@
-//! The edge's routes: by host in one step, then by the longest path prefix of that host.
+//! What the edge does with requests, by the rules of the snapshot.
 
-use std::collections::{BTreeMap, HashMap};
+use std::cell::Cell;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::rc::Rc;
 
-use model::{Host, PathPrefix};
+use model::{Action, Route, UpstreamId};
 
 use super::upstream::Upstream;
-use crate::http::split_port;
+use crate::http::redirect::Redirect;
+use crate::routing::rules::Rules;
+use crate::routing::{Asked, Table};
 
 /// Where requests from outside go.
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
-    by_host: HashMap<Box<[u8]>, Vec<Entry>>,
-    hosts: BTreeMap<String, Host>,
+    table: Table<(Target, Option<Rc<Rules>>)>,
+    random: Random,
 }
 
+/// Where the requests of one rule go.
 #[derive(Debug)]
-struct Entry {
-    key: String,
-    path: PathPrefix,
-    upstream: Rc<Upstream>,
+enum Target {
+    One(Rc<Upstream>),
+    Split(Split),
+    Redirect(Rc<Redirect>),
 }
 
-/// The longest host name there is, with a dot at its end.
-const LONGEST_HOST: usize = 254;
+/// What is done with a request.
+#[derive(Debug)]
+pub(crate) enum Routed {
+    /// It goes to this upstream, changed so.
+    To(Rc<Upstream>, Option<Rc<Rules>>),
+    /// It is answered so.
+    Redirect(Rc<Redirect>),
+}
+
+/// Upstreams that share requests, each with the sum of its weight and of those before it.
+#[derive(Debug)]
+struct Split {
+    shares: Box<[(u32, Rc<Upstream>)]>,
+    total: u32,
+}
+
+impl Split {
+    /// The upstream whose share has this point of all that there are.
+    fn at(&self, random: u32) -> Option<&Rc<Upstream>> {
+        let point = (u64::from(random) * u64::from(self.total)) >> 32;
+        let index = self
+            .shares
+            .partition_point(|(end, _)| u64::from(*end) <= point);
+        self.shares.get(index).map(|(_, upstream)| upstream)
+    }
+}
 
 impl Routes {
-    /// Sets the route of `key`.
-    pub(crate) fn set(&mut self, key: &str, host: &Host, path: &PathPrefix, to: Rc<Upstream>) {
-        self.remove(key);
-        self.hosts.insert(key.to_owned(), host.clone());
-        let entries = self
-            .by_host
-            .entry(host.as_str().as_bytes().into())
-            .or_default();
-        let entry = Entry {
-            key: key.to_owned(),
-            path: path.clone(),
-            upstream: to,
+    /// Sets the route of `key`, whose upstreams `upstream` gives.
+    pub(crate) fn set(
+        &mut self,
+        key: &str,
+        route: &Route,
+        mut upstream: impl FnMut(&UpstreamId) -> Rc<Upstream>,
+    ) {
+        let path = &route.matching.path;
+        let target = match &route.action {
+            Action::Upstream(id) => Target::One(upstream(id)),
+            Action::Split(shares) => {
+                let mut total = 0;
+                let shares = shares.iter().filter(|share| share.weight > 0).map(|share| {
+                    total += u32::from(share.weight);
+                    (total, upstream(&share.service))
+                });
+                let shares = shares.collect();
+                Target::Split(Split { shares, total })
+            }
+            Action::Redirect(redirect) => Target::Redirect(Rc::new(Redirect::of(path, redirect))),
         };
-        // Longest first, so that the first match is the longest.
-        let length = |path: &PathPrefix| path.as_str().len();
-        let at = entries.partition_point(|e| length(&e.path) >= length(&entry.path));
-        entries.insert(at, entry);
+        let rules = Rules::of(path, &route.treatment).map(Rc::new);
+        let value = (target, rules);
+        self.table.set(key, &route.matching, route.order, value);
     }
 
     /// Removes the route of `key`, if there is one.
     pub(crate) fn remove(&mut self, key: &str) {
-        let Some(host) = self.hosts.remove(key) else {
-            return;
-        };
-        let host = host.as_str().as_bytes();
-        if let Some(entries) = self.by_host.get_mut(host) {
-            entries.retain(|entry| entry.key != key);
-            if entries.is_empty() {
-                self.by_host.remove(host);
-            }
-        }
+        self.table.remove(key);
     }
 
-    /// Where a request for `host` (in any case, with or without a port) and `path_and_query` goes.
-    pub(crate) fn find(&self, host: &[u8], path_and_query: &[u8]) -> Option<Rc<Upstream>> {
-        let (host, _) = split_port(host);
-        let host = host.strip_suffix(b".").unwrap_or(host);
-        let mut lower = [0; LONGEST_HOST];
-        let lower = lower.get_mut(..host.len())?;
-        lower.copy_from_slice(host);
-        lower.make_ascii_lowercase();
-        let end = memchr::memchr(b'?', path_and_query).unwrap_or(path_and_query.len());
-        let path = std::str::from_utf8(&path_and_query[..end]).ok()?;
-        // `OPTIONS *` asks about the whole host, like its root.
-        let path = if path == "*" { "/" } else { path };
-        let entries = self.by_host.get(&*lower)?;
-        entries
-            .iter()
-            .find(|entry| entry.path.matches(path))
-            .map(|entry| entry.upstream.clone())
+    /// What is done with a request.
+    pub(crate) fn find(&self, asked: &dyn Asked) -> Option<Routed> {
+        let (target, rules) = self.table.find(asked)?;
+        let upstream = match target {
+            Target::One(upstream) => upstream,
+            Target::Split(split) => split.at(self.random.next())?,
+            Target::Redirect(redirect) => return Some(Routed::Redirect(redirect.clone())),
+        };
+        Some(Routed::To(upstream.clone(), rules.clone()))
+    }
+}
+
+/// Numbers that are random enough to share requests by, at the cost of a few instructions
+/// (SplitMix64, <https://doi.org/10.1145/2660193.2660195>).
+#[derive(Debug)]
+struct Random(Cell<u64>);
+
+impl Default for Random {
+    fn default() -> Self {
+        // Workers and proxies must not choose alike.
+        Self(Cell::new(RandomState::new().build_hasher().finish()))
+    }
+}
+
+impl Random {
+    fn next(&self) -> u32 {
+        let state = self.0.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.0.set(state);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) >> 32) as u32
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::{AppName, ServiceName, UpstreamId};
+    use model::{AppName, ServiceName};
 
-    fn routes(list: &[(&str, &str)]) -> Routes {
-        let mut routes = Routes::default();
-        for (index, (host, path)) in list.iter().enumerate() {
-            let id = UpstreamId {
+    #[test]
+    fn each_upstream_gets_its_share() {
+        let upstream = |name: &str| {
+            Upstream::absent(UpstreamId {
                 app: AppName::new("app").unwrap(),
-                service: ServiceName::new(format!("s{index}")).unwrap(),
-            };
-            let (host, path) = (Host::new(host).unwrap(), PathPrefix::new(path).unwrap());
-            routes.set(&index.to_string(), &host, &path, Upstream::absent(id));
-        }
-        routes
-    }
-
-    fn found(routes: &Routes, host: &str, path: &str) -> Option<String> {
-        routes
-            .find(host.as_bytes(), path.as_bytes())
-            .map(|u| u.id.service.to_string())
-    }
-
-    #[test]
-    fn the_longest_prefix_by_whole_segments_wins() {
-        let routes = routes(&[("a.test", "/"), ("a.test", "/api"), ("a.test", "/api/v2")]);
-        for (path, service) in [
-            ("/", "s0"),
-            ("/apis", "s0"),
-            ("/api", "s1"),
-            ("/api?x=/v2", "s1"),
-            ("/api/v2/x", "s2"),
-            ("*", "s0"),
-            ("/API", "s0"),
-        ] {
-            assert_eq!(
-                found(&routes, "a.test", path).as_deref(),
-                Some(service),
-                "{path}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_host_is_found_without_case_port_and_final_dot() {
-        let routes = routes(&[("a.test", "/x")]);
-        for host in ["a.test", "A.Test:8080", "a.test.", "a.test:"] {
-            assert!(found(&routes, host, "/x/y").is_some(), "{host}");
-        }
-        for host in ["b.test", "", "xa.test", "[::1]:80", &"a".repeat(300)] {
-            assert!(found(&routes, host, "/x").is_none(), "{host}");
-        }
-        assert!(found(&routes, "a.test", "/").is_none());
-    }
-
-    #[test]
-    fn a_removed_or_moved_route_is_gone() {
-        let mut routes = routes(&[("a.test", "/"), ("b.test", "/")]);
-        routes.remove("0");
-        assert!(found(&routes, "a.test", "/").is_none() && found(&routes, "b.test", "/").is_some());
-        let upstream = routes.find(b"b.test", b"/").unwrap();
-        routes.set(
-            "1",
-            &Host::new("c.test").unwrap(),
-            &PathPrefix::root(),
-            upstream,
+                service: ServiceName::new(name).unwrap(),
+            })
+        };
+        let split = Split {
+            shares: [(1, upstream("a")), (10, upstream("b"))].into(),
+            total: 10,
+        };
+        let at = |random| split.at(random).unwrap().id.service.to_string();
+        assert_eq!((at(0), at(u32::MAX / 10)), ("a".into(), "a".into()));
+        assert_eq!(
+            (at(u32::MAX / 10 + 1), at(u32::MAX)),
+            ("b".into(), "b".into())
         );
-        assert!(found(&routes, "b.test", "/").is_none() && found(&routes, "c.test", "/").is_some());
+        let random = Random(Cell::new(1));
+        let first = (0..10_000).filter(|_| at(random.next()) == "a").count();
+        assert!(
+            (900..1_100).contains(&first),
+            "{first} of 10,000 for a tenth"
+        );
     }
 }

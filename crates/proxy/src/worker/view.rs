@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use super::endpoint::Endpoint;
 use super::listener::Accepting;
-use super::routes::Routes;
+use super::routes::{Routed, Routes};
 use super::upstream::Upstream;
 use super::{Reporter, RetiredEndpoint, Worker};
 use crate::measure::Totals;
+use crate::routing::Asked;
 use model::{ListenerId, ListenerRole, SnapshotDelta, UpstreamId};
 
 /// A worker's view of the snapshot.
@@ -39,9 +40,9 @@ impl View {
         }
     }
 
-    /// Where a request at the edge goes.
-    pub(crate) fn route(&self, host: &[u8], path_and_query: &[u8]) -> Option<Rc<Upstream>> {
-        self.routes.find(host, path_and_query)
+    /// What is done with a request at the edge.
+    pub(crate) fn route(&self, asked: &dyn Asked) -> Option<Routed> {
+        self.routes.find(asked)
     }
 
     /// Calls `visit` with each upstream.
@@ -81,10 +82,11 @@ impl View {
         for key in &delta.routes.removed {
             self.routes.remove(key);
         }
+        let mut routes = std::mem::take(&mut self.routes);
         for (key, route) in &delta.routes.set {
-            let upstream = self.upstream(&route.upstream);
-            self.routes.set(key, &route.host, &route.path, upstream);
+            routes.set(key, route, |id| self.upstream(id));
         }
+        self.routes = routes;
         let mut stopped = Vec::new();
         for id in &delta.listeners.removed {
             stopped.extend(self.listeners.remove(id));

@@ -20,7 +20,7 @@ pub(crate) fn stage(
 ) -> Stage {
     Stage::prepared(&[(backend, protocol)], &[], |snapshot| {
         let mut route = snapshot.routes["a.test/"].clone();
-        route.host = model::Host::new("localhost").unwrap();
+        route.matching.host = model::HostPattern::new("localhost").unwrap();
         snapshot.routes.insert("localhost/".into(), route);
         if let Some(certificate) = certificate {
             secure(snapshot, &[("localhost", certificate)]);

@@ -20,6 +20,7 @@ mod long_line;
 mod memory;
 mod metrics;
 mod rollout;
+mod routing;
 mod snapshots;
 mod stopping;
 mod strict;

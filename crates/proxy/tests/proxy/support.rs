@@ -253,11 +253,8 @@ impl Builder {
     }
 
     pub(crate) fn route(mut self, host: &str, path: &str, service: &str) -> Self {
-        let route = Route {
-            host: Host::new(host).unwrap(),
-            path: PathPrefix::new(path).unwrap(),
-            upstream: upstream_id(service),
-        };
+        let (name, prefix) = (Host::new(host).unwrap(), PathPrefix::new(path).unwrap());
+        let route = Route::exposing(name, prefix, upstream_id(service));
         self.0.routes.insert(format!("{host}{path}"), route);
         self
     }

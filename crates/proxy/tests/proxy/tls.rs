@@ -171,7 +171,7 @@ fn who_names_nobody_is_shown_the_only_certificate() {
 fn two_hosts(snapshot: &mut Snapshot) {
     let mut route = snapshot.routes["a.test/"].clone();
     for host in ["b.test", "c.test"] {
-        route.host = model::Host::new(host).unwrap();
+        route.matching.host = model::HostPattern::new(host).unwrap();
         snapshot.routes.insert(format!("{host}/"), route.clone());
     }
 }

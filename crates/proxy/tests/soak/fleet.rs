@@ -121,11 +121,8 @@ impl Fleet {
     }
 
     fn route(&mut self, host: &str, service: &str) {
-        let route = Route {
-            host: Host::new(host).unwrap(),
-            path: PathPrefix::new("/").unwrap(),
-            upstream: upstream_id(service),
-        };
+        let name = Host::new(host).unwrap();
+        let route = Route::exposing(name, PathPrefix::root(), upstream_id(service));
         self.snapshot.routes.insert(host.to_owned(), route);
     }
 

@@ -94,9 +94,8 @@ impl Session<'_> {
             request::refuse_early(&self.client, app, true).await?;
         } else {
             self.context.home.check()?;
-            let exposes = app.app.services.values().any(|s| s.expose.is_some());
             let needed = [
-                (exposes, Edge::Plain(edge.plain)),
+                (app.app.is_exposed(), Edge::Plain(edge.plain)),
                 (!app.app.certificates().is_empty(), Edge::Tls(edge.tls)),
             ];
             for (_, edge) in needed.into_iter().filter(|(is_needed, _)| *is_needed) {

@@ -12,6 +12,7 @@ mod polyglot;
 mod power_loss;
 mod protocols;
 mod refusals;
+mod routing;
 mod support;
 mod survival;
 mod tls;

@@ -1,6 +1,7 @@
 //! Where the edge serves services; no two at the same place.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use model::{CertificateFiles, Exposure, Host, PathPrefix, Protocol};
 use toml::Spanned;
@@ -14,7 +15,7 @@ use crate::written::Written;
 /// What is taken at the edge, each with the service that has it.
 #[derive(Default)]
 pub(super) struct Exposures {
-    places: BTreeMap<(Host, PathPrefix), String>,
+    pub(super) places: BTreeMap<(Host, PathPrefix), (String, Range<usize>)>,
     certificates: BTreeMap<Host, (CertificateFiles, String)>,
 }
 
@@ -58,7 +59,7 @@ pub(super) fn expose(
     let exposures = &mut together.exposures;
     check_certificate(&exposure, &span, name, exposures, findings);
     let place = (exposure.host.clone(), exposure.path.clone());
-    if let Some(other) = exposures.places.get(&place) {
+    if let Some((other, _)) = exposures.places.get(&place) {
         let message = format!(
             "{}{} is where service {} is exposed already",
             exposure.host,
@@ -69,14 +70,15 @@ pub(super) fn expose(
         findings.add(span, message).hint(hint);
         return None;
     }
-    exposures.places.insert(place, name.get_ref().clone());
+    let taken = (name.get_ref().clone(), span);
+    exposures.places.insert(place, taken);
     Some(exposure)
 }
 
 /// A host has one certificate, whichever of its exposures names it.
 fn check_certificate(
     exposure: &Exposure,
-    span: &std::ops::Range<usize>,
+    span: &Range<usize>,
     name: &Spanned<String>,
     exposures: &mut Exposures,
     findings: &mut Findings,
