@@ -3,7 +3,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use model::{ExactPath, FieldName, HostPattern, Matching, Method, PathPattern, PathPrefix, Template, Test};
+use model::{
+    ExactPath, FieldName, HostPattern, Matching, Method, PathPattern, PathPrefix, Template, Test,
+};
 use proxy::routing::{Asked, Table, reference};
 
 /// A request as the input has it.
