@@ -190,7 +190,7 @@ pub(crate) struct Proxy {
     /// Worker threads [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) workers: Option<u16>,
-    /// Where it shows what it measures, an address of this machine alone [default: nowhere]
+    /// Where it shows what it measures [default: nowhere]
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = loopback)]
     pub(crate) metrics: Option<SocketAddr>,
 }

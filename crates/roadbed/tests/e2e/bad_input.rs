@@ -24,6 +24,7 @@ const COMMANDS: [(&str, &[&str]); 10] = [
             "-d, --detach",
             "--edge <ADDRESS:PORT>",
             "--edge-tls <ADDRESS:PORT>",
+            "--metrics <ADDRESS:PORT>",
         ],
     ),
     ("deploy", &["[PATH]"]),
@@ -43,9 +44,13 @@ const COMMANDS: [(&str, &[&str]); 10] = [
     ("doctor", &["--json"]),
     (
         "server",
-        &["--edge <ADDRESS:PORT>", "--edge-tls <ADDRESS:PORT>"],
+        &[
+            "--edge <ADDRESS:PORT>",
+            "--edge-tls <ADDRESS:PORT>",
+            "--metrics <ADDRESS:PORT>",
+        ],
     ),
-    ("proxy", &["--workers <N>"]),
+    ("proxy", &["--workers <N>", "--metrics <ADDRESS:PORT>"]),
 ];
 
 /// Four mistakes, each in a place of its own.
@@ -182,7 +187,7 @@ fn a_file_that_may_not_be_read_is_refused() {
 #[test]
 fn bad_usage_is_refused_with_the_way_to_do_it() {
     let machine = Machine::new();
-    let cases: [(&[&str], &str); 19] = [
+    let cases: [(&[&str], &str); 20] = [
         (&[], "Usage: roadbed [OPTIONS] <COMMAND>"),
         (&["frobnicate"], "unrecognized subcommand 'frobnicate'"),
         (&["statsu"], "a similar subcommand exists: 'status'"),
@@ -193,6 +198,10 @@ fn bad_usage_is_refused_with_the_way_to_do_it() {
         (&["server", "--edge", "127.0.0.1:0"], "port 0"),
         (&["up", "--edge-tls", "8443"], "such as 127.0.0.1:8080"),
         (&["server", "--edge-tls", "127.0.0.1:0"], "port 0"),
+        (
+            &["server", "--metrics", "0.0.0.0:9700"],
+            "this machine alone",
+        ),
         (&["down"], "Usage: roadbed down [OPTIONS] <APP | --all>"),
         (&["down", "--all", "shop"], "'--all' cannot be used with"),
         (&["down", "no name"], "does not name an app"),
