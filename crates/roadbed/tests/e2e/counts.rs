@@ -36,7 +36,12 @@ fn requests_through_edge_and_mesh_are_counted_as_their_client_counted_them() {
     let (mut front, mut back) = ([0; 2], [0; 2]);
     for (path, status, times, goes_on, fails_there) in asked {
         for _ in 0..times {
-            assert_eq!(machine.get(HOST, path).status, status, "{path}");
+            let answer = match status {
+                // A GET would be asked of another instance once more.
+                502 => http::post(machine.edge, HOST, path, "text/plain", "x"),
+                _ => machine.get(HOST, path),
+            };
+            assert_eq!(answer.status, status, "{path}");
             front[0] += 1;
             front[1] += u32::from(status >= 500);
             back[0] += u32::from(goes_on);
