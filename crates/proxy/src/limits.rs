@@ -72,7 +72,7 @@ pub const HTTP2_WAITING_BODIES: u32 = 16;
 /// have. Clients share it, and one who does not read its answers must not stop the others.
 pub const HTTP2_BACKEND_WINDOW: u32 = HTTP2_STREAM_WINDOW * HTTP2_STREAMS_TO_BACKEND as u32;
 
-/// What we hold of a body that an HTTP/2 peer has not opened its window for.
+/// What waits to be sent on an HTTP/2 connection before its streams wait, and before more is read.
 pub const HTTP2_SEND_BUFFER: usize = 64 * 1024;
 
 /// Window updates that a peer may send without having been sent anything.

@@ -204,16 +204,7 @@ mod tests {
     use crate::worker::Reporter;
     use std::rc::Rc;
 
-    const GET: RequestFacts = RequestFacts {
-        old_version: false,
-        is_head: false,
-        idempotent: true,
-        body: Body::None,
-        keep_alive: true,
-        expects_continue: false,
-        upgrade: false,
-        prefers_json: false,
-    };
+    const GET: RequestFacts = RequestFacts::GET;
     const CLOSED: NoAnswer = NoAnswer::Failed(GatewayError::BackendClosed);
 
     fn upstream(count: u16) -> (Rc<Upstream>, Vec<Rc<Endpoint>>) {

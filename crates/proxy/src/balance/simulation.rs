@@ -10,22 +10,13 @@ use model::{InstanceId, Protocol};
 
 use super::random::Random;
 use crate::http::gateway_error::GatewayError;
-use crate::http::message::{Body, RequestFacts};
+use crate::http::message::RequestFacts;
 use crate::http::phases::NoAnswer;
 use crate::limits::{CONNECT_RETRIES, Limits};
 use crate::retry::{Attempted, Fault, Heard, Tries};
 use crate::worker::{Endpoint, Event as Report, InFlight, Reporter, Upstream};
 
-const GET: RequestFacts = RequestFacts {
-    old_version: false,
-    is_head: false,
-    idempotent: true,
-    body: Body::None,
-    keep_alive: true,
-    expects_continue: false,
-    upgrade: false,
-    prefers_json: false,
-};
+const GET: RequestFacts = RequestFacts::GET;
 
 /// How an instance does.
 #[derive(Debug, Clone, Copy)]

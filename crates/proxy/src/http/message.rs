@@ -34,6 +34,21 @@ pub struct RequestFacts {
     pub prefers_json: bool,
 }
 
+#[cfg(test)]
+impl RequestFacts {
+    /// What a GET asks that has nothing to it.
+    pub(crate) const GET: Self = Self {
+        old_version: false,
+        is_head: false,
+        idempotent: true,
+        body: Body::None,
+        keep_alive: true,
+        expects_continue: false,
+        upgrade: false,
+        prefers_json: false,
+    };
+}
+
 /// Whether doing it twice is doing it once (RFC 9110 section 9.2.2).
 pub(crate) fn is_idempotent(method: &str) -> bool {
     matches!(

@@ -161,7 +161,7 @@ impl Slot {
 /// The last who holds a connection has its task notice.
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.connection.borrow_mut().nudge();
+        self.connection.borrow_mut().notify();
     }
 }
 

@@ -11,9 +11,9 @@ pub(super) const MAX_FRAME_SIZE: u16 = 5;
 pub(super) const MAX_HEADER_LIST_SIZE: u16 = 6;
 pub(super) const ENABLE_CONNECT_PROTOCOL: u16 = 8;
 
-/// What the other side has said, as far as it matters to us. How large its table for compression
-/// is does not: we keep nothing in it. Nor does how large its frames may be: ours are as small as
-/// everybody must accept.
+/// What the other side has said, as far as it matters to us. How large its frames may be does not:
+/// ours are as small as everybody must accept. Nor does how large its table for compression may be,
+/// in which we keep nothing; only that it said so has to be answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PeerSettings {
     /// How many streams we may have open.

@@ -190,7 +190,7 @@ impl Connection {
             }
         }
         if self.going == Going::Announced && self.is_answered(Ping::Shutdown) {
-            self.going = Going::Final(self.last);
+            self.going = Going::Final;
             frame::write_goaway(&mut self.out, self.last, Reason::NO_ERROR);
         }
         Ok(())

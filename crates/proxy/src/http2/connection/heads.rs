@@ -7,7 +7,7 @@ use crate::http::fields;
 use crate::http2::head::{AnswerHead, Malformed, RequestHead, check_trailers};
 use crate::http2::hpack::{Limits, Whole};
 use crate::http2::reason::Reason;
-use crate::limits::{HEAD_BYTES, HEAD_FIELDS, HTTP2_STREAMS};
+use crate::limits::{HEAD_BYTES, HEAD_FIELDS, HTTP2_STREAMS, INTERIM_ANSWERS};
 
 /// A request that has arrived.
 #[derive(Debug)]
@@ -79,7 +79,7 @@ impl Connection {
     }
 
     fn request_arrived(&mut self, id: u32, ends: bool, section: FieldSection, size: Whole) {
-        if let Going::Final(_) = self.going {
+        if self.going == Going::Final {
             // Its client learns from our farewell that nobody has looked at it.
             return;
         }
@@ -136,7 +136,7 @@ impl Connection {
             stream.is_bodiless |= matches!(head.status.as_u16(), 204 | 304);
         }
         stream.heads.push_back(head);
-        if stream.heads.len() > crate::limits::INTERIM_ANSWERS + 1 {
+        if stream.heads.len() > INTERIM_ANSWERS + 1 {
             return Err(Reason::ENHANCE_YOUR_CALM);
         }
         wake(&mut stream.wakers.receiving);

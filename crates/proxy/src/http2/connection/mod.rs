@@ -63,8 +63,8 @@ enum Going {
     No,
     /// The other side was told, and may have sent requests before it knew.
     Announced,
-    /// Streams above this are not served.
-    Final(u32),
+    /// It knows; streams that it opens are not served any more.
+    Final,
 }
 
 /// A frame of content that has not arrived wholly.
@@ -272,7 +272,7 @@ impl Connection {
     /// Whether it is over but for what is still to be sent: it has failed, or has gone away and
     /// served all that it had to.
     pub(crate) fn is_over(&self) -> bool {
-        let is_gone = matches!(self.going, Going::Final(_)) && self.open == 0;
+        let is_gone = matches!(self.going, Going::Final) && self.open == 0;
         self.is_ended || (is_gone && self.arrived.is_empty())
     }
 
@@ -413,11 +413,7 @@ impl Connection {
     }
 
     /// Has whoever moves bytes look again.
-    pub(crate) fn nudge(&mut self) {
-        self.notify();
-    }
-
-    fn notify(&mut self) {
+    pub(crate) fn notify(&mut self) {
         wake(&mut self.driver);
     }
 

@@ -9,9 +9,6 @@ use crate::http2::frame::{self, HEADER_BYTES, PAYLOAD_BYTES};
 use crate::http2::reason::Reason;
 use crate::limits::HTTP2_SEND_BUFFER;
 
-/// What is sent on a stream that is not there, which is one that is over.
-const OVER: Failure = Failure::of(Reason::STREAM_CLOSED);
-
 impl Connection {
     /// Opens a stream with a request's head; `is_bodiless` where its answer has no content,
     /// whatever it says of its length.
@@ -167,10 +164,10 @@ impl Connection {
     }
 
     fn sending(&mut self, id: u32) -> Result<&mut Stream, Failure> {
-        let stream = self.streams.get_mut(&id).ok_or(OVER)?;
+        let stream = self.streams.get_mut(&id).ok_or(Failure::OVER)?;
         match stream.failure {
             Some(failure) => Err(failure),
-            None if stream.is_sent => Err(OVER),
+            None if stream.is_sent => Err(Failure::OVER),
             None => Ok(stream),
         }
     }

@@ -18,6 +18,9 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
+    /// That of a stream that is not there, which is one that is over.
+    pub(super) const OVER: Self = Self::of(Reason::STREAM_CLOSED);
+
     /// One of which no more is known than its reason.
     pub(crate) const fn of(reason: Reason) -> Self {
         Self {

@@ -8,7 +8,6 @@ use super::Connection;
 use super::stream::{Failure, register};
 use crate::http::field_section::FieldSection;
 use crate::http2::head::AnswerHead;
-use crate::http2::reason::Reason;
 
 /// A piece of what follows a head.
 #[derive(Debug)]
@@ -18,9 +17,6 @@ pub(crate) enum Received {
     Trailers(FieldSection),
     End,
 }
-
-/// What is taken from a stream that is not there, which is one that is over.
-const OVER: Failure = Failure::of(Reason::STREAM_CLOSED);
 
 impl Connection {
     /// The next head of an answer, informational ones included.
@@ -33,7 +29,7 @@ impl Connection {
         id: u32,
     ) -> Poll<Result<AnswerHead, Failure>> {
         let Some(stream) = self.streams.get_mut(&id) else {
-            return Poll::Ready(Err(OVER));
+            return Poll::Ready(Err(Failure::OVER));
         };
         if let Some(head) = stream.heads.pop_front() {
             return Poll::Ready(Ok(head));
@@ -55,7 +51,7 @@ impl Connection {
         id: u32,
     ) -> Poll<Result<Received, Failure>> {
         let Some(stream) = self.streams.get_mut(&id) else {
-            return Poll::Ready(Err(OVER));
+            return Poll::Ready(Err(Failure::OVER));
         };
         if !stream.content.is_empty() {
             let content = std::mem::take(&mut stream.content);
