@@ -127,6 +127,9 @@ pub(crate) struct State {
 struct Changes {
     conditions: Vec<Condition>,
     operations: BTreeMap<String, Operation>,
+    /// The keys of what goes with an app that is forgotten, by the key of what is desired of it.
+    /// Once that is gone nobody asks for these any more, so they go in the same transaction.
+    belongings: BTreeMap<String, Vec<String>>,
     /// The apps whose desired state is among the changes.
     desired: BTreeSet<AppName>,
 }
@@ -286,12 +289,17 @@ impl State {
         self.only_if_unchanged(app);
         self.changes.delete(keys::desired(app));
         self.desired.remove(app);
-        for number in self.releases.remove(app).unwrap_or_default().into_keys() {
-            self.changes.delete(keys::release(app, number));
+        let releases = self.releases.remove(app).unwrap_or_default().into_keys();
+        let credentials = self.credentials.remove(app).unwrap_or_default().into_keys();
+        let belongings: Vec<String> = releases
+            .map(|number| keys::release(app, number))
+            .chain(credentials.map(|number| keys::credentials_of(app, number)))
+            .collect();
+        for key in &belongings {
+            self.changes.delete(key.clone());
         }
-        for number in self.credentials.remove(app).unwrap_or_default().into_keys() {
-            self.changes.delete(keys::credentials_of(app, number));
-        }
+        let of_app = self.changes.belongings.entry(keys::desired(app));
+        of_app.or_default().extend(belongings);
     }
 
     pub(crate) fn remove_release(&mut self, app: &AppName, number: u64) {
@@ -317,19 +325,25 @@ impl State {
     /// Makes all changes since the last commit durable.
     ///
     /// What the API may have changed meanwhile goes first. All goes in as many transactions as the
-    /// store's limits ask for: each record stands for itself, and a record whose effect was never
-    /// carried out is taken up again by the next pass. After a failure the mirror is stale.
+    /// store's limits ask for: each record stands for itself, but for an app with what belongs to
+    /// it, and a record whose effect was never carried out is taken up again by the next pass.
+    /// After a failure the mirror is stale.
     pub(crate) async fn commit(&mut self) -> Result<(), StateError> {
         let Changes {
             conditions,
-            operations,
+            mut operations,
+            belongings,
             desired,
         } = std::mem::take(&mut self.changes);
         self.is_stale = true;
-        let (first, rest): (Vec<_>, Vec<_>) = operations
-            .into_values()
-            .partition(|operation| operation.key().starts_with(keys::DESIRED));
-        for chunk in chunks(first) {
+        let is_first = |key: &String, _: &mut Operation| key.starts_with(keys::DESIRED);
+        let first: Vec<_> = operations.extract_if(.., is_first).collect();
+        let first = first.into_iter().map(|(key, operation)| {
+            let belongings = belongings.get(&key).into_iter().flatten();
+            let with_it = belongings.filter_map(|key| operations.remove(key));
+            std::iter::once(operation).chain(with_it).collect()
+        });
+        for chunk in chunks(first.collect()) {
             let concerned = |condition: &&Condition| {
                 chunk
                     .iter()
@@ -349,7 +363,8 @@ impl State {
                 }
             }
         }
-        for chunk in chunks(rest) {
+        let rest = operations.into_values().map(|operation| vec![operation]);
+        for chunk in chunks(rest.collect()) {
             self.transact(Vec::new(), chunk).await?;
         }
         self.is_stale = false;
@@ -373,31 +388,38 @@ impl State {
     }
 }
 
-/// Operations in as many parts as the store's limits for one transaction ask for.
-fn chunks(operations: Vec<Operation>) -> Vec<Vec<Operation>> {
+/// Groups of operations in as many parts as the store's limits for one transaction ask for. A group
+/// stays whole unless it is too large for one by itself.
+fn chunks(groups: Vec<Vec<Operation>>) -> Vec<Vec<Operation>> {
     let mut chunks: Vec<Vec<Operation>> = Vec::new();
-    let mut bytes = 0;
-    for operation in operations {
-        let size = operation.key().len()
-            + match &operation {
-                Operation::Put { value, .. } => value.len(),
-                Operation::Delete { .. } => 0,
-            };
-        match chunks.last_mut() {
-            Some(chunk)
-                if chunk.len() < store::limits::OPERATIONS
-                    && bytes + size <= store::limits::TRANSACTION_BYTES =>
-            {
-                bytes += size;
-                chunk.push(operation);
+    // As if the last one were full: the first group begins one.
+    let (mut room, mut bytes_left) = (0, 0);
+    for group in groups {
+        if room < group.len() || bytes_left < group.iter().map(size).sum() {
+            (room, bytes_left) = (0, 0);
+        }
+        for operation in group {
+            let size = size(&operation);
+            if room == 0 || bytes_left < size {
+                chunks.push(Vec::new());
+                (room, bytes_left) = (store::limits::OPERATIONS, store::limits::TRANSACTION_BYTES);
             }
-            _ => {
-                bytes = size;
-                chunks.push(vec![operation]);
+            (room, bytes_left) = (room - 1, bytes_left.saturating_sub(size));
+            if let Some(chunk) = chunks.last_mut() {
+                chunk.push(operation);
             }
         }
     }
     chunks
+}
+
+/// What an operation counts for in a transaction, in bytes.
+fn size(operation: &Operation) -> usize {
+    operation.key().len()
+        + match operation {
+            Operation::Put { value, .. } => value.len(),
+            Operation::Delete { .. } => 0,
+        }
 }
 
 impl Changes {
@@ -423,13 +445,16 @@ mod tests {
             value: vec![0; size],
         };
         let sizes =
-            |operations| -> Vec<usize> { chunks(operations).iter().map(Vec::len).collect() };
-        assert_eq!(
-            sizes((0..300).map(|n| put(n, 10)).collect()),
-            [128, 128, 44]
-        );
+            |groups| -> Vec<usize> { chunks(groups).iter().map(Vec::len).collect() };
+        let alone = |count, size| (0..count).map(|n| vec![put(n, size)]).collect();
+        assert_eq!(sizes(alone(300, 10)), [128, 128, 44]);
         // As when many instances end at once, each with 20 long lines.
-        assert_eq!(sizes((0..100).map(|n| put(n, 25_000)).collect()), [52, 48]);
+        assert_eq!(sizes(alone(100, 25_000)), [52, 48]);
         assert_eq!(sizes(Vec::new()), [0; 0]);
+        // What belongs together is parted only where it must be.
+        let group = |count| (0..count).map(|n| put(n, 10)).collect();
+        assert_eq!(sizes(vec![group(100), group(28), group(1)]), [128, 1]);
+        assert_eq!(sizes(vec![group(100), group(29), group(99)]), [100, 128]);
+        assert_eq!(sizes(vec![group(1), group(300)]), [1, 128, 128, 44]);
     }
 }

@@ -9,6 +9,7 @@ use std::{fs, io};
 
 use model::Snapshot;
 use proxy::protocol::{self, FromProxy, PROTOCOL, ToProxy};
+use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
@@ -18,6 +19,10 @@ use super::{Connected, Registry};
 
 /// How long a proxy may take to say hello.
 const LONGEST_HELLO: Duration = Duration::from_secs(10);
+
+/// How long a proxy may take to read one message. One that takes longer hangs: its link ends, so
+/// that it counts as absent and not as one that is about to acknowledge.
+const LONGEST_WRITE: Duration = Duration::from_secs(30);
 
 /// How many questions a proxy may leave open. Another is put half a second after the last at the
 /// soonest, so that one with so many does not answer at all.
@@ -154,7 +159,7 @@ async fn serve(
     };
     let telling = async {
         let mut sent = Arc::clone(&published.borrow_and_update());
-        protocol::write(&mut to, &ToProxy::Snapshot((*sent).clone())).await?;
+        tell(&mut to, &ToProxy::Snapshot((*sent).clone())).await?;
         loop {
             tokio::select! {
                 changed = published.changed() => match changed {
@@ -166,7 +171,7 @@ async fn serve(
                         let error = "a proxy does not say what it counted";
                         io::Error::new(io::ErrorKind::TimedOut, error)
                     })?;
-                    protocol::write(&mut to, &ToProxy::Count).await?;
+                    tell(&mut to, &ToProxy::Count).await?;
                     continue;
                 }
             }
@@ -175,7 +180,7 @@ async fn serve(
                 true => ToProxy::Snapshot((*next).clone()),
                 false => ToProxy::Delta(sent.delta_to(&next)),
             };
-            protocol::write(&mut to, &message).await?;
+            tell(&mut to, &message).await?;
             sent = next;
         }
     };
@@ -183,6 +188,10 @@ async fn serve(
         ended = hearing => ended,
         ended = telling => ended,
     }
+}
+
+async fn tell(to: &mut OwnedWriteHalf, message: &ToProxy) -> io::Result<()> {
+    timeout(LONGEST_WRITE, protocol::write(to, message)).await?
 }
 
 fn hear(link: u64, message: FromProxy, registry: &Registry) {

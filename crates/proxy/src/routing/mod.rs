@@ -58,8 +58,8 @@ impl Asked for InTls<'_> {
     }
 }
 
-/// The longest host name there is, with a dot at its end.
-const LONGEST_HOST: usize = 254;
+/// The longest host name there is, without a dot at its end.
+const LONGEST_HOST: usize = 253;
 /// More labels than a host can have.
 const MOST_LABELS: usize = 128;
 

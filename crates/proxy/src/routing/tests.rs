@@ -121,6 +121,21 @@ fn a_host_is_left_for_a_less_specific_one_only_if_none_of_its_paths_fits() {
 }
 
 #[test]
+fn a_host_longer_than_a_name_can_be_is_nobodys() {
+    let rules = [rule("*", "/")];
+    let longest = "a".repeat(253);
+    check(
+        &rules,
+        &[
+            (get(&longest, "/"), Some(0)),
+            (get(&format!("{longest}.:80"), "/"), Some(0)),
+            (get(&format!("{longest}a"), "/"), None),
+            (get(&format!("{longest}a."), "/"), None),
+        ],
+    );
+}
+
+#[test]
 fn an_exact_path_goes_before_a_template_before_the_longest_prefix() {
     let paths = [
         "/users",

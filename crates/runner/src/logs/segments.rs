@@ -23,8 +23,8 @@ pub(super) fn list(folder: &Path) -> io::Result<Vec<u64>> {
 fn number(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".log")?;
     let number: u64 = digits.parse().ok()?;
-    // One spelling only: a stray "1.log" is not ours.
-    (format!("{number:010}") == digits).then_some(number)
+    // One spelling only: a stray "1.log" is not ours. Nor is one that none can come after.
+    (format!("{number:010}") == digits && number < u64::MAX).then_some(number)
 }
 
 /// Opens segment `number` to append to it, and creates it where needed.

@@ -63,8 +63,25 @@ enum Verdict {
     Bad(&'static str),
 }
 
-/// Reads the status line at the start of an answer, of which no more will come if it has `ended`.
-fn judge(answer: &[u8], ended: bool) -> Verdict {
+/// Reads what has arrived, of which no more will come if it has `ended`. Informational answers go
+/// before the one that counts (RFC 9110 section 15.2).
+fn judge(mut arrived: &[u8], ended: bool) -> Verdict {
+    loop {
+        match first_answer(arrived, ended) {
+            Verdict::Status(101) => return Verdict::Bad("it switches protocols unasked"),
+            Verdict::Status(100..200) => {}
+            verdict => return verdict,
+        }
+        match arrived.windows(4).position(|end| end == b"\r\n\r\n") {
+            Some(end) => arrived = &arrived[end + 4..],
+            None if ended => return Verdict::Bad("no answer follows an informational one"),
+            None => return Verdict::More,
+        }
+    }
+}
+
+/// Reads the status line at the start of an answer.
+fn first_answer(answer: &[u8], ended: bool) -> Verdict {
     let line = &answer[..answer.len().min(LONGEST_STATUS_LINE)];
     let Some(end) = line.windows(2).position(|pair| pair == b"\r\n") else {
         return match (line.len() == LONGEST_STATUS_LINE, ended, line.is_empty()) {
@@ -109,6 +126,10 @@ mod tests {
         assert_eq!(read("HTTP/1.1 200 OK\r\n"), Verdict::Status(200));
         assert_eq!(read("HTTP/1.0 503\r\nA: b"), Verdict::Status(503));
         assert_eq!(read("HTTP/1.1 399 \r\n"), Verdict::Status(399));
+        let hints = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
+        let answer = format!("{hints}{hints}HTTP/1.1 503 No\r\n");
+        assert_eq!(read(&answer), Verdict::Status(503));
+        assert_eq!(judge(hints.as_bytes(), false), Verdict::More);
         for bad in [
             "HTTP/1.1 200 OK\n",
             "HTTP/2 200\r\n",
@@ -121,6 +142,9 @@ mod tests {
             "SSH-2.0-x\r\n",
             "",
             "HTTP/1.1 200",
+            "HTTP/1.1 101 Switching Protocols\r\n\r\n",
+            "HTTP/1.1 100 Continue\r\n",
+            hints,
         ] {
             assert!(matches!(read(bad), Verdict::Bad(_)), "{bad:?}");
         }

@@ -14,6 +14,9 @@ use crate::machine::{self, Identity, now};
 use crate::processes::{Inner, blocking, leftovers};
 use crate::unit::{Start, UnitName};
 
+/// The pause before the system is asked again for what it could not tell.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
 /// A unit that runs under its shim. Dropping this changes nothing about the unit.
 #[derive(Debug)]
 pub struct Process {
@@ -77,15 +80,18 @@ impl Process {
     }
 
     /// Waits until the program and all that it started are gone, and says how it ended. May be
-    /// dropped and called again at any time.
+    /// dropped and called again at any time. As long as the system does not let that be told, it
+    /// is asked again: what may still run must not be taken for ended.
     pub async fn exited(&self) -> Exit {
-        match self.wait().await {
-            Ok(exit) => exit,
-            Err(error) => Exit {
-                cause: ExitCause::Lost,
-                at: now(),
-                last_lines: vec![format!("roadbed: how it ended cannot be told: {error}")],
-            },
+        loop {
+            match self.wait().await {
+                Ok(exit) => return exit,
+                Err(error) => {
+                    let unit = &self.start.unit;
+                    tracing::error!(%unit, %error, "how a unit ended cannot be told; trying on");
+                    tokio::time::sleep(ASK_AGAIN).await;
+                }
+            }
         }
     }
 
