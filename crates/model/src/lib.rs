@@ -14,6 +14,8 @@ pub mod names;
 pub mod observed;
 pub mod paths;
 pub mod plan;
+pub mod rate_limit;
+pub mod retries;
 pub mod routing;
 pub mod secret;
 pub mod snapshot;
@@ -36,6 +38,8 @@ pub use observed::{
 };
 pub use paths::{BadTemplate, ExactPath, Segment, Template};
 pub use plan::{Plan, Step, Wait};
+pub use rate_limit::{Caller, Period, RateLimit, RequestCount};
+pub use retries::{BadRetryCount, Retries, RetryCount};
 pub use routing::{
     Action, BadHostPattern, HostPattern, Matching, Method, PathPattern, Rule, Share, Test,
 };

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::{Host, PathPrefix};
 use crate::fields::{FieldName, FieldValue};
-use crate::paths::ExactPath;
+use crate::paths::{ExactPath, Template};
+use crate::rate_limit::RateLimit;
+use crate::retries::Retries;
 
 /// What is changed in a request that is sent to a service, and in its answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +29,18 @@ pub struct Treatment {
     /// How many bytes the content of a request may have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body_limit: Option<u64>,
+    /// How long a request may take, from its head to the end of its answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Duration>,
+    /// The longest silence within the content of a request or an answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_timeout: Option<Duration>,
+    /// How often a request may be tried again.
+    #[serde(default, skip_serializing_if = "Retries::is_usual")]
+    pub retries: Retries,
+    /// How many requests are let through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_limit: Option<RateLimit>,
 }
 
 /// What becomes of a path; the query stays.
@@ -37,6 +51,8 @@ pub enum PathChange {
     Prefix(PathPrefix),
     /// This stands in place of all of it.
     Whole(ExactPath),
+    /// This does, with what the rule's template has found under the same names.
+    Template(Template),
 }
 
 /// What becomes of fields: first those of `remove` and `set` go, then those of `set` and `add` come.

@@ -14,6 +14,7 @@ pub mod limits;
 pub mod measure;
 mod persist;
 pub mod protocol;
+mod rate_limit;
 mod retry;
 pub mod routing;
 mod serve;

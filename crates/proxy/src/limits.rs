@@ -91,6 +91,16 @@ pub const FRAMES_WINDOW_PER_SECOND: u32 = 1000;
 /// without a request send a few.
 pub const FRAMES_PER_SECOND: u32 = 10;
 
+/// Places that the bucket of a rate limit's key may have: so many are looked at for a request.
+pub const RATE_LIMIT_WAYS: usize = 8;
+
+/// Sets of such places that memory is taken for at once: 8 KiB.
+pub const RATE_LIMIT_SETS: usize = 64;
+
+/// How often it is taken for one route. Makes 65,536 keys whose buckets are not full, in 1 MiB;
+/// keys beyond that share the buckets of others.
+pub const RATE_LIMIT_SEGMENTS: usize = 128;
+
 /// What is kept of a request's body in case a backend refuses to look at it.
 pub const REPLAY_BYTES: usize = 64 * 1024;
 

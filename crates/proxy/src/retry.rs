@@ -7,6 +7,7 @@ use crate::http::gateway_error::GatewayError;
 use crate::http::message::{Body, RequestFacts};
 use crate::http::phases::NoAnswer;
 use crate::limits::Limits;
+use crate::routing::rules::Rules;
 use crate::worker::{Endpoint, Left, Upstream, is_gateway_failure};
 
 /// What is known of the tries of one request.
@@ -21,6 +22,30 @@ pub(crate) struct Tries {
     /// How long it waits for its answer says something of the endpoint.
     is_measured: bool,
     is_first: bool,
+    /// How often, and after what, there may be another.
+    may: Retries,
+}
+
+/// How often, and after what, a request is tried again.
+#[derive(Debug, Clone, Copy)]
+struct Retries {
+    left: u8,
+    on_reset: bool,
+    on_status: bool,
+}
+
+impl Retries {
+    fn of(wanted: model::Retries) -> Self {
+        Self {
+            left: wanted.most.get(),
+            on_reset: wanted.on_reset,
+            on_status: wanted.on_status,
+        }
+    }
+
+    fn usual() -> Self {
+        Self::of(model::Retries::default())
+    }
 }
 
 /// What went wrong with an attempt, after which there may be another: nothing of an answer was
@@ -52,7 +77,8 @@ pub(crate) enum Heard {
 
 impl Tries {
     /// Those of a request that was not tried yet.
-    pub(crate) fn new(facts: RequestFacts) -> Self {
+    pub(crate) fn of(facts: RequestFacts, rules: Option<&Rules>) -> Self {
+        let may = rules.map_or_else(Retries::usual, |rules| Retries::of(rules.retries));
         let is_repeatable = facts.idempotent && facts.body == Body::None && !facts.upgrade;
         Self {
             reuse: match is_repeatable {
@@ -63,6 +89,7 @@ impl Tries {
             is_repeatable,
             is_measured: !facts.upgrade,
             is_first: true,
+            may,
         }
     }
 
@@ -74,6 +101,7 @@ impl Tries {
             is_repeatable: false,
             is_measured: false,
             is_first: true,
+            may: Retries::usual(),
         }
     }
 
@@ -99,16 +127,23 @@ impl Tries {
         now: Instant,
     ) -> bool {
         is_gateway_failure(status)
-            && self.is_first
+            && self.may.left > 0
+            && self.may.on_status
             && self.is_repeatable
             && upstream.has_another(endpoint)
             && upstream.may_retry(now, false)
     }
 
-    /// Whether there is another try after this; what comes then is the last.
+    /// Whether there is another try after this.
     pub(crate) fn again(&mut self, upstream: &Upstream, fault: Fault, now: Instant) -> bool {
         let is_elsewhere = matches!(fault, Fault::Broken | Fault::Unwell);
-        let may = self.is_first
+        // What was nobody's fault is tried again once, whatever a route says of failures.
+        let is_free = self.is_first && matches!(fault, Fault::Unprocessed | Fault::Stale);
+        let is_wanted = match fault {
+            Fault::Reset | Fault::Broken => self.may.on_reset,
+            Fault::Unprocessed | Fault::Stale | Fault::Unwell => true,
+        };
+        let may = (is_free || self.may.left > 0 && is_wanted)
             && match fault {
                 // It was nobody's fault, or cost nobody anything.
                 Fault::Unprocessed => upstream.may_retry(now, true),
@@ -127,6 +162,7 @@ impl Tries {
             left.for_good = is_elsewhere;
         }
         (self.is_first, self.reuse) = (false, Reuse::Never);
+        self.may.left = self.may.left.saturating_sub(u8::from(may));
         may
     }
 }
@@ -227,7 +263,7 @@ mod tests {
     }
 
     fn tries(facts: RequestFacts, endpoint: &Rc<Endpoint>) -> Tries {
-        let mut tries = Tries::new(facts);
+        let mut tries = Tries::of(facts, None);
         tries.went_to(Rc::as_ptr(endpoint));
         tries
     }
@@ -280,6 +316,36 @@ mod tests {
             assert!(!tries.again(&upstream, fault, now), "{fault:?}");
             assert_eq!(upstream.counters.read().retried, u64::from(expected));
         }
+    }
+
+    #[test]
+    fn a_route_says_how_often_and_after_what() {
+        let now = Instant::now();
+        for (most, on_reset, on_status, resets, passed_over) in [
+            (0, true, true, 0, false),
+            (1, true, true, 1, true),
+            (2, true, true, 2, true),
+            (2, false, true, 0, true),
+            (2, true, false, 2, false),
+        ] {
+            let (upstream, endpoints) = upstream(3);
+            let mut tries = tries(GET, &endpoints[0]);
+            tries.may = Retries {
+                left: most,
+                on_reset,
+                on_status,
+            };
+            let is_passed_over = tries.pass_over(&upstream, &endpoints[0], 503, now);
+            assert_eq!(is_passed_over, passed_over);
+            let again = (0..4).filter(|_| tries.again(&upstream, Fault::Reset, now));
+            assert_eq!(again.count(), resets, "{most} {on_reset}");
+        }
+        // Where a backend has just closed its connection it was no failure.
+        let (upstream, endpoints) = upstream(1);
+        let mut tries = tries(GET, &endpoints[0]);
+        tries.may.left = 0;
+        assert!(tries.again(&upstream, Fault::Stale, now));
+        assert!(!tries.again(&upstream, Fault::Stale, now));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -12,6 +13,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use crate::control::{self, Control};
 use crate::limits::{LOCK_ATTEMPTS, LOCK_INTERVAL, RESERVED_DESCRIPTORS, RESERVED_TABLE};
 use crate::persist::SnapshotFiles;
+use crate::rate_limit::Limiters;
 use crate::settings::Settings;
 use crate::tls;
 use crate::worker::{self, Command, Event, Reporter};
@@ -64,13 +66,14 @@ pub fn run(settings: Settings) -> Result<(), StartError> {
     reserve_descriptors().map_err(StartError::Runtime)?;
     tracing::info!(workers = worker_count, most_connections, "starting");
     let (events, from_workers) = unbounded_channel();
+    let limiters = Arc::<Limiters>::default();
     let workers = (0..worker_count)
         .map(|number| {
             let reporter = Reporter {
                 worker: number,
                 to: events.clone(),
             };
-            start_worker(&settings, most_connections, reporter)
+            start_worker(&settings, most_connections, reporter, limiters.clone())
         })
         .collect::<Result<_, _>>()?;
     drop(events);
@@ -130,12 +133,13 @@ fn start_worker(
     settings: &Settings,
     most_connections: usize,
     reporter: Reporter,
+    limiters: Arc<Limiters>,
 ) -> Result<UnboundedSender<Command>, StartError> {
     let (commands, receiver) = unbounded_channel();
     let limits = settings.limits.clone();
     let body = move || {
         let ended = ReportEnd(reporter.clone());
-        if let Err(error) = worker::run(limits, most_connections, receiver, reporter) {
+        if let Err(error) = worker::run(limits, most_connections, receiver, reporter, limiters) {
             tracing::error!(%error, "a worker cannot run");
         }
         drop(ended);

@@ -5,6 +5,7 @@ use schemars::{JsonSchema, SchemaGenerator};
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
+use crate::app_file::rate_limit::RateLimit;
 use crate::app_file::route::{Condition, HeaderChanges, Redirect, Rewrite, Route, Share};
 use crate::app_file::{AppFile, Expose, Health, Service, Tls};
 use crate::findings::{Findings, quoted};
@@ -19,11 +20,7 @@ const LATER: [(&str, &str); 5] = [
 ];
 
 /// The same for a route.
-const LATER_OF_ROUTES: [(&str, &str); 3] = [
-    ("mirror", "remove it: requests go to one service"),
-    ("rate_limit", "remove it: requests are not limited"),
-    ("retries", "remove it: a failed connection is retried once"),
-];
+const LATER_OF_ROUTES: [(&str, &str); 1] = [("mirror", "remove it: requests go to one service")];
 
 /// What messages call the outermost table.
 const FILE: &str = "the file";
@@ -129,6 +126,7 @@ fn keep_known_of_routes(file: &mut DeTable<'_>, findings: &mut Findings) {
         ("rewrite", Known::of::<Rewrite>()),
         ("request_headers", Known::of::<HeaderChanges>()),
         ("response_headers", Known::of::<HeaderChanges>()),
+        ("rate_limit", Known::of::<RateLimit>()),
     ];
     for table in tables_at(file, "routes") {
         route.keep(table, "this route", findings);

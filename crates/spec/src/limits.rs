@@ -56,6 +56,14 @@ pub(crate) const REDIRECTS: [u16; 4] = [301, 302, 307, 308];
 pub(crate) const MOST_BODY: u64 = 1 << 40;
 /// The rule of `size::parse`, for editors.
 pub(crate) const SIZE_PATTERN: &str = "^[0-9]+([KMG]i)?B$";
+/// The most requests of a rate, and the largest burst.
+pub(crate) const MOST_REQUESTS: u32 = model::rate_limit::MOST_REQUESTS;
+/// The periods of rates, the default first.
+pub(crate) const PERIODS: [&str; 3] = ["second", "minute", "hour"];
+/// Whose requests are counted together, the default first.
+pub(crate) const CALLERS: [&str; 2] = ["address", "route"];
+/// How many routes of an app may have a limit of rates: each may take 1 MiB of the proxy's memory.
+pub(crate) const MOST_RATE_LIMITS: usize = 100;
 /// `weight` of a service among others
 pub(crate) const WEIGHT: Bounds<u16> = Bounds {
     least: 0,
@@ -64,6 +72,16 @@ pub(crate) const WEIGHT: Bounds<u16> = Bounds {
 };
 /// `timeout` of a service
 pub(crate) const TIMEOUT: Bounds<Duration> = millis(10, HOUR, 30 * SECOND);
+/// `deadline` and `idle_timeout` of a route; without them there is none, and the proxy's own
+pub(crate) const WHOLE: Bounds<Duration> = millis(10, 24 * HOUR, 0);
+/// `retries` of a route
+pub(crate) const RETRIES: Bounds<u16> = Bounds {
+    least: 0,
+    most: model::retries::MOST_RETRIES as u16,
+    usual: 1,
+};
+/// What `retry_on` names.
+pub(crate) const RETRIED: [&str; 2] = ["reset", "status"];
 /// `drain`
 pub(crate) const DRAIN: Bounds<Duration> = millis(0, HOUR, 30 * SECOND);
 /// `health.interval`

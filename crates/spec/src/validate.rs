@@ -2,12 +2,15 @@
 //! in the modules below. A value that is wrong is reported and stands as its default from then
 //! on, so that one run finds everything; the app that results is dropped if anything was found.
 
+mod attempts;
 mod conditions;
 mod environment;
 mod exposure;
 mod files;
 mod health;
+mod new_path;
 mod paths;
+mod rate_limit;
 mod routes;
 mod service;
 mod treatment;

@@ -128,7 +128,7 @@ impl Simulation {
                 return;
             }
             self.upstream.asked(now);
-            self.attempt(now, now, Tries::new(GET));
+            self.attempt(now, now, Tries::of(GET, None));
         }
     }
 

@@ -36,12 +36,18 @@ pub(crate) enum GatewayError {
     BackendClosed,
     #[error("the service did not answer in time")]
     Timeout,
+    #[error("the request was not done within the time that this route gives it")]
+    Deadline,
+    #[error("the request's content did not go on in time")]
+    IdleTimeout,
     #[error("the service's answer breaks the rules of HTTP: {0}")]
     BadResponse(Refusal),
     #[error("the request's head was not complete in time")]
     SlowRequest,
     #[error("the request has more content than this route takes")]
     BodyTooLarge,
+    #[error("there were more requests than this route takes; the next is taken in {0} s")]
+    RateLimited(u32),
     #[error("{0}")]
     BadRequest(Refusal),
 }
@@ -67,10 +73,21 @@ impl GatewayError {
             Self::ConnectFailed => (502, "connect-failed"),
             Self::BackendClosed => (502, "backend-closed"),
             Self::Timeout => (504, "timeout"),
+            Self::Deadline => (504, "deadline"),
+            Self::IdleTimeout => (408, "idle-timeout"),
             Self::BadResponse(_) => (502, "bad-response"),
             Self::SlowRequest => (408, "slow-request"),
             Self::BodyTooLarge => (413, "body-too-large"),
+            Self::RateLimited(_) => (429, "rate-limited"),
             Self::BadRequest(refusal) => (refusal.status(), "bad-request"),
+        }
+    }
+
+    /// After how many seconds it is worth while to ask again, where that is known.
+    fn retry_after(self) -> Option<u32> {
+        match self {
+            Self::RateLimited(seconds) => Some(seconds),
+            _ => None,
         }
     }
 
@@ -83,6 +100,9 @@ impl GatewayError {
         fields.push(b"content-type", kind.as_bytes());
         fields.push(b"content-length", body.len().to_string().as_bytes());
         fields.push(b"date", &date::now());
+        if let Some(seconds) = self.retry_after() {
+            fields.push(b"retry-after", seconds.to_string().as_bytes());
+        }
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
         (status, fields, body.into())
     }
@@ -153,12 +173,15 @@ fn text(error: GatewayError, reply: Reply) -> String {
     let (status, reason) = error.status_and_reason();
     let (kind, body) = error.content(reply.json);
     let connection = reply.connection();
+    let retry_after = error.retry_after();
+    let retry_after = retry_after.map(|seconds| format!("retry-after: {seconds}\r\n"));
     format!(
         "HTTP/1.1 {status} {}\r\nroadbed-reason: {reason}\r\ncontent-type: {kind}\r\n\
-         content-length: {}\r\ndate: {}\r\n{connection}\r\n{}",
+         content-length: {}\r\ndate: {}\r\n{}{connection}\r\n{}",
         phrase(status),
         body.len(),
         String::from_utf8_lossy(&date::now()),
+        retry_after.unwrap_or_default(),
         if reply.head_only { "" } else { &body },
     )
 }
@@ -172,6 +195,7 @@ fn phrase(status: u16) -> &'static str {
         413 => "Content Too Large",
         414 => "URI Too Long",
         421 => "Misdirected Request",
+        429 => "Too Many Requests",
         417 => "Expectation Failed",
         431 => "Request Header Fields Too Large",
         501 => "Not Implemented",

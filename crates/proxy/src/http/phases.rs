@@ -13,8 +13,10 @@ use super::refusal::Refusal;
 /// Why a body was not relayed to its end.
 #[derive(Debug)]
 pub(crate) enum BodyError {
-    /// Its sender closed, failed or fell silent within it.
+    /// Its sender closed or failed within it.
     Source,
+    /// Its sender fell silent within it.
+    Idle,
     /// It does not follow the chunked coding.
     Malformed(Refusal),
     /// It is longer than it may be.
@@ -95,9 +97,24 @@ fn sent_after(result: Result<(), BodyError>) -> Result<Sent, NoAnswer> {
         Ok(()) => Ok(Sent::Wholly),
         Err(BodyError::Sink) => Ok(Sent::Rejected),
         Err(BodyError::Source) => Err(NoAnswer::ClientGone),
+        Err(BodyError::Idle) => Err(NoAnswer::Failed(GatewayError::IdleTimeout)),
         Err(BodyError::TooLong) => Err(NoAnswer::Failed(GatewayError::BodyTooLarge)),
         Err(BodyError::Malformed(refusal)) => {
             Err(NoAnswer::Failed(GatewayError::BadRequest(refusal)))
+        }
+    }
+}
+
+/// Does what is given unless its deadline comes first, where it has one.
+pub(crate) async fn in_time<T>(
+    deadline: Option<tokio::time::Instant>,
+    what: Pin<&mut impl Future<Output = T>>,
+) -> Option<T> {
+    match deadline {
+        None => Some(what.await),
+        Some(deadline) => {
+            let what = Box::pin(tokio::time::timeout_at(deadline, what));
+            what.await.ok()
         }
     }
 }

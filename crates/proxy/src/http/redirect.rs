@@ -8,7 +8,7 @@ use super::field_section::FieldSection;
 use super::gateway_error::{REASON, Reply};
 use super::target::split_port;
 use crate::routing::Asked;
-use crate::routing::rules::PathChange;
+use crate::routing::path_change::PathChange;
 
 /// Where requests of one rule are redirected to.
 #[derive(Debug)]
@@ -53,13 +53,13 @@ impl Redirect {
     /// whatever stands in front of the edge.
     fn location(&self, asked: &dyn Asked, is_secure: bool) -> String {
         let target = asked.path_and_query();
-        let parts = match &self.path {
+        let path = match &self.path {
             Some(change) => change.apply(target),
-            None if target == b"*" => [&b"/"[..], b""],
-            None => [target, b""],
+            None if target == b"*" => b"/".to_vec(),
+            None => target.to_vec(),
         };
         // Targets are printable ASCII.
-        let path = String::from_utf8_lossy(&parts.concat()).into_owned();
+        let path = String::from_utf8_lossy(&path).into_owned();
         let stays = !self.https && self.host.is_none() && self.port.is_none();
         if stays && !path.starts_with("//") {
             return path;

@@ -110,8 +110,8 @@ pub(crate) fn route(
             return Ok(Destination::Redirect(answer));
         }
     };
-    if rules.as_ref().is_some_and(|rules| rules.refuses(body)) {
-        let error = GatewayError::BodyTooLarge;
+    let refusal = |rules: &Rc<Rules>| rules.refusal(asked, origin.peer, body);
+    if let Some(error) = rules.as_ref().and_then(refusal) {
         Measured::begin(&upstream.counters).answered(error.status(), None);
         return Err(error);
     }

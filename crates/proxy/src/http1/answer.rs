@@ -78,7 +78,7 @@ pub(crate) async fn relay(
         input: incoming,
         to: exchange.client,
         out: &mut out,
-        idle: exchange.worker.limits.body_idle,
+        idle: exchange.idle(),
         turn: Turn::default(),
         moved: &exchange.upstream.counters.sent,
         limit: u64::MAX,

@@ -180,7 +180,8 @@ impl Relay<'_> {
                 self.turn.moved(count).await;
                 Ok(count)
             }
-            Ok(Err(_)) | Err(_) => Err(BodyError::Source),
+            Ok(Err(_)) => Err(BodyError::Source),
+            Err(_) => Err(BodyError::Idle),
         }
     }
 }

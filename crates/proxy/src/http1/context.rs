@@ -3,6 +3,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::http::message::RequestFacts;
 use crate::measure::Measured;
 use crate::routing::rules::Rules;
@@ -27,5 +29,17 @@ impl Exchange<'_> {
     pub(crate) fn timeout(&self) -> Duration {
         let own = self.rules.and_then(|rules| rules.timeout);
         own.unwrap_or_else(|| self.upstream.timeout())
+    }
+
+    /// The longest silence within content, in either direction.
+    pub(crate) fn idle(&self) -> Duration {
+        let own = self.rules.and_then(|rules| rules.idle);
+        own.unwrap_or(self.worker.limits.body_idle)
+    }
+
+    /// When all of it has to be over, where that is said.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let after = self.rules?.deadline?;
+        Some(Instant::from_std(self.measured.begun()) + after)
     }
 }

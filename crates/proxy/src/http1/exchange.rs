@@ -13,7 +13,7 @@ use super::{answer, in_place, translated};
 use crate::dial::{Backend, Connected, dial};
 use crate::http::gateway_error::{GatewayError, Reply};
 use crate::http::message::Body;
-use crate::http::phases::{BodyError, Next, NoAnswer, Sent, await_end, await_head};
+use crate::http::phases::{BodyError, Next, NoAnswer, Sent, await_end, await_head, in_time};
 use crate::retry::{Attempted, Fault, Heard, Tries};
 use crate::routing::rules::body_limit;
 use crate::socket::Socket;
@@ -42,9 +42,13 @@ pub(crate) async fn exchange(
         // Nothing is read from the client before the answer is there.
         *input = None;
     }
-    let mut tries = Tries::new(facts);
+    let mut tries = Tries::of(facts, exchange.rules);
     let error = loop {
-        let connected = match dial(worker, exchange.upstream, &tries).await {
+        let dialed = {
+            let dialing = pin!(dial(worker, exchange.upstream, &tries));
+            in_time(exchange.deadline(), dialing).await
+        };
+        let connected = match dialed.unwrap_or(Err(GatewayError::Deadline)) {
             Ok(connected) => connected,
             Err(error) => break error,
         };
@@ -96,7 +100,9 @@ async fn attempt(
             let backend = &backend.socket;
             let reading = pin!(answer::read_head(&exchange, backend, &mut incoming, &heard));
             let timeout = exchange.timeout();
-            await_head(sending.as_mut(), &mut sent, reading, gone, timeout).await
+            let head = await_head(sending.as_mut(), &mut sent, reading, gone, timeout);
+            let head = in_time(exchange.deadline(), pin!(head)).await;
+            head.unwrap_or(Err(NoAnswer::Failed(GatewayError::Deadline)))
         };
         let arrived = incoming.as_ref().map_or(0, |buffer| buffer.bytes().len());
         let see = |head: &ResponseHead| (head.status, head.rest_after(arrived - head.length));
@@ -108,7 +114,10 @@ async fn attempt(
                 let end = {
                     let backend = &backend.socket;
                     let relay = answer::relay(&exchange, backend, incoming, &head, framing);
-                    await_end(sending.as_mut(), &mut sent, pin!(relay), gone).await
+                    let relay = pin!(relay);
+                    let end = await_end(sending.as_mut(), &mut sent, relay, gone);
+                    let end = in_time(exchange.deadline(), pin!(end)).await;
+                    end.unwrap_or(Err(BodyError::Source))
                 };
                 Ok((head, Some((framing, end))))
             }
@@ -165,7 +174,7 @@ async fn send(
     input: &mut Option<Pooled>,
     out: &mut Pooled,
 ) -> Result<(), BodyError> {
-    let idle = exchange.worker.limits.body_idle;
+    let idle = exchange.idle();
     match (exchange.facts.body, input) {
         (Body::None, _) | (_, None) => backend
             .write_all(out.bytes(), idle)

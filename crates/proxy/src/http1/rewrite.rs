@@ -36,11 +36,10 @@ pub(crate) fn request(
     out.append(&bytes[head.method.clone()]);
     out.append(b" ");
     let target = &bytes[head.path_and_query.clone()];
-    let parts = match addition.rules.and_then(|rules| rules.path.as_ref()) {
-        Some(change) => change.apply(target),
-        None => [target, b""],
-    };
-    parts.into_iter().for_each(|part| out.append(part));
+    match addition.rules.and_then(|rules| rules.path.as_ref()) {
+        Some(change) => change.write(target, &mut |part| out.append(part)),
+        None => out.append(target),
+    }
     out.append(b" HTTP/1.1\r\n");
     if head.host.is_empty() {
         append_field(out, b"host: ", addition.default_host.as_bytes());

@@ -55,6 +55,15 @@ impl Conditions {
     }
 }
 
+/// The value of the cookie of this name in the value of a `Cookie` field, the first of several.
+pub(crate) fn cookie<'a>(field: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let pairs = field.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
+    let mut named = pairs
+        .map(halves)
+        .filter(|(given, _)| *given == name.as_bytes());
+    named.next().map(|(_, value)| value)
+}
+
 /// Whether the value of a `Cookie` field has this cookie.
 fn has_cookie(value: &[u8], name: &str, test: &Test) -> bool {
     let mut pairs = value.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);

@@ -7,6 +7,7 @@
 
 mod candidates;
 mod conditions;
+pub(crate) mod path_change;
 pub mod reference;
 pub(crate) mod rules;
 #[cfg(test)]
@@ -18,6 +19,7 @@ use std::collections::HashMap;
 use model::{HostPattern, Matching, PathPattern, Segment};
 
 use self::candidates::{Candidate, Candidates};
+pub(crate) use self::conditions::cookie;
 use self::trie::Node;
 use crate::http::split_port;
 

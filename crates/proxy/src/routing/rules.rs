@@ -1,10 +1,16 @@
 //! What a rule changes in requests and their answers.
 
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use model::{FieldChanges, PathPattern, Treatment};
+use model::{FieldChanges, PathPattern, Retries, Treatment};
 
+use super::Asked;
+use super::path_change::PathChange;
+use crate::http::gateway_error::GatewayError;
 use crate::http::message::{Body, RequestFacts};
+use crate::rate_limit::Limiter;
 
 /// What is changed in the requests of one rule.
 #[derive(Debug)]
@@ -17,26 +23,54 @@ pub(crate) struct Rules {
     pub(crate) response: FieldChanges,
     /// How long a request waits for the head of its answer.
     pub(crate) timeout: Option<Duration>,
+    /// How long it may take, from its head to the end of its answer.
+    pub(crate) deadline: Option<Duration>,
+    /// The longest silence within content.
+    pub(crate) idle: Option<Duration>,
+    /// How often it may be tried again.
+    pub(crate) retries: Retries,
     /// How many bytes the content of a request may have.
     pub(crate) body_limit: u64,
+    /// Which requests are let through.
+    limiter: Option<Arc<Limiter>>,
 }
 
 impl Rules {
     /// The changes of a rule for `path`, where it has any.
-    pub(crate) fn of(path: &PathPattern, treatment: &Treatment) -> Option<Self> {
+    pub(crate) fn of(
+        path: &PathPattern,
+        treatment: &Treatment,
+        limiter: Option<Arc<Limiter>>,
+    ) -> Option<Self> {
         let rewrite = treatment.rewrite.as_ref();
         (*treatment != Treatment::default()).then(|| Self {
             path: rewrite.map(|change| PathChange::of(path, change)),
             request: treatment.request_headers.clone(),
             response: treatment.response_headers.clone(),
             timeout: treatment.timeout,
+            deadline: treatment.deadline,
+            idle: treatment.idle_timeout,
+            retries: treatment.retries,
             body_limit: treatment.body_limit.unwrap_or(u64::MAX),
+            limiter,
         })
     }
 
-    /// Whether a request is known to have more content than it may before any of it has come.
-    pub(crate) fn refuses(&self, body: Body) -> bool {
-        matches!(body, Body::Length(length) if length > self.body_limit)
+    /// Why a request of `peer` is refused before any of its content has come, where it is. One of
+    /// too much content is one of the rate.
+    pub(crate) fn refusal(
+        &self,
+        asked: &dyn Asked,
+        peer: IpAddr,
+        body: Body,
+    ) -> Option<GatewayError> {
+        if let Some(limiter) = &self.limiter
+            && let Err(seconds) = limiter.admit(asked, peer)
+        {
+            return Some(GatewayError::RateLimited(seconds));
+        }
+        let is_too_large = matches!(body, Body::Length(length) if length > self.body_limit);
+        is_too_large.then_some(GatewayError::BodyTooLarge)
     }
 }
 
@@ -48,95 +82,14 @@ pub(crate) fn body_limit(rules: Option<&Rules>, facts: RequestFacts) -> u64 {
     }
 }
 
-/// What becomes of a path.
-#[derive(Debug)]
-pub(crate) struct PathChange {
-    /// How much of it goes; none for all of it.
-    cut: Option<usize>,
-    /// What stands in place of that, without a slash at its end where the rest begins with one.
-    text: Box<str>,
-}
-
-impl PathChange {
-    /// The change of paths that fit `pattern`.
-    pub(crate) fn of(pattern: &PathPattern, change: &model::PathChange) -> Self {
-        let bare = |prefix: &str| prefix.trim_end_matches('/').into();
-        match (change, pattern) {
-            (model::PathChange::Whole(path), _) => Self {
-                cut: None,
-                text: path.as_str().into(),
-            },
-            (model::PathChange::Prefix(prefix), PathPattern::Prefix(replaced)) => Self {
-                cut: Some(replaced.as_str().trim_end_matches('/').len()),
-                text: bare(prefix.as_str()),
-            },
-            // The spec has no such rule: in front of other paths there is nothing to replace.
-            (model::PathChange::Prefix(prefix), _) => Self {
-                cut: Some(0),
-                text: bare(prefix.as_str()),
-            },
-        }
-    }
-
-    /// The new path and query, in two parts.
-    pub(crate) fn apply<'a>(&'a self, path_and_query: &'a [u8]) -> [&'a [u8]; 2] {
-        let Some(cut) = self.cut else {
-            let query = memchr::memchr(b'?', path_and_query);
-            let query = query.map_or(&b""[..], |at| &path_and_query[at..]);
-            return [self.text.as_bytes(), query];
-        };
-        let rest = match path_and_query {
-            // About the whole host, which has no part to replace.
-            b"*" => return [path_and_query, b""],
-            path => path.get(cut..).unwrap_or_default(),
-        };
-        if !self.text.is_empty() {
-            return [self.text.as_bytes(), rest];
-        }
-        // A path with two slashes in front names a host where a URL is read.
-        let slashes = rest.iter().take_while(|&&byte| byte == b'/').count();
-        [b"/", &rest[slashes..]]
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::{ExactPath, PathPrefix};
-
-    #[test]
-    fn a_prefix_is_replaced_or_stripped_and_the_query_stays() {
-        let prefix = |path: &str| PathPrefix::new(path).unwrap();
-        let changed = |from: &str, to: &str, path: &str| {
-            let pattern = PathPattern::Prefix(prefix(from));
-            let change = PathChange::of(&pattern, &model::PathChange::Prefix(prefix(to)));
-            String::from_utf8(change.apply(path.as_bytes()).concat()).unwrap()
-        };
-        for (from, to, path, expected) in [
-            ("/api", "/v2", "/api", "/v2"),
-            ("/api", "/v2", "/api/a/b?c=/api", "/v2/a/b?c=/api"),
-            ("/api", "/v2", "/api?c", "/v2?c"),
-            ("/api", "/", "/api", "/"),
-            ("/api", "/", "/api/", "/"),
-            ("/api", "/", "/api?c", "/?c"),
-            ("/api", "/", "/api/a", "/a"),
-            ("/api", "/", "/api//evil.test/a", "/evil.test/a"),
-            ("/", "/v2", "/a?b", "/v2/a?b"),
-            ("/", "/v2", "/", "/v2/"),
-            ("/", "/v2", "*", "*"),
-            ("/", "/", "//evil.test", "/evil.test"),
-        ] {
-            assert_eq!(changed(from, to, path), expected, "{from} {to} {path}");
-        }
-        let whole = model::PathChange::Whole(ExactPath::new("/x/").unwrap());
-        let change = PathChange::of(&PathPattern::Prefix(prefix("/")), &whole);
-        assert_eq!(change.apply(b"/a/b?c").concat(), b"/x/?c");
-        assert_eq!(change.apply(b"/a").concat(), b"/x/");
-    }
+    use model::PathPrefix;
 
     #[test]
     fn a_rule_that_changes_nothing_costs_nothing() {
         let path = PathPattern::Prefix(PathPrefix::root());
-        assert!(Rules::of(&path, &Treatment::default()).is_none());
+        assert!(Rules::of(&path, &Treatment::default(), None).is_none());
     }
 }

@@ -1,5 +1,6 @@
 //! What all phases of a request know, and how an attempt at a backend ends.
 
+use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -9,8 +10,9 @@ use tokio::time::Instant;
 use super::client::Client;
 use super::grpc;
 use super::request::Request;
+use super::sink::Silence;
 use crate::http::gateway_error::GatewayError;
-use crate::http::phases::{Next, NoAnswer};
+use crate::http::phases::{Next, NoAnswer, in_time};
 use crate::measure::Measured;
 use crate::retry::{Attempted, Fault};
 use crate::routing::rules::Rules;
@@ -26,8 +28,14 @@ pub(crate) struct Exchange<'a> {
     pub(crate) request: Request,
     pub(crate) measured: &'a Measured<'a>,
     pub(crate) is_grpc: bool,
-    /// When the caller gives up, where it said so.
+    /// When all of it has to be over, where its caller or its route said so.
     pub(crate) deadline: Option<Instant>,
+    /// Its caller said when it gives up.
+    pub(crate) has_callers_deadline: bool,
+    /// What it is told when the deadline has passed.
+    pub(crate) late: GatewayError,
+    /// How many pieces of content have moved either way.
+    moved: Cell<u32>,
 }
 
 /// How one attempt at a backend ended.
@@ -61,7 +69,15 @@ impl<'a> Exchange<'a> {
         measured: &'a Measured<'a>,
     ) -> Self {
         let is_grpc = grpc::is_grpc(&request.fields);
-        let timeout = is_grpc.then(|| grpc::timeout(&request.fields)).flatten();
+        let callers = is_grpc.then(|| grpc::timeout(&request.fields)).flatten();
+        let routes = rules.and_then(|rules| rules.deadline);
+        let (limit, late) = match (callers, routes) {
+            (Some(callers), Some(routes)) if routes < callers => {
+                (Some(routes), GatewayError::Deadline)
+            }
+            (Some(callers), _) => (Some(callers), GatewayError::Timeout),
+            (None, routes) => (routes, GatewayError::Deadline),
+        };
         Self {
             worker,
             upstream,
@@ -70,7 +86,10 @@ impl<'a> Exchange<'a> {
             request,
             measured,
             is_grpc,
-            deadline: timeout.map(|timeout| Instant::from_std(measured.begun()) + timeout),
+            deadline: limit.map(|limit| Instant::from_std(measured.begun()) + limit),
+            has_callers_deadline: callers.is_some(),
+            late,
+            moved: Cell::new(0),
         }
     }
 
@@ -81,16 +100,20 @@ impl<'a> Exchange<'a> {
             upstream: self.upstream,
             endpoint,
             was_idle,
-            has_deadline: self.deadline.is_some(),
+            has_deadline: self.has_callers_deadline,
         }
     }
 
     /// The longest silence within a body. A stream of calls may pause for as long as its caller
     /// is willing to wait.
-    pub(crate) fn idle(&self) -> Duration {
-        match self.is_grpc {
-            true => Duration::MAX,
-            false => self.worker.limits.body_idle,
+    pub(crate) fn idle(&self) -> Silence<'_> {
+        let own = self.rules.and_then(|rules| rules.idle);
+        Silence {
+            longest: own.unwrap_or(match self.is_grpc {
+                true => Duration::MAX,
+                false => self.worker.limits.body_idle,
+            }),
+            moved: &self.moved,
         }
     }
 
@@ -98,9 +121,9 @@ impl<'a> Exchange<'a> {
     /// caller has set a deadline of its own, that counts.
     pub(crate) fn timeout(&self) -> Duration {
         const AGES: Duration = Duration::from_secs(365 * 24 * 3600);
-        match self.deadline {
-            Some(_) => AGES,
-            None => {
+        match self.has_callers_deadline {
+            true => AGES,
+            false => {
                 let own = self.rules.and_then(|rules| rules.timeout);
                 own.unwrap_or_else(|| self.upstream.timeout())
             }
@@ -109,12 +132,6 @@ impl<'a> Exchange<'a> {
 
     /// Does what is given unless the deadline comes first.
     pub(crate) async fn in_time<T>(&self, what: Pin<&mut impl Future<Output = T>>) -> Option<T> {
-        match self.deadline {
-            None => Some(what.await),
-            Some(deadline) => {
-                let what = Box::pin(tokio::time::timeout_at(deadline, what));
-                what.await.ok()
-            }
-        }
+        in_time(self.deadline, what).await
     }
 }

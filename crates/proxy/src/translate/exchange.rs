@@ -15,7 +15,7 @@ use crate::retry::{Fault, Tries};
 /// Has a backend answer a request whose body is `body`; what becomes of the client's connection.
 pub(crate) async fn exchange(exchange: &Exchange<'_>, mut body: Replayable<'_>) -> Next {
     let facts = exchange.request.facts;
-    let mut tries = Tries::new(facts);
+    let mut tries = Tries::of(facts, exchange.rules);
     let error = loop {
         let dialed = {
             let dialing = pin!(dial(exchange.worker, exchange.upstream, &tries));
@@ -32,7 +32,7 @@ pub(crate) async fn exchange(exchange: &Exchange<'_>, mut body: Replayable<'_>) 
                 Box::pin(to_http2::attempt(exchange, backend, &tries, &mut body)).await
             }
             Some(Err(error)) => break error,
-            None => break GatewayError::Timeout,
+            None => break exchange.late,
         };
         match attempt {
             Attempt::Over(next) => return next,

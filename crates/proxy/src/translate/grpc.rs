@@ -94,8 +94,11 @@ pub(crate) fn status(fields: &FieldSection) -> Option<u8> {
 /// The status that a caller is told of a failure of ours.
 pub(crate) fn status_of(error: GatewayError) -> u8 {
     match error {
-        GatewayError::Timeout | GatewayError::SlowRequest => status::DEADLINE_EXCEEDED,
-        GatewayError::BodyTooLarge => status::RESOURCE_EXHAUSTED,
+        GatewayError::Timeout
+        | GatewayError::Deadline
+        | GatewayError::IdleTimeout
+        | GatewayError::SlowRequest => status::DEADLINE_EXCEEDED,
+        GatewayError::BodyTooLarge | GatewayError::RateLimited(_) => status::RESOURCE_EXHAUSTED,
         GatewayError::NoRoute => status::UNIMPLEMENTED,
         GatewayError::BadRequest(_) | GatewayError::BadResponse(_) => status::INTERNAL,
         _ => status::UNAVAILABLE,

@@ -37,11 +37,15 @@ pub(crate) async fn answer(
             Ok(next)
         }
         Some(Err(error)) => {
-            fail(exchange, &mut sink, GatewayError::BackendClosed);
+            let told = match error {
+                BodyError::Idle => GatewayError::IdleTimeout,
+                _ => GatewayError::BackendClosed,
+            };
+            fail(exchange, &mut sink, told);
             Err(error)
         }
         None => {
-            fail(exchange, &mut sink, GatewayError::Timeout);
+            fail(exchange, &mut sink, exchange.late);
             Err(BodyError::Source)
         }
     }

@@ -79,8 +79,8 @@ impl Request {
     /// Makes the changes of its route.
     pub(crate) fn change(&mut self, rules: &Rules) {
         if let Some(change) = &rules.path {
-            let path = change.apply(self.path.as_bytes()).concat();
-            // Both parts are ASCII.
+            let path = change.apply(self.path.as_bytes());
+            // All parts are ASCII.
             self.path = String::from_utf8_lossy(&path).into();
         }
         self.fields.change(&rules.request);

@@ -213,16 +213,26 @@ impl Pieces for Replayable<'_> {
     }
 }
 
-/// Passes all pieces on, each when the one before was taken. `idle` is the longest silence of
-/// either side;
-/// `moved` counts the bytes. What is returned is the status of gRPC in the trailers, where they have one.
+/// How long nothing may move.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Silence<'a> {
+    /// The longest wait for a piece, or for one to be taken. It begins anew as long as pieces move the
+    /// other way.
+    pub(crate) longest: Duration,
+    /// Counts the pieces that move either way.
+    pub(crate) moved: &'a Cell<u32>,
+}
+
+/// Passes all pieces on, each when the one before was taken. `moved` counts the bytes. What is returned is the status of gRPC in the trailers, where they have one.
 pub(crate) async fn pump(
     pieces: &mut impl Pieces,
     sink: &mut Sink<'_>,
-    idle: Duration,
+    silence: Silence<'_>,
     moved: &Cell<u64>,
 ) -> Result<Option<u8>, BodyError> {
+    let idle = silence.longest;
     loop {
+        let before = silence.moved.get();
         let next = {
             let mut next = std::pin::pin!(pieces.next(idle));
             match poll_fn(|cx| std::task::Poll::Ready(next.as_mut().poll(cx))).await {
@@ -238,6 +248,8 @@ pub(crate) async fn pump(
         };
         let next = match next {
             Ok(next) => next,
+            // The other direction was not silent.
+            Err(BodyError::Idle) if silence.moved.get() != before => continue,
             Err(error) => {
                 // What came before the failure is passed on; the failure is what matters.
                 let _ = sink.flush(idle).await;
@@ -254,6 +266,7 @@ pub(crate) async fn pump(
                 let (count, last) = (data.len(), pieces.is_over());
                 sink.data(data, last, idle).await?;
                 add(moved, count as u64);
+                silence.moved.set(silence.moved.get().wrapping_add(1));
                 pieces.passed_on(count);
             }
         }

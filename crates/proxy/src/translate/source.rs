@@ -45,7 +45,7 @@ impl Source<'_> {
                 Self::Http2(source) => source.next().await,
             }
         };
-        within(idle, next).await.unwrap_or(Err(BodyError::Source))
+        within(idle, next).await.unwrap_or(Err(BodyError::Idle))
     }
 
     /// Whether it is known that nothing follows.

@@ -47,7 +47,7 @@ pub(crate) async fn attempt(
     let relayed = {
         let mut sending = pin!(async {
             match facts.upgrade || facts.body == Body::None {
-                true => to_backend.flush(idle).await,
+                true => to_backend.flush(idle.longest).await,
                 // Most requests have no body, and a wait for one takes much room.
                 false => Box::pin(pump(body, &mut to_backend, idle, received))
                     .await
@@ -61,7 +61,7 @@ pub(crate) async fn attempt(
             let head = await_head(sending.as_mut(), &mut sent, reading, gone, timeout);
             exchange.in_time(pin!(head)).await
         };
-        let head = head.unwrap_or(Err(NoAnswer::Failed(GatewayError::Timeout)));
+        let head = head.unwrap_or(Err(NoAnswer::Failed(exchange.late)));
         let arrived = incoming.as_ref().map_or(0, |buffer| buffer.bytes().len());
         let see = |(head, _): &(ResponseHead, _)| (head.status, head.rest_after(arrived));
         match attempted.judge(tries, heard.get(), head, Instant::now(), see) {

@@ -62,7 +62,7 @@ pub(crate) async fn attempt(
             let head = await_head(sending.as_mut(), &mut sent, reading, gone, timeout);
             exchange.in_time(pin!(head)).await
         };
-        let head = match head.unwrap_or(Err(NoAnswer::Failed(GatewayError::Timeout))) {
+        let head = match head.unwrap_or(Err(NoAnswer::Failed(exchange.late))) {
             // It says nothing of how well the endpoint is.
             Err(error) if unprocessed.get() => Err(error),
             head => {
@@ -103,7 +103,7 @@ pub(crate) async fn attempt(
         }
         Err(NoAnswer::Failed(_)) if unprocessed.get() => Attempt::Again(Fault::Unprocessed),
         Err(error) => {
-            if error == NoAnswer::Failed(GatewayError::Timeout) && exchange.deadline.is_none() {
+            if error == NoAnswer::Failed(GatewayError::Timeout) && !exchange.has_callers_deadline {
                 // The connection may be dead, which nothing else would tell.
                 backend.slot.end_connection();
             }

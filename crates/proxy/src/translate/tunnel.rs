@@ -1,10 +1,11 @@
 //! WebSockets: bytes both ways, of which each side ends its own.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use super::answer::Answer;
 use super::context::{Attempt, Exchange};
-use super::sink::{Framing, Http1Sink, Sink, pump};
+use super::sink::{Framing, Http1Sink, Silence, Sink, pump};
 use super::source::{Http1Source, Replayable, Source};
 use super::websocket;
 use crate::dial::Backend;
@@ -14,9 +15,6 @@ use crate::http::phases::{BodyError, Next};
 use crate::http2::{Handle, Reason};
 use crate::measure::Counters;
 use crate::worker::buffers::Pooled;
-
-/// A stream may pause for as long as its two ends like.
-const NO_LIMIT: Duration = Duration::MAX;
 
 /// Opens the WebSocket that a backend of HTTP/1.1 has agreed to, whose key was `key`.
 pub(crate) async fn to_http1(
@@ -79,8 +77,13 @@ async fn both_ways(
     mut to_client: Sink<'_>,
 ) -> Attempt {
     from_client.forget();
+    // A stream may pause for as long as its two ends like.
+    let silence = Silence {
+        longest: Duration::MAX,
+        moved: &Cell::new(0),
+    };
     let to_backend_wholly = async {
-        match pump(from_client, &mut to_backend, NO_LIMIT, &counters.received).await {
+        match pump(from_client, &mut to_backend, silence, &counters.received).await {
             Ok(_) => Ok(true),
             // What it has said before is still passed on. Reading from it ends soon, too.
             Err(BodyError::Sink) => Ok(false),
@@ -89,7 +92,7 @@ async fn both_ways(
     };
     let outcome = tokio::try_join!(
         to_backend_wholly,
-        pump(&mut from_backend, &mut to_client, NO_LIMIT, &counters.sent),
+        pump(&mut from_backend, &mut to_client, silence, &counters.sent),
     );
     if !matches!(outcome, Ok((true, _))) {
         // The reset of a stream destroys what its connection's task has not written yet.

@@ -29,6 +29,7 @@ pub(crate) use self::upstream::{Left, Upstream, is_gateway_failure};
 use self::view::View;
 use crate::limits::{Limits, SWEEP_INTERVAL};
 use crate::measure::Totals;
+use crate::rate_limit::Limiters;
 use crate::tls::Trust;
 
 /// What the control thread tells a worker.
@@ -112,6 +113,7 @@ pub(crate) fn run(
     most_connections: usize,
     commands: UnboundedReceiver<Command>,
     reporter: Reporter,
+    limiters: Arc<Limiters>,
 ) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -120,7 +122,7 @@ pub(crate) fn run(
     let worker = Rc::new(Worker {
         limits,
         buffers: Rc::default(),
-        view: RefCell::new(View::new(reporter.clone())),
+        view: RefCell::new(View::new(reporter.clone(), limiters)),
         trust: RefCell::default(),
         connections: Connections::new(most_connections),
     });

@@ -8,6 +8,7 @@ use model::{Action, Route, UpstreamId};
 
 use super::upstream::Upstream;
 use crate::http::redirect::Redirect;
+use crate::rate_limit::Limiters;
 use crate::routing::rules::Rules;
 use crate::routing::{Asked, Table};
 
@@ -59,6 +60,7 @@ impl Routes {
         &mut self,
         key: &str,
         route: &Route,
+        limiters: &Limiters,
         mut upstream: impl FnMut(&UpstreamId) -> Rc<Upstream>,
     ) {
         let path = &route.matching.path;
@@ -75,7 +77,9 @@ impl Routes {
             }
             Action::Redirect(redirect) => Target::Redirect(Rc::new(Redirect::of(path, redirect))),
         };
-        let rules = Rules::of(path, &route.treatment).map(Rc::new);
+        let limit = route.treatment.rate_limit.as_ref();
+        let limiter = limit.map(|limit| limiters.of(key, limit));
+        let rules = Rules::of(path, &route.treatment, limiter).map(Rc::new);
         let value = (target, rules);
         self.table.set(key, &route.matching, route.order, value);
     }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::endpoint::Endpoint;
@@ -11,6 +12,7 @@ use super::routes::{Routed, Routes};
 use super::upstream::Upstream;
 use super::{Reporter, RetiredEndpoint, Worker};
 use crate::measure::Totals;
+use crate::rate_limit::Limiters;
 use crate::routing::Asked;
 use model::{ListenerId, ListenerRole, SnapshotDelta, UpstreamId};
 
@@ -25,11 +27,13 @@ pub(crate) struct View {
     /// Endpoints that are not in the snapshot any more and had something in flight.
     retired: Vec<Rc<Endpoint>>,
     reporter: Reporter,
+    /// The limits of rates, which all workers share.
+    limiters: Arc<Limiters>,
 }
 
 impl View {
     /// A view of nothing.
-    pub(crate) fn new(reporter: Reporter) -> Self {
+    pub(crate) fn new(reporter: Reporter, limiters: Arc<Limiters>) -> Self {
         Self {
             upstreams: HashMap::new(),
             absent: BTreeSet::new(),
@@ -37,6 +41,7 @@ impl View {
             listeners: HashMap::new(),
             retired: Vec::new(),
             reporter,
+            limiters,
         }
     }
 
@@ -83,8 +88,9 @@ impl View {
             self.routes.remove(key);
         }
         let mut routes = std::mem::take(&mut self.routes);
+        let limiters = self.limiters.clone();
         for (key, route) in &delta.routes.set {
-            routes.set(key, route, |id| self.upstream(id));
+            routes.set(key, route, &limiters, |id| self.upstream(id));
         }
         self.routes = routes;
         let mut stopped = Vec::new();

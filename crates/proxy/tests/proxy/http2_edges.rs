@@ -44,7 +44,9 @@ fn an_upload_that_falls_silent_is_given_up_on() {
             let request = Request::post(URL).body(()).unwrap();
             let (response, mut stream) = client.send_request(request, false).unwrap();
             stream.send_data(Bytes::from_static(b"x"), false).unwrap();
-            assert!(response.await.unwrap_err().is_reset());
+            let head = response.await.unwrap();
+            assert_eq!(head.status().as_u16(), 408);
+            assert_eq!(head.headers()["roadbed-reason"], "idle-timeout");
         });
         stage.soon_nothing_is_in_flight();
     }

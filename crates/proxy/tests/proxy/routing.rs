@@ -15,7 +15,7 @@ use crate::support::{Builder, Setup, free_address};
 
 impl Builder {
     /// With a rule for `host` that is written as in a snapshot.
-    fn rule(mut self, host: &str, mut rule: Value) -> Self {
+    pub(crate) fn rule(mut self, host: &str, mut rule: Value) -> Self {
         rule["host"] = host.into();
         if rule.get("path").is_none() {
             rule["path"] = "/".into();
@@ -30,14 +30,14 @@ impl Builder {
 }
 
 /// An edge in front of `web` and `next`, which speak HTTP/1.1, and `modern`, which speaks HTTP/2.
-struct Edge {
-    address: SocketAddr,
-    web: Backend,
-    builder: Builder,
+pub(crate) struct Edge {
+    pub(crate) address: SocketAddr,
+    pub(crate) web: Backend,
+    pub(crate) builder: Builder,
 }
 
 impl Edge {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (web, next) = (Backend::echo("web"), Backend::echo("next"));
         let address = free_address();
         let limit = Duration::from_secs(5);
@@ -53,17 +53,17 @@ impl Edge {
         }
     }
 
-    fn rule(mut self, host: &str, rule: Value) -> Self {
+    pub(crate) fn rule(mut self, host: &str, rule: Value) -> Self {
         self.builder = self.builder.rule(host, rule);
         self
     }
 
-    fn serve(&self) -> Setup {
+    pub(crate) fn serve(&self) -> Setup {
         Setup::serving(&self.builder.0, &[])
     }
 
     /// What a client of either version is answered: status, a field, and content.
-    fn asked(&self, request: &str, field: &str) -> [(u16, String, String); 2] {
+    pub(crate) fn asked(&self, request: &str, field: &str) -> [(u16, String, String); 2] {
         let (line, fields) = request.split_once('\n').unwrap_or((request, ""));
         let [method, host, target] = line.split(' ').collect::<Vec<_>>()[..] else {
             panic!("{line}");
@@ -106,7 +106,7 @@ impl Edge {
 
     /// Checks which service answers, and for which path.
     #[track_caller]
-    fn expect(&self, request: &str, service: &str) {
+    pub(crate) fn expect(&self, request: &str, service: &str) {
         for (_, _, text) in self.asked(request, "x") {
             assert_eq!(text.trim_end(), service, "{request}");
         }
@@ -120,7 +120,7 @@ impl Edge {
     }
 
     #[track_caller]
-    fn expect_error(&self, request: &str, status: u16, reason: &str) {
+    pub(crate) fn expect_error(&self, request: &str, status: u16, reason: &str) {
         for (got, field, _) in self.asked(request, "roadbed-reason") {
             assert_eq!((got, &*field), (status, reason), "{request}");
         }
@@ -234,11 +234,17 @@ fn redirects_lead_to_another_path_host_or_scheme() {
         )
         .rule(
             "a.test",
+            json!({"path": {"template": "/o/{id}/{rest...}"},
+                   "redirect": {"status": 308, "path": {"template": "/{rest...}"}}}),
+        )
+        .rule(
+            "a.test",
             json!({"in_clear": true, "redirect": {"status": 308, "https": true, "port": 8443}}),
         );
     let _setup = edge.serve();
     edge.expect_redirect("GET a.test /old/b?c=d", 301, "/new/b?c=d");
     edge.expect_redirect("GET a.test /gone/b?c=d", 302, "/?c=d");
+    edge.expect_redirect("GET a.test /o/1//evil.test/?c", 308, "/evil.test/?c");
     edge.expect_redirect("GET b.test:8080 /x", 307, "http://a.test:8080/x");
     edge.expect_redirect("GET A.test:8080 /x?y", 308, "https://A.test:8443/x?y");
     // Another request follows on the same connection.
@@ -267,7 +273,27 @@ fn a_service_sees_the_rewritten_path() {
             json!({"upstream": "app/web", "rewrite": {"whole": "/x"}}),
         )
         .rule("d.test", strip("app/modern"));
+    let found = |to: &str| {
+        json!({
+            "upstream": to, "path": {"template": "/u/{id}/{rest...}"},
+            "rewrite": {"template": "/users/{rest...}"},
+        })
+    };
+    let swapped = |to: &str| {
+        json!({
+            "upstream": to, "path": {"template": "/s/{a}/{b}"}, "rewrite": {"template": "/{b}/{a}"},
+        })
+    };
+    let edge = edge
+        .rule("e.test", found("app/web"))
+        .rule("e.test", swapped("app/web"))
+        .rule("f.test", found("app/modern"))
+        .rule("f.test", swapped("app/modern"));
     let _setup = edge.serve();
+    edge.expect("GET e.test /u/1/a/b?c=d", "web /users/a/b?c=d");
+    edge.expect("GET e.test /s/1/%2E2?c", "web /%2E2/1?c");
+    edge.expect("GET f.test /u/1/a/b?c=d", "GET http://f.test/users/a/b?c=d");
+    edge.expect("GET f.test /s/1/2?c", "GET http://f.test/2/1?c");
     edge.expect("GET a.test /api/b?c=d", "web /b?c=d");
     edge.expect("GET a.test /api", "web /");
     edge.expect("GET a.test /api//b.test/", "web /b.test/");

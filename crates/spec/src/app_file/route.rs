@@ -6,6 +6,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::DurationText;
+use super::rate_limit::RateLimit;
 use crate::limits;
 use crate::written::{Described, Table, Written};
 
@@ -60,6 +61,30 @@ pub(crate) struct Route {
     /// How much content a request may have.
     #[serde(default)]
     pub(crate) body_limit: Written<SizeText>,
+    /// How long a request may take, from its head to the end of its answer.
+    #[serde(default)]
+    pub(crate) deadline: Written<DurationText>,
+    /// The longest silence within the content of a request or an answer.
+    #[serde(default)]
+    pub(crate) idle_timeout: Written<DurationText>,
+    /// How often a request may be tried again, where that does no harm.
+    #[serde(default)]
+    #[schemars(
+        range(min = limits::RETRIES.least, max = limits::RETRIES.most),
+        extend("default" = limits::RETRIES.usual)
+    )]
+    pub(crate) retries: Written<i64>,
+    /// After what it is tried again: the end of its connection, or an answer of 502 to 504.
+    #[serde(default)]
+    #[schemars(extend(
+        "uniqueItems" = true,
+        "default" = limits::RETRIED,
+        "items" = { "enum": limits::RETRIED }
+    ))]
+    pub(crate) retry_on: Written<Vec<Written<String>>>,
+    /// How many requests are let through; others are answered with 429.
+    #[serde(default)]
+    pub(crate) rate_limit: Written<RateLimit>,
 }
 
 /// What is asked of a value: to be a certain text, or what a table says.

@@ -46,19 +46,24 @@ pub(super) fn query(written: Tests, findings: &mut Findings) -> BTreeMap<String,
 pub(super) fn cookies(written: Tests, findings: &mut Findings) -> BTreeMap<String, Test> {
     let mut tests = BTreeMap::new();
     for (name, test) in each("cookies", written, findings) {
-        let text = name.get_ref();
-        if !text
-            .bytes()
-            .all(|b| b.is_ascii_graphic() && !b"=;,\"\\".contains(&b))
-        {
-            let message = format!("{} is no name of a cookie", quoted(text));
-            let hint = "write letters, digits, \"-\", \"_\" and \".\"".to_owned();
-            findings.add(name.span(), message).hint(hint);
-        }
+        cookie_name(&name, findings);
         check_text(&test, findings);
         tests.insert(name.into_inner(), test.into_inner());
     }
     tests
+}
+
+/// Whether a cookie can have this name; one that none has is reported.
+pub(super) fn cookie_name(written: &Spanned<String>, findings: &mut Findings) -> bool {
+    let text = written.get_ref();
+    let is_plain = |b: u8| b.is_ascii_graphic() && !b"=;,\"\\".contains(&b);
+    let is_name = !text.is_empty() && text.bytes().all(is_plain);
+    if !is_name {
+        let message = format!("{} is no name of a cookie", quoted(text));
+        let hint = "write letters, digits, \"-\", \"_\" and \".\"".to_owned();
+        findings.add(written.span(), message).hint(hint);
+    }
+    is_name
 }
 
 /// The name of a field that a route may look at or change.

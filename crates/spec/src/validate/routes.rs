@@ -11,7 +11,7 @@ use toml::Spanned;
 
 use super::exposure::Exposures;
 use super::treatment::{self, header_changes as changes};
-use super::{conditions, paths, values};
+use super::{attempts, conditions, paths, rate_limit, values};
 use crate::app_file::route::{self, Destination, Route};
 use crate::findings::{Findings, quoted};
 use crate::keys::nearest;
@@ -38,7 +38,7 @@ pub(super) fn routes(
         return Vec::new();
     };
     let mut taken = Taken::of(exposures, context.source);
-    let mut rules = Vec::new();
+    let (mut rules, mut limited) = (Vec::new(), 0);
     let list = list.into_inner();
     let count = list.len();
     for (order, written) in (0..).zip(list) {
@@ -58,6 +58,12 @@ pub(super) fn routes(
         }
         let rule = route(written.into_inner(), &span, order, context, findings);
         if let Some(rule) = rule {
+            limited += usize::from(rule.treatment.rate_limit.is_some());
+            if limited == limits::MOST_RATE_LIMITS + 1 {
+                let most = limits::MOST_RATE_LIMITS;
+                let message = format!("at most {most} routes of an app have a `rate_limit`");
+                findings.add(span.clone(), message);
+            }
             taken.add(&rule.matching, span, context.source, findings);
             rules.push(rule);
         }
@@ -96,14 +102,19 @@ fn route(
         }
         None => to.and_then(|to| destination(to, context, findings)),
     };
-    let treatment = Treatment {
+    let mut treatment = Treatment {
         rewrite: treatment::rewrite(written.rewrite, path.as_ref(), findings),
         request_headers: changes("request_headers", written.request_headers, findings),
         response_headers: changes("response_headers", written.response_headers, findings),
         timeout: values::duration("timeout", written.timeout, &limits::TIMEOUT, findings)
             .map(Spanned::into_inner),
+        deadline: None,
+        idle_timeout: attempts::idle_timeout(written.idle_timeout, findings),
+        retries: attempts::retries(written.retries, written.retry_on, findings),
         body_limit: treatment::body_limit(written.body_limit, findings),
+        rate_limit: rate_limit::rate_limit(written.rate_limit, findings),
     };
+    treatment.deadline = attempts::deadline(written.deadline, treatment.timeout, findings);
     if let Some(place) = place.filter(|_| has_to || treatment != Treatment::default()) {
         let message = "a redirect is answered by the edge: no service sees the request";
         let hint = "write nothing beside `redirect` but which requests it is for".to_owned();

@@ -10,6 +10,7 @@ use model::{
 use toml::Spanned;
 
 use super::conditions::field_name;
+use super::new_path;
 use super::values::{self, read_host};
 use crate::app_file::route::{self, HeaderChanges, SizeText};
 use crate::findings::{Findings, quoted};
@@ -124,10 +125,7 @@ fn path_change(
     }
     let path = path?;
     if path.get_ref().contains(['{', '}']) {
-        let message = format!("`{key}.path` cannot have what a template has found");
-        let hint = "this version of Roadbed does not support names in braces here yet".to_owned();
-        findings.add(path.span(), message).hint(hint);
-        return None;
+        return new_path::of_template(key, &path, route, findings).map(PathChange::Template);
     }
     read_path(&path, findings, |text| {
         Some(PathChange::Whole(ExactPath::new(text).ok()?))
