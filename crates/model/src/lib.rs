@@ -10,6 +10,7 @@ pub mod desired;
 pub mod fields;
 pub mod file_path;
 pub mod instance;
+pub mod mirror;
 pub mod names;
 pub mod observed;
 pub mod paths;
@@ -31,6 +32,7 @@ pub use desired::{Desired, Failure, Intent, Release, Rollout, RolloutState};
 pub use fields::{BadFieldName, BadFieldValue, FieldName, FieldValue};
 pub use file_path::{BadFilePath, FilePath};
 pub use instance::{Exit, ExitCause, InstanceId};
+pub use mirror::{BadMirror, Mirror, MirroredBody, Percent};
 pub use names::{AppName, NameError, ServiceName, VolumeName};
 pub use observed::{
     Asked, Hold, InstanceRecord, ListenerFailure, ObservedApp, ObservedInstance, Phase, ProbeState,

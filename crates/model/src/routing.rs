@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::{Host, PathPrefix};
 use crate::fields::FieldName;
+use crate::mirror::Mirror;
 use crate::paths::{ExactPath, Template};
 use crate::treatment::{Redirect, Treatment};
 
@@ -28,6 +29,9 @@ pub struct Rule<S> {
     /// What is changed on the way.
     #[serde(flatten)]
     pub treatment: Treatment,
+    /// Where copies of requests go.
+    #[serde(default = "Option::default", skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<Mirror<S>>,
 }
 
 fn is_zero(number: &u32) -> bool {
@@ -63,11 +67,13 @@ impl<S> Rule<S> {
             order: 0,
             action: Action::Upstream(service),
             treatment: Treatment::default(),
+            mirror: None,
         }
     }
 
     /// The same rule with other names for the services that it leads to.
     pub fn map<T>(&self, name: impl Fn(&S) -> T) -> Rule<T> {
+        let name = &name;
         let action = match &self.action {
             Action::Upstream(service) => Action::Upstream(name(service)),
             Action::Split(shares) => {
@@ -85,10 +91,11 @@ impl<S> Rule<S> {
             order: self.order,
             action,
             treatment: self.treatment.clone(),
+            mirror: self.mirror.as_ref().map(|mirror| mirror.map(name)),
         }
     }
 
-    /// The services that requests may be sent to.
+    /// The services that requests may be sent to, without that of copies.
     pub fn services(&self) -> impl Iterator<Item = &S> {
         let (one, shares) = match &self.action {
             Action::Upstream(service) => (Some(service), &[][..]),

@@ -12,6 +12,7 @@ pub mod http1;
 pub mod http2;
 pub mod limits;
 pub mod measure;
+mod mirror;
 mod persist;
 pub mod protocol;
 mod rate_limit;

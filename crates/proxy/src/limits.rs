@@ -91,6 +91,16 @@ pub const FRAMES_WINDOW_PER_SECOND: u32 = 1000;
 /// without a request send a few.
 pub const FRAMES_PER_SECOND: u32 = 10;
 
+/// Copies of requests that a worker has under way. Enough for a service that answers as fast as the
+/// one that is copied; one that does not is spared.
+pub const MIRRORS_AT_ONCE: usize = 128;
+
+/// How much of the answer to a copy is read, to keep its connection.
+pub const MIRROR_ANSWER_BYTES: u64 = 1024 * 1024;
+
+/// How long a copy may take, from its beginning to the end of its answer.
+pub const MIRROR_TIME: Duration = Duration::from_secs(30);
+
 /// Places that the bucket of a rate limit's key may have: so many are looked at for a request.
 pub const RATE_LIMIT_WAYS: usize = 8;
 

@@ -3,6 +3,7 @@
 //! The JSON Schema, the search for unknown keys and their suggestions all follow from these
 //! types; the comments on the fields are the descriptions that editors show.
 
+pub(crate) mod mirror;
 pub(crate) mod rate_limit;
 pub(crate) mod route;
 

@@ -5,6 +5,7 @@ use schemars::{JsonSchema, SchemaGenerator};
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
+use crate::app_file::mirror::Mirror;
 use crate::app_file::rate_limit::RateLimit;
 use crate::app_file::route::{Condition, HeaderChanges, Redirect, Rewrite, Route, Share};
 use crate::app_file::{AppFile, Expose, Health, Service, Tls};
@@ -18,9 +19,6 @@ const LATER: [(&str, &str); 5] = [
     ("deploy", "remove it: instances are replaced one by one"),
     ("retries", "remove it: a failed connection is retried once"),
 ];
-
-/// The same for a route.
-const LATER_OF_ROUTES: [(&str, &str); 1] = [("mirror", "remove it: requests go to one service")];
 
 /// What messages call the outermost table.
 const FILE: &str = "the file";
@@ -116,10 +114,7 @@ fn keep_known_of_services(file: &mut DeTable<'_>, findings: &mut Findings) {
 }
 
 fn keep_known_of_routes(file: &mut DeTable<'_>, findings: &mut Findings) {
-    let route = Known {
-        later: &LATER_OF_ROUTES,
-        ..Known::of::<Route>()
-    };
+    let route = Known::of::<Route>();
     let (condition, share) = (Known::of::<Condition>(), Known::of::<Share>());
     let inner = [
         ("redirect", Known::of::<Redirect>()),
@@ -127,6 +122,7 @@ fn keep_known_of_routes(file: &mut DeTable<'_>, findings: &mut Findings) {
         ("request_headers", Known::of::<HeaderChanges>()),
         ("response_headers", Known::of::<HeaderChanges>()),
         ("rate_limit", Known::of::<RateLimit>()),
+        ("mirror", Known::of::<Mirror>()),
     ];
     for table in tables_at(file, "routes") {
         route.keep(table, "this route", findings);

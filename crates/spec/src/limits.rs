@@ -62,6 +62,14 @@ pub(crate) const MOST_REQUESTS: u32 = model::rate_limit::MOST_REQUESTS;
 pub(crate) const PERIODS: [&str; 3] = ["second", "minute", "hour"];
 /// Whose requests are counted together, the default first.
 pub(crate) const CALLERS: [&str; 2] = ["address", "route"];
+/// `mirror.percent`
+pub(crate) const PERCENT: Bounds<u16> = Bounds {
+    least: 1,
+    most: 100,
+    usual: 100,
+};
+/// The longest content of a request that `mirror.body_limit` can have copied, in bytes.
+pub(crate) const MOST_MIRRORED_BODY: u64 = model::mirror::MOST_MIRRORED_BODY as u64;
 /// How many routes of an app may have a limit of rates: each may take 1 MiB of the proxy's memory.
 pub(crate) const MOST_RATE_LIMITS: usize = 100;
 /// `weight` of a service among others

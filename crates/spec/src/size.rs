@@ -19,6 +19,15 @@ pub(crate) enum BadSize {
     Overflow,
 }
 
+/// Writes a size that is a whole number of KiB, MiB or GiB.
+pub(crate) fn text(size: u64) -> String {
+    match size {
+        size if size % (1 << 30) == 0 => format!("{}GiB", size >> 30),
+        size if size % (1 << 20) == 0 => format!("{}MiB", size >> 20),
+        size => format!("{}KiB", size >> 10),
+    }
+}
+
 /// Reads a size.
 pub(crate) fn parse(text: &str) -> Result<u64, BadSize> {
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());

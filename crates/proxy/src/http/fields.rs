@@ -2,8 +2,9 @@
 
 use super::field_section::FieldSection;
 use super::refusal::Refusal;
+use crate::mirror::MIRRORED;
 
-/// Whether a field of this name claims where a request came from or how. Frameworks that name
+/// Whether a field of this name claims where a request came from or how, or that it is a copy. Frameworks that name
 /// fields as CGI does take "_" for "-", so a claim must not slip through in that spelling.
 pub(crate) fn is_claim(name: &[u8]) -> bool {
     const FAMILY: &[u8] = b"x-forwarded-";
@@ -20,6 +21,7 @@ pub(crate) fn is_claim(name: &[u8]) -> bool {
             start.is_some_and(|start| same(start, FAMILY)) || same(name, b"x-real-ip")
         }
         [b'f' | b'F', ..] => name.eq_ignore_ascii_case(b"forwarded"),
+        [b'r' | b'R', ..] => same(name, MIRRORED),
         _ => false,
     }
 }

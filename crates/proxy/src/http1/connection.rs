@@ -176,7 +176,12 @@ async fn serve_request(
         }
     };
     let measured = &Measured::begin(&upstream.counters);
-    if upstream.speaks_http2() {
+    // Requests are copied where they are values. One that cannot become one stays as it is.
+    let is_copied = rules.as_ref().is_some_and(|rules| rules.mirror.is_some());
+    let is_copied = is_copied
+        && !facts.upgrade
+        && Request::from_http1(&buffer.bytes()[..head.length], &head).is_ok();
+    if upstream.speaks_http2() || is_copied {
         let to = (&*upstream, rules.as_deref());
         return Box::pin(translate(connection, to, measured, head, buffer, input)).await;
     }

@@ -19,6 +19,8 @@ pub(crate) struct Counters {
     reused: Cell<u64>,
     retried: Cell<u64>,
     ejected: Cell<u64>,
+    mirrored: Cell<u64>,
+    not_mirrored: Cell<u64>,
     /// Content on its way to instances.
     pub(crate) received: Cell<u64>,
     /// Content on its way to clients.
@@ -80,6 +82,16 @@ impl Counters {
         add(&self.ejected, 1);
     }
 
+    /// A copy of a request is sent to it.
+    pub(crate) fn mirrored(&self) {
+        add(&self.mirrored, 1);
+    }
+
+    /// A request was to be copied to it, and was too large or one too many.
+    pub(crate) fn not_mirrored(&self) {
+        add(&self.not_mirrored, 1);
+    }
+
     /// The numbers now.
     pub(crate) fn read(&self) -> Totals {
         Totals {
@@ -92,6 +104,8 @@ impl Counters {
             reused: self.reused.get(),
             retried: self.retried.get(),
             ejected: self.ejected.get(),
+            mirrored: self.mirrored.get(),
+            not_mirrored: self.not_mirrored.get(),
             received: self.received.get(),
             sent: self.sent.get(),
             head: self.head.borrow().clone(),

@@ -135,6 +135,16 @@ fn traffic(page: &mut Page, report: &Report<'_>) {
             "How often an instance was taken out of the choice for a while.",
             |of| of.ejected,
         ),
+        (
+            "roadbed_service_mirrored_requests_total",
+            "Copies of other services' requests that were sent to this one.",
+            |of| of.mirrored,
+        ),
+        (
+            "roadbed_service_unmirrored_requests_total",
+            "Requests that were too large, or one too many, to be copied.",
+            |of| of.not_mirrored,
+        ),
     ] {
         page.family(name, "counter", help);
         for (id, totals) in all {

@@ -27,6 +27,10 @@ pub(crate) struct Totals {
     pub(crate) retried: u64,
     /// How often an endpoint was ejected.
     pub(crate) ejected: u64,
+    /// Copies of requests that were sent to it.
+    pub(crate) mirrored: u64,
+    /// Requests of which it was to have copies and got none.
+    pub(crate) not_mirrored: u64,
     /// Bytes of content on their way to instances.
     pub(crate) received: u64,
     /// Bytes of content on their way to clients.
@@ -75,6 +79,8 @@ impl std::ops::AddAssign<&Self> for Totals {
             (&mut self.reused, other.reused),
             (&mut self.retried, other.retried),
             (&mut self.ejected, other.ejected),
+            (&mut self.mirrored, other.mirrored),
+            (&mut self.not_mirrored, other.not_mirrored),
             (&mut self.received, other.received),
             (&mut self.sent, other.sent),
         ] {

@@ -10,6 +10,7 @@ use super::Asked;
 use super::path_change::PathChange;
 use crate::http::gateway_error::GatewayError;
 use crate::http::message::{Body, RequestFacts};
+use crate::mirror::Mirror;
 use crate::rate_limit::Limiter;
 
 /// What is changed in the requests of one rule.
@@ -33,6 +34,8 @@ pub(crate) struct Rules {
     pub(crate) body_limit: u64,
     /// Which requests are let through.
     limiter: Option<Arc<Limiter>>,
+    /// Which are copied.
+    pub(crate) mirror: Option<Mirror>,
 }
 
 impl Rules {
@@ -40,10 +43,11 @@ impl Rules {
     pub(crate) fn of(
         path: &PathPattern,
         treatment: &Treatment,
-        limiter: Option<Arc<Limiter>>,
+        (limiter, mirror): (Option<Arc<Limiter>>, Option<Mirror>),
     ) -> Option<Self> {
         let rewrite = treatment.rewrite.as_ref();
-        (*treatment != Treatment::default()).then(|| Self {
+        let is_plain = *treatment == Treatment::default() && mirror.is_none();
+        (!is_plain).then(|| Self {
             path: rewrite.map(|change| PathChange::of(path, change)),
             request: treatment.request_headers.clone(),
             response: treatment.response_headers.clone(),
@@ -53,6 +57,7 @@ impl Rules {
             retries: treatment.retries,
             body_limit: treatment.body_limit.unwrap_or(u64::MAX),
             limiter,
+            mirror,
         })
     }
 
@@ -90,6 +95,6 @@ mod tests {
     #[test]
     fn a_rule_that_changes_nothing_costs_nothing() {
         let path = PathPattern::Prefix(PathPrefix::root());
-        assert!(Rules::of(&path, &Treatment::default(), None).is_none());
+        assert!(Rules::of(&path, &Treatment::default(), (None, None)).is_none());
     }
 }

@@ -12,6 +12,7 @@ use crate::http::message::{Body, RequestFacts};
 use crate::http::phases::{BodyError, Next, Sent};
 use crate::http1::answer_in_place;
 use crate::http2::{Failure, Handle, Reason};
+use crate::limits::MIRROR_ANSWER_BYTES;
 use crate::socket::Socket;
 use crate::worker::{Listener, Worker};
 
@@ -25,6 +26,8 @@ pub(crate) enum Client<'a> {
     },
     /// A stream of HTTP/2.
     Http2 { worker: &'a Worker, stream: Handle },
+    /// Nobody: the request is a copy.
+    Nobody,
 }
 
 impl<'a> Client<'a> {
@@ -33,6 +36,7 @@ impl<'a> Client<'a> {
         match self {
             Self::Http1 { socket, .. } => socket.was_reset().await,
             Self::Http2 { stream, .. } => stream.failed().await,
+            Self::Nobody => std::future::pending().await,
         }
     }
 
@@ -40,6 +44,7 @@ impl<'a> Client<'a> {
     pub(crate) async fn inform(&self, interim: Answer, facts: RequestFacts) -> Result<(), ()> {
         match self {
             Self::Http1 { .. } if facts.old_version => Ok(()),
+            Self::Nobody => Ok(()),
             Self::Http1 { worker, socket, .. } => {
                 let mut out = worker.buffers.take_small();
                 interim.write_interim(&mut out, None);
@@ -99,6 +104,7 @@ impl<'a> Client<'a> {
                 };
                 Ok((sink, Next::Request))
             }
+            Self::Nobody => Ok((Sink::Dropped(MIRROR_ANSWER_BYTES), Next::Close)),
         }
     }
 
@@ -139,6 +145,8 @@ impl<'a> Client<'a> {
                     Err(_) => Err(BodyError::Sink),
                 }
             }
+            // What opens a WebSocket is not copied.
+            Self::Nobody => Err(BodyError::Sink),
         }
     }
 
@@ -155,6 +163,7 @@ impl<'a> Client<'a> {
                 socket,
                 listener,
             } => answer_in_place(worker, socket, error, Reply::to(facts, listener)).await,
+            Self::Nobody => Next::Close,
             Self::Http2 { worker, stream } => {
                 let limit = worker.limits.body_idle;
                 let told = match is_grpc {

@@ -10,10 +10,26 @@ use super::{grpc, to_http1, to_http2};
 use crate::dial::{Connected, dial};
 use crate::http::gateway_error::GatewayError;
 use crate::http::phases::Next;
+use crate::mirror;
 use crate::retry::{Fault, Tries};
 
-/// Has a backend answer a request whose body is `body`; what becomes of the client's connection.
+/// Has a backend answer a request whose body is `body`; what becomes of the client's connection. Where
+/// its rule says so, a copy goes elsewhere: at once, or when its content has passed.
 pub(crate) async fn exchange(exchange: &Exchange<'_>, mut body: Replayable<'_>) -> Next {
+    let mut copy = mirror::Copy::of(exchange);
+    if body.is_over()
+        && let Some(copy) = copy.take()
+    {
+        copy.send(Some(Vec::new()));
+    }
+    let next = serve(exchange, &mut body).await;
+    if let Some(copy) = copy {
+        copy.send(body.whole());
+    }
+    next
+}
+
+async fn serve(exchange: &Exchange<'_>, body: &mut Replayable<'_>) -> Next {
     let facts = exchange.request.facts;
     let mut tries = Tries::of(facts, exchange.rules);
     let error = loop {
@@ -26,10 +42,10 @@ pub(crate) async fn exchange(exchange: &Exchange<'_>, mut body: Replayable<'_>) 
         }
         let attempt = match dialed {
             Some(Ok(Connected::Alone(backend))) => {
-                to_http1::attempt(exchange, backend, &tries, &mut body).await
+                to_http1::attempt(exchange, backend, &tries, body).await
             }
             Some(Ok(Connected::Shared(backend))) => {
-                Box::pin(to_http2::attempt(exchange, backend, &tries, &mut body)).await
+                Box::pin(to_http2::attempt(exchange, backend, &tries, body)).await
             }
             Some(Err(error)) => break error,
             None => break exchange.late,

@@ -26,6 +26,8 @@ pub(crate) enum Sink<'a> {
     Http1(Http1Sink<'a>),
     /// A stream of HTTP/2.
     Http2(Handle),
+    /// Nobody, who takes so many bytes.
+    Dropped(u64),
 }
 
 /// How content is framed in HTTP/1.1.
@@ -62,6 +64,10 @@ impl Sink<'_> {
                 }
                 Ok(())
             }
+            Self::Dropped(left) => {
+                *left = left.checked_sub(data.len() as u64).ok_or(BodyError::Sink)?;
+                Ok(())
+            }
         }
     }
 
@@ -72,7 +78,7 @@ impl Sink<'_> {
         idle: Duration,
     ) -> Result<(), BodyError> {
         match std::mem::replace(self, Self::Ended) {
-            Self::Ended => Ok(()),
+            Self::Ended | Self::Dropped(_) => Ok(()),
             Self::Http1(mut sink) => sink.end(trailers, idle).await,
             Self::Http2(stream) => match trailers {
                 Some(trailers) => stream.send_trailers(&trailers),
@@ -86,14 +92,14 @@ impl Sink<'_> {
     pub(crate) async fn flush(&mut self, idle: Duration) -> Result<(), BodyError> {
         match self {
             Self::Http1(sink) => sink.flush(idle).await,
-            Self::Ended | Self::Http2(_) => Ok(()),
+            Self::Ended | Self::Http2(_) | Self::Dropped(_) => Ok(()),
         }
     }
 
     /// Returns when the receiver wants nothing more.
     async fn gone(&mut self) {
         match self {
-            Self::Ended => std::future::pending().await,
+            Self::Ended | Self::Dropped(_) => std::future::pending().await,
             Self::Http1(sink) => sink.socket.was_reset().await,
             Self::Http2(stream) => stream.failed().await,
         }
@@ -102,7 +108,7 @@ impl Sink<'_> {
     /// Ends the message in a way that cannot be taken for its orderly end.
     pub(crate) fn cut(&mut self, reason: Reason) {
         match self {
-            Self::Ended => {}
+            Self::Ended | Self::Dropped(_) => {}
             Self::Http1(sink) => sink.socket.reset_on_close(),
             Self::Http2(stream) => stream.cancel(reason),
         }

@@ -251,6 +251,19 @@ impl<'a> Replayable<'a> {
         }
     }
 
+    /// What is in `pieces`, all of which is there.
+    pub(crate) fn of(pieces: Vec<Piece>) -> Self {
+        Self {
+            again: pieces.into(),
+            ..Self::new(Source::Nothing, u64::MAX)
+        }
+    }
+
+    /// All of it, where it has come to its end and is still here.
+    pub(crate) fn whole(&self) -> Option<Vec<Piece>> {
+        (self.size <= REPLAY_BYTES && self.source.is_over()).then(|| self.kept.clone())
+    }
+
     /// Begins again; false when that is not possible any more.
     pub(crate) fn rewind(&mut self) -> bool {
         self.again = self.kept.iter().cloned().collect();

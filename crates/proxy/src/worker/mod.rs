@@ -29,6 +29,7 @@ pub(crate) use self::upstream::{Left, Upstream, is_gateway_failure};
 use self::view::View;
 use crate::limits::{Limits, SWEEP_INTERVAL};
 use crate::measure::Totals;
+use crate::mirror::Mirrors;
 use crate::rate_limit::Limiters;
 use crate::tls::Trust;
 
@@ -103,6 +104,7 @@ pub(crate) struct Worker {
     pub(crate) view: RefCell<View>,
     pub(crate) trust: RefCell<Trust>,
     pub(crate) connections: Rc<Connections>,
+    pub(crate) mirrors: Mirrors,
 }
 
 /// Runs a worker on this thread until it is drained.
@@ -125,6 +127,7 @@ pub(crate) fn run(
         view: RefCell::new(View::new(reporter.clone(), limiters)),
         trust: RefCell::default(),
         connections: Connections::new(most_connections),
+        mirrors: Mirrors::default(),
     });
     runtime.block_on(serve(worker, commands, &reporter, drain));
     Ok(())

@@ -8,6 +8,7 @@ use model::{Action, Route, UpstreamId};
 
 use super::upstream::Upstream;
 use crate::http::redirect::Redirect;
+use crate::mirror::Mirror;
 use crate::rate_limit::Limiters;
 use crate::routing::rules::Rules;
 use crate::routing::{Asked, Table};
@@ -79,7 +80,9 @@ impl Routes {
         };
         let limit = route.treatment.rate_limit.as_ref();
         let limiter = limit.map(|limit| limiters.of(key, limit));
-        let rules = Rules::of(path, &route.treatment, limiter).map(Rc::new);
+        let mirror = route.mirror.as_ref();
+        let mirror = mirror.map(|mirror| Mirror::new(mirror, upstream(&mirror.service)));
+        let rules = Rules::of(path, &route.treatment, (limiter, mirror)).map(Rc::new);
         let value = (target, rules);
         self.table.set(key, &route.matching, route.order, value);
     }

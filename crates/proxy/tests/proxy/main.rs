@@ -19,6 +19,7 @@ mod http2_rollout;
 mod long_line;
 mod memory;
 mod metrics;
+mod mirrors;
 mod rate_limits;
 mod rollout;
 mod routing;

@@ -58,7 +58,7 @@ impl Shown {
     }
 }
 
-fn get(address: SocketAddr, path: &str) -> Answer {
+pub(crate) fn get(address: SocketAddr, path: &str) -> Answer {
     let mut client = Client::connect(address);
     client.send(format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n"));
     let answer = client.answer();
@@ -66,7 +66,7 @@ fn get(address: SocketAddr, path: &str) -> Answer {
     answer
 }
 
-fn value(page: &str, sample: &str) -> f64 {
+pub(crate) fn value(page: &str, sample: &str) -> f64 {
     let of = |line: &str| Some(line.strip_prefix(sample)?.strip_prefix(' ')?.to_owned());
     let found = page.lines().find_map(of);
     found.map_or(0.0, |value| value.parse().unwrap())

@@ -6,6 +6,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::DurationText;
+use super::mirror::Mirror;
 use super::rate_limit::RateLimit;
 use crate::limits;
 use crate::written::{Described, Table, Written};
@@ -61,6 +62,9 @@ pub(crate) struct Route {
     /// How much content a request may have.
     #[serde(default)]
     pub(crate) body_limit: Written<SizeText>,
+    /// Where copies of requests go.
+    #[serde(default)]
+    pub(crate) mirror: Written<Mirror>,
     /// How long a request may take, from its head to the end of its answer.
     #[serde(default)]
     pub(crate) deadline: Written<DurationText>,

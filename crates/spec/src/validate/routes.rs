@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use model::{
-    Action, HostPattern, Matching, Method, PathPattern, Rule, Service, ServiceName, Share,
+    Action, HostPattern, Matching, Method, Mirror, PathPattern, Rule, Service, ServiceName, Share,
     Treatment,
 };
 use toml::Spanned;
@@ -12,6 +12,7 @@ use toml::Spanned;
 use super::exposure::Exposures;
 use super::treatment::{self, header_changes as changes};
 use super::{attempts, conditions, paths, rate_limit, values};
+use crate::app_file;
 use crate::app_file::route::{self, Destination, Route};
 use crate::findings::{Findings, quoted};
 use crate::keys::nearest;
@@ -115,7 +116,9 @@ fn route(
         rate_limit: rate_limit::rate_limit(written.rate_limit, findings),
     };
     treatment.deadline = attempts::deadline(written.deadline, treatment.timeout, findings);
-    if let Some(place) = place.filter(|_| has_to || treatment != Treatment::default()) {
+    let mirror = mirror(written.mirror, context, findings);
+    let is_treated = mirror.is_some() || treatment != Treatment::default();
+    if let Some(place) = place.filter(|_| has_to || is_treated) {
         let message = "a redirect is answered by the edge: no service sees the request";
         let hint = "write nothing beside `redirect` but which requests it is for".to_owned();
         findings.add(place, message).hint(hint);
@@ -134,6 +137,40 @@ fn route(
         order,
         action: action?,
         treatment,
+        mirror,
+    })
+}
+
+/// Where copies go, where that is valid.
+fn mirror(
+    written: Written<app_file::mirror::Mirror>,
+    context: &Context<'_>,
+    findings: &mut Findings,
+) -> Option<Mirror<ServiceName>> {
+    let written = findings.value("mirror", written)?;
+    let (span, written) = (written.span(), written.into_inner());
+    if matches!(written.service, Written::Absent) {
+        let hint = "write { service = \"next\", percent = 10 }".to_owned();
+        findings.add_absence(span, "`mirror` has no `service`".into(), Some(hint));
+    }
+    let percent = values::number(
+        "mirror.percent",
+        written.percent,
+        &limits::PERCENT,
+        findings,
+    );
+    let unsafe_methods = findings.value("mirror.unsafe_methods", written.unsafe_methods);
+    let most = limits::MOST_MIRRORED_BODY;
+    let hint = "larger requests are served, and not copied";
+    let limit = (most, hint);
+    let body = treatment::size("mirror.body_limit", written.body_limit, limit, findings);
+    let body = u32::try_from(body.unwrap_or(most)).unwrap_or_default();
+    let name = findings.value("mirror.service", written.service)?;
+    Some(Mirror {
+        service: service("mirror.service", &name, context, findings)?,
+        percent: u8::try_from(percent).ok()?.try_into().ok()?,
+        unsafe_methods: unsafe_methods.is_some_and(|value| *value.get_ref()),
+        body_limit: body.try_into().ok()?,
     })
 }
 
@@ -201,7 +238,7 @@ fn destination(
     let span = to.span();
     match to.into_inner() {
         Destination::One(name) => {
-            let name = service(&Spanned::new(span, name), context, findings)?;
+            let name = service("to", &Spanned::new(span, name), context, findings)?;
             Some(Action::Upstream(name))
         }
         Destination::Shares(written) => shares(written, span, context, findings),
@@ -239,7 +276,7 @@ fn shares(
         let Some(name) = findings.value("service", item.service) else {
             continue;
         };
-        let Some(service) = service(&name, context, findings) else {
+        let Some(service) = service("to", &name, context, findings) else {
             continue;
         };
         if shares.iter().any(|share| share.service == service) {
@@ -261,6 +298,7 @@ fn shares(
 
 /// The service that is named, where it can be sent requests.
 fn service(
+    key: &str,
     written: &Spanned<String>,
     context: &Context<'_>,
     findings: &mut Findings,
@@ -268,7 +306,7 @@ fn service(
     let text = written.get_ref().as_str();
     let Some(service) = context.services.get(text) else {
         let message = format!(
-            "`to` names {}, which is no service of this app",
+            "`{key}` names {}, which is no service of this app",
             quoted(text)
         );
         let hint = match nearest(text, context.services.keys().map(String::as_str)) {
@@ -279,7 +317,7 @@ fn service(
         return None;
     };
     if service.is_some_and(|service| !service.protocol.is_http()) {
-        let message = format!("`to` names {}, which does not speak HTTP", quoted(text));
+        let message = format!("`{key}` names {}, which does not speak HTTP", quoted(text));
         let hint = "route to a service with another protocol than \"tcp\"".to_owned();
         findings.add(written.span(), message).hint(hint);
     }

@@ -233,20 +233,24 @@ fn values_of(
     fields
 }
 
-/// How much content a request may have.
-pub(super) fn body_limit(written: Written<SizeText>, findings: &mut Findings) -> Option<u64> {
-    let value = findings.value("body_limit", written)?;
+/// The number of bytes under `key`, at most `most`; `without` says what holds where it is not there.
+pub(super) fn size(
+    key: &str,
+    written: Written<SizeText>,
+    (most, without): (u64, &str),
+    findings: &mut Findings,
+) -> Option<u64> {
+    let value = findings.value(key, written)?;
     let text = value.get_ref().0.as_str();
     match size::parse(text) {
-        Ok(size) if size <= limits::MOST_BODY => return Some(size),
+        Ok(size) if size <= most => return Some(size),
         Ok(_) | Err(BadSize::Overflow) => {
-            let most = limits::MOST_BODY >> 30;
-            let message = format!("`body_limit` takes at most {most}GiB, not {}", quoted(text));
-            let hint = "without it, there is no limit".to_owned();
-            findings.add(value.span(), message).hint(hint);
+            let shown = size::text(most);
+            let message = format!("`{key}` takes at most {shown}, not {}", quoted(text));
+            findings.add(value.span(), message).hint(without.to_owned());
         }
         Err(error) => {
-            let message = format!("{} is no size for `body_limit`: {error}", quoted(text));
+            let message = format!("{} is no size for `{key}`: {error}", quoted(text));
             let hint = match error {
                 BadSize::NoUnit => format!("write \"{text}B\" for bytes"),
                 _ => "write it as \"512B\", \"64KiB\" or \"10MiB\"".to_owned(),
@@ -255,4 +259,10 @@ pub(super) fn body_limit(written: Written<SizeText>, findings: &mut Findings) ->
         }
     }
     None
+}
+
+/// How much content a request may have.
+pub(super) fn body_limit(written: Written<SizeText>, findings: &mut Findings) -> Option<u64> {
+    let most = (limits::MOST_BODY, "without it, there is no limit");
+    size("body_limit", written, most, findings)
 }
