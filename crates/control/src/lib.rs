@@ -15,8 +15,8 @@ mod state;
 pub mod status;
 
 pub use api::{
-    ApiError, DeployAnswer, DeployRequest, PlanAnswer, ServicePlan, ShutdownRequest, file_obstacle,
-    openapi_json,
+    ApiError, DeployAnswer, DeployRequest, PlanAnswer, RoutePlan, ServicePlan, ShutdownRequest,
+    file_obstacle, openapi_json,
 };
 pub use home::{Home, HomeError, HomeLock};
 pub use plan::routes::EdgeAddresses;

@@ -1,11 +1,12 @@
 //! What users are shown: the stable shape of everything that reads, in the API and with `--json`.
 
 mod measured;
+mod rules;
 
 use std::collections::BTreeMap;
 
 use model::{
-    App, Exit, Failure, InstanceId, Intent, ListenerId, ObservedApp, ObservedInstance, Phase,
+    App, Exit, Failure, Host, InstanceId, Intent, ListenerId, ObservedApp, ObservedInstance, Phase,
     Protocol, Release, RolloutState, Service, ServiceName, UpstreamId, Wait,
 };
 use plan::is_crash_loop;
@@ -15,6 +16,8 @@ use utoipa::ToSchema;
 
 use crate::proxies::Connected;
 use crate::settings::Settings;
+
+pub use self::rules::RouteStatus;
 
 /// Everything at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -96,6 +99,9 @@ pub struct AppStatus {
     pub rollout: RolloutStatus,
     /// Its services, in the order of their names.
     pub services: Vec<ServiceStatus>,
+    /// Its routes, in the order of its file.
+    #[serde(default)]
+    pub routes: Vec<RouteStatus>,
     /// What is not yet as it should be, and why.
     pub waits: Vec<WaitStatus>,
 }
@@ -337,6 +343,7 @@ pub(crate) fn app(
         },
         rollout: rollout(&seen.desired.rollout),
         services: services.collect(),
+        routes: target.map_or_else(Vec::new, |release| rules::routes(&release.app, edge)),
         waits: waits.into_iter().map(wait).collect(),
     }
 }
@@ -425,7 +432,14 @@ fn service_status(
 /// Where a browser finds a service of an app, where it is exposed.
 pub(crate) fn url(app: &App, service: &ServiceName, edge: EdgeAddresses) -> Option<String> {
     let exposure = app.services.get(service)?.expose.as_ref()?;
-    let (scheme, address, usual) = match app.certificates().contains_key(&exposure.host) {
+    let is_secure = app.certificates().contains_key(&exposure.host);
+    let (host, path) = (&exposure.host, exposure.path.as_str());
+    Some(url_of(host, path, is_secure, edge))
+}
+
+/// The URL of a host and path at the edge.
+fn url_of(host: &Host, path: &str, is_secure: bool, edge: EdgeAddresses) -> String {
+    let (scheme, address, usual) = match is_secure {
         true => ("https", edge.tls, 443),
         false => ("http", edge.plain, 80),
     };
@@ -433,10 +447,7 @@ pub(crate) fn url(app: &App, service: &ServiceName, edge: EdgeAddresses) -> Opti
         port if port == usual => String::new(),
         port => format!(":{port}"),
     };
-    Some(format!(
-        "{scheme}://{}{port}{}",
-        exposure.host, exposure.path
-    ))
+    format!("{scheme}://{host}{port}{path}")
 }
 
 fn instance(seen: &ObservedInstance, pid: Option<u32>) -> InstanceStatus {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::app::{Host, Protocol};
 use crate::instance::InstanceId;
 use crate::names::{AppName, ServiceName};
-use crate::routing::Rule;
+use crate::routing::{HostPattern, Rule};
 use crate::secret::Secret;
 
 /// The number of a snapshot. It only grows; a receiver refuses one below its own.
@@ -151,6 +151,10 @@ pub type CertificateId = String;
 pub struct Certificate {
     /// The host whose clients are shown it.
     pub host: Host,
+    /// Other hosts whose clients are shown it, where they have no certificate of their own. Those
+    /// below a domain are those with one label more, as in certificates.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub also: BTreeSet<HostPattern>,
     /// The certificate and those that lead to its authority, in PEM.
     pub chain: String,
     /// Its private key, in PEM.

@@ -1,13 +1,20 @@
 //! What a deploy would do, told before it is done.
 
+mod routes;
+
 use model::{App, Service, ServiceName};
 use serde::Serialize;
+
+pub use self::routes::{RouteAction, RoutePreview, leads_to, shown};
 
 /// What a deploy would do to an app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Preview {
     /// Each service and what happens to it, in the order of their names.
     pub services: Vec<ServicePreview>,
+    /// Each route that does not stay as it is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<RoutePreview>,
 }
 
 /// What a deploy would do to one service.
@@ -58,7 +65,10 @@ pub fn preview(old: Option<&App>, new: &App) -> Preview {
         .map(|(name, service)| stopped(name, service));
     let mut services: Vec<_> = declared.chain(dropped).collect();
     services.sort_by(|a, b| a.service.cmp(&b.service));
-    Preview { services }
+    Preview {
+        services,
+        routes: routes::routes(old, new),
+    }
 }
 
 fn kept_or_started(

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use crate::app::is_full;
 use model::{
-    Action, AuthorityId, Endpoint, EndpointTls, Generation, Host, InstanceRecord, Intent, Listener,
-    ListenerId, ListenerRole, ObservedApp, Protocol, Release, Route, ServiceName, Snapshot,
-    Upstream, UpstreamId,
+    Action, AuthorityId, Certificate, Endpoint, EndpointTls, Generation, HostPattern,
+    InstanceRecord, Intent, Listener, ListenerId, ListenerRole, ObservedApp, Protocol, Release,
+    Route, ServiceName, Snapshot, Upstream, UpstreamId,
 };
 
 /// The key of the edge's listener in a snapshot.
@@ -183,9 +183,9 @@ fn add_routes(snapshot: &mut Snapshot, app: &ObservedApp, target: &Release) {
             routes.insert(key, route);
         }
     }
-    let hosts: BTreeSet<&Host> = {
-        let hosts = routes.values().map(|route| route.matching.host.exact());
-        hosts.flatten().collect()
+    let hosts: BTreeSet<&HostPattern> = {
+        let hosts = routes.values().map(|route| &route.matching.host);
+        hosts.collect()
     };
     let releases = [Some(target), before.map(Arc::as_ref)];
     for release in releases.into_iter().flatten() {
@@ -195,22 +195,33 @@ fn add_routes(snapshot: &mut Snapshot, app: &ObservedApp, target: &Release) {
 }
 
 /// The certificates of a release for `hosts`, where they have none yet: one of the target goes
-/// before one of the release before it, and two apps that share a host name the same files.
+/// before one of the release before it, and two apps that share a host name the same files. One
+/// holds for all hosts of the app that it names.
 fn add_certificates(
     snapshot: &mut Snapshot,
     app: &ObservedApp,
     release: &Release,
-    hosts: &BTreeSet<&Host>,
+    hosts: &BTreeSet<&HostPattern>,
 ) {
     let Some(credentials) = app.credentials.get(&release.number) else {
         return;
     };
     for (host, certificate) in &credentials.certificates {
-        if hosts.contains(host) {
+        let is_named = |host: &HostPattern| {
+            let mut names = certificate.also.iter();
+            names.any(|name| host.is_named_by(name))
+        };
+        let is_other = |named: &HostPattern| named.exact() != Some(host);
+        let others = hosts.iter().filter(|host| is_other(host) && is_named(host));
+        let also: BTreeSet<_> = others.map(|host| (*host).clone()).collect();
+        if !also.is_empty() || hosts.contains(&HostPattern::Exact(host.clone())) {
             snapshot
                 .certificates
                 .entry(host.to_string())
-                .or_insert_with(|| certificate.clone());
+                .or_insert_with(|| Certificate {
+                    also,
+                    ..certificate.clone()
+                });
         }
     }
 }
@@ -289,7 +300,7 @@ fn endpoint(app: &ObservedApp, record: &InstanceRecord) -> Endpoint {
 mod tests {
     use super::*;
     use crate::world::{World, app, service};
-    use model::{App, CertificateFiles, Exposure, FilePath, PathPrefix, ServiceTls};
+    use model::{App, CertificateFiles, Exposure, FilePath, Host, PathPrefix, ServiceTls};
 
     #[test]
     fn a_snapshot_of_two_releases_in_mid_rollout() {
@@ -361,6 +372,24 @@ mod tests {
         world.run_until_complete();
         let snapshot = snapshot([&world.seen()], &BTreeMap::new(), EDGES);
         insta::assert_json_snapshot!(snapshot.routes);
+    }
+
+    #[test]
+    fn a_certificate_is_shown_for_all_hosts_of_its_app_that_it_names() {
+        // In this world it names `*.example.com` and `other.test` too.
+        let routes = r#"[
+            {"host": "*.example.com", "path": "/", "upstream": "web"},
+            {"host": "one.example.com", "path": "/", "upstream": "web"},
+            {"host": "a.one.example.com", "path": "/", "upstream": "web"},
+            {"host": "*", "path": "/x", "upstream": "web"}
+        ]"#;
+        let mut world = World::new(with_routes(routes));
+        world.run_until_complete();
+        let snapshot = snapshot([&world.seen()], &BTreeMap::new(), EDGES);
+        let also = &snapshot.certificates["shop.example.com"].also;
+        let also: Vec<String> = also.iter().map(ToString::to_string).collect();
+        assert_eq!(also, ["one.example.com", "*.example.com"]);
+        assert_eq!(snapshot.certificates.len(), 1);
     }
 
     #[test]

@@ -57,6 +57,9 @@ fn credentials(app: &App, number: u64) -> Credentials {
     let certificates = app.certificates().into_keys().map(|host| {
         let certificate = Certificate {
             host: host.clone(),
+            also: ["*.example.com", "other.test"]
+                .map(|name| HostPattern::new(name).unwrap())
+                .into(),
             chain: format!("chain of release {number}"),
             key: Secret::new(format!("key of release {number}")),
         };

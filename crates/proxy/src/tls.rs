@@ -1,10 +1,10 @@
 //! What TLS needs of a snapshot, made ready once for all workers: whom a client is shown for the
 //! host it asks for, and whom an endpoint is verified against.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use model::{Authority, AuthorityId, Certificate, CertificateId, SnapshotDelta};
+use model::{Authority, AuthorityId, Certificate, CertificateId, Host, HostPattern, SnapshotDelta};
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::{self, Ticketer};
 use rustls::pki_types::pem::PemObject;
@@ -76,20 +76,58 @@ impl Trust {
     }
 }
 
-/// The certificates of a snapshot by host.
+/// The certificates of a snapshot.
 #[derive(Debug, Default)]
-struct Certificates(HashMap<String, Arc<CertifiedKey>>);
+struct Certificates {
+    by_host: HashMap<String, Arc<CertifiedKey>>,
+    /// Those for all hosts with one label more than a domain.
+    below: HashMap<String, Arc<CertifiedKey>>,
+    /// The only one, where there is one.
+    only: Option<Arc<CertifiedKey>>,
+}
 
 impl Certificates {
+    /// These certificates. What is a host's own goes before what names it too.
+    fn of<'a>(all: impl Iterator<Item = &'a Shown> + Clone) -> Self {
+        let mut certificates = Self::default();
+        let only = all.clone().next().filter(|_| all.clone().count() == 1);
+        certificates.only = only.map(|shown| shown.key.clone());
+        for Shown { host, key, .. } in all.clone() {
+            let host = host.as_str().to_owned();
+            certificates.by_host.insert(host, key.clone());
+        }
+        for Shown { also, key, .. } in all {
+            for pattern in also {
+                let (map, host) = match pattern {
+                    HostPattern::Exact(host) => (&mut certificates.by_host, host),
+                    HostPattern::Below(domain) => (&mut certificates.below, domain),
+                    HostPattern::Any => continue,
+                };
+                let host = host.as_str().to_owned();
+                map.entry(host).or_insert_with(|| key.clone());
+            }
+        }
+        certificates
+    }
+
     /// What a client is shown who asks for `host`. One who asks for none, such as one that knows
     /// us by address, is shown the only one there is.
     fn find(&self, host: Option<&str>) -> Option<&Arc<CertifiedKey>> {
-        match host {
-            Some(host) => self.0.get(&*host.to_ascii_lowercase()),
-            None if self.0.len() == 1 => self.0.values().next(),
-            None => None,
-        }
+        let Some(host) = host else {
+            return self.only.as_ref();
+        };
+        let host = host.to_ascii_lowercase();
+        let below = || self.below.get(host.split_once('.')?.1);
+        self.by_host.get(&host).or_else(below)
     }
+}
+
+/// A certificate and whose clients are shown it.
+#[derive(Debug, Clone)]
+struct Shown {
+    host: Host,
+    also: BTreeSet<HostPattern>,
+    key: Arc<CertifiedKey>,
 }
 
 impl ResolvesServerCert for Certificates {
@@ -104,7 +142,7 @@ pub(crate) struct Keeper {
     provider: Arc<CryptoProvider>,
     /// Tickets stay valid when certificates change.
     tickets: Arc<dyn ProducesTickets>,
-    certificates: BTreeMap<CertificateId, (String, Arc<CertifiedKey>)>,
+    certificates: BTreeMap<CertificateId, Shown>,
     authorities: BTreeMap<AuthorityId, Clients>,
 }
 
@@ -134,8 +172,12 @@ impl Keeper {
         for (id, certificate) in &delta.certificates.set {
             match self.certified_key(certificate) {
                 Ok(key) => {
-                    let host = certificate.host.as_str().to_owned();
-                    self.certificates.insert(id.clone(), (host, key));
+                    let shown = Shown {
+                        host: certificate.host.clone(),
+                        also: certificate.also.clone(),
+                        key,
+                    };
+                    self.certificates.insert(id.clone(), shown);
                 }
                 Err(error) => tracing::error!(certificate = id, %error, "cannot be used"),
             }
@@ -153,8 +195,7 @@ impl Keeper {
     }
 
     fn trust(&self) -> Trust {
-        let by_host = self.certificates.values().cloned().collect();
-        let certificates = Arc::new(Certificates(by_host));
+        let certificates = Arc::new(Certificates::of(self.certificates.values()));
         let server = match self.certificates.is_empty() {
             true => None,
             false => match self.server_config(certificates.clone()) {

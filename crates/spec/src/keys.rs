@@ -64,6 +64,13 @@ impl Known {
             findings.add(key.span(), message).hint((*advice).to_owned());
             return false;
         }
+        // A name is what others call it.
+        if place == FILE && name == "name" {
+            let hint = "the name of the app is written app = \"…\"".to_owned();
+            let message = format!("unknown key {} in {place}", quoted(name));
+            findings.add(key.span(), message).hint(hint);
+            return false;
+        }
         let hint = match nearest(name, self.keys.iter().map(String::as_str)) {
             Some(known) => format!("did you mean `{known}`?"),
             None => format!("the keys here are `{}`", self.keys.join("`, `")),

@@ -227,9 +227,13 @@ fn service() -> impl Strategy<Value = Service> {
     })
 }
 
+#[path = "properties/routes.rs"]
+mod routes;
+
 fn app() -> impl Strategy<Value = App> {
     let services = btree_map(name(), (service(), vec(any::<Index>(), 0..3)), 1..5);
-    (name(), services).prop_map(|(app, written)| {
+    let drawn = vec(routes::drawn(), 0..4);
+    (name(), services, drawn).prop_map(|(app, written, drawn)| {
         let names: Vec<ServiceName> = written
             .keys()
             .map(|name| ServiceName::new(name.as_str()).unwrap())
@@ -241,10 +245,15 @@ fn app() -> impl Strategy<Value = App> {
             }
             (ServiceName::new(name).unwrap(), service)
         });
+        let services: BTreeMap<ServiceName, Service> = services.collect();
+        let of_http = services
+            .iter()
+            .filter(|(_, service)| service.protocol.is_http());
+        let of_http: Vec<_> = of_http.map(|(name, _)| name.clone()).collect();
         App {
             name: AppName::new(app).unwrap(),
-            services: services.collect(),
-            routes: Vec::new(),
+            routes: routes::rules(drawn, &of_http),
+            services,
         }
     })
 }
@@ -345,8 +354,10 @@ fn written(app: &App, as_line: bool) -> String {
         .services
         .iter()
         .map(|(name, service)| (name.to_string(), written_service(service, as_line).into()));
+    let routes = app.routes.iter().map(routes::written);
     let file = Table::from_iter([
         ("app".to_owned(), app.name.as_str().into()),
+        ("routes".to_owned(), Value::Array(routes.collect())),
         ("services".to_owned(), Value::Table(services.collect())),
     ]);
     toml::to_string(&file).unwrap()

@@ -29,7 +29,7 @@ use crate::status::{AppStatus, Status};
 pub use apps::{DeployAnswer, DeployRequest};
 pub use errors::ApiError;
 pub use files::file_obstacle;
-pub use preview::{PlanAnswer, ServicePlan};
+pub use preview::{PlanAnswer, RoutePlan, ServicePlan};
 pub use server::ShutdownRequest;
 
 /// How long an answer waits for the status to show what was written.

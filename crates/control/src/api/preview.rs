@@ -1,7 +1,7 @@
 //! What a deploy would do, in the shape that users and programs are shown.
 
 use model::App;
-use plan::preview::{Action, preview};
+use plan::preview::{Action, RouteAction, preview};
 use plan::routes::EdgeAddresses;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -18,6 +18,9 @@ pub struct PlanAnswer {
     pub release: Option<u64>,
     /// What would happen to each service.
     pub services: Vec<ServicePlan>,
+    /// What would happen to each route that does not stay as it is.
+    #[serde(default)]
+    pub routes: Vec<RoutePlan>,
     /// Why it would be refused now, where it would.
     pub obstacle: Option<ApiError>,
 }
@@ -41,6 +44,17 @@ pub struct ServicePlan {
     pub url: Option<String>,
 }
 
+/// What a deploy would do to one route.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RoutePlan {
+    /// Which requests it is for.
+    pub route: String,
+    /// `add`, `change` or `remove`.
+    pub action: String,
+    /// Where it leads, or led.
+    pub leads_to: String,
+}
+
 impl PlanAnswer {
     /// What deploying `app` would do where `running`, a release's number and content, runs and the
     /// edge listens on `edge`. It asks nobody, so it can be told without a server too.
@@ -51,6 +65,15 @@ impl PlanAnswer {
         obstacle: Option<ApiError>,
     ) -> Self {
         let preview = preview(running.map(|(_, app)| app), app);
+        let routes = preview.routes.into_iter().map(|route| RoutePlan {
+            route: route.route,
+            action: match route.action {
+                RouteAction::Add => "add".into(),
+                RouteAction::Change => "change".into(),
+                RouteAction::Remove => "remove".into(),
+            },
+            leads_to: route.leads_to,
+        });
         let services = preview.services.into_iter().map(|service| ServicePlan {
             url: status::url(app, &service.service, edge),
             service: service.service.to_string(),
@@ -72,6 +95,7 @@ impl PlanAnswer {
             app: app.name.to_string(),
             release: running.map(|(number, _)| number),
             services: services.collect(),
+            routes: routes.collect(),
             obstacle,
         }
     }

@@ -1,9 +1,10 @@
 //! The certificate of a host and its key: whether they can be used, fit together, and hold for the
 //! host and now.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use model::{Certificate, Host, Secret};
+use model::{Certificate, Host, HostPattern, Secret};
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -42,6 +43,7 @@ pub(super) fn read(
     check_time(certificate, &leaf, now)?;
     Ok(Certificate {
         host: host.clone(),
+        also: others(&leaf, host),
         chain,
         key: Secret::new(section),
     })
@@ -196,6 +198,16 @@ fn check_host(
         problem,
         format!("use one with {host} as a subject alternative name, or another `host`"),
     ))
+}
+
+/// The hosts beside `host` that a certificate is for.
+fn others(leaf: &X509Certificate<'_>, host: &Host) -> BTreeSet<HostPattern> {
+    let patterns = names(leaf)
+        .into_iter()
+        .filter_map(|name| HostPattern::new(&name).ok());
+    let others =
+        patterns.filter(|pattern| pattern.exact() != Some(host) && *pattern != HostPattern::Any);
+    others.collect()
 }
 
 /// The names and addresses that a certificate is for, as far as they are of the usual kinds. They

@@ -395,6 +395,61 @@ fn a_request_with_too_much_content_is_refused() {
                 let answer = ask(&client, request, Some(body)).await.unwrap();
                 assert_eq!(answer.head.status.as_u16(), status, "{host} {with_length}");
             }
+            // Callers of gRPC are told in their own way.
+            for with_length in [true, false] {
+                let call = post().header("content-type", "application/grpc");
+                let call = match with_length {
+                    true => call.header("content-length", 5),
+                    false => call,
+                };
+                let answer = ask(&client, call, Some(b"abcde")).await.unwrap();
+                assert_eq!(
+                    answer.field("grpc-status"),
+                    Some("8"),
+                    "{host} {with_length}"
+                );
+                assert_eq!(answer.field("roadbed-reason"), Some("body-too-large"));
+            }
         });
     }
+}
+
+#[test]
+fn what_follows_an_upgrade_is_no_content_and_has_no_deadline() {
+    let talking = Backend::start(|connection| {
+        connection.head();
+        let accept = "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+        connection.send(format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
+             Connection: upgrade\r\n{accept}\r\n\r\n"
+        ));
+        while let Some(bytes) = connection.exactly(4) {
+            connection.send(bytes);
+        }
+    });
+    let mut edge = Edge::new().rule(
+        "a.test",
+        json!({
+            "upstream": "app/talking", "body_limit": 1,
+            "deadline": {"secs": 0, "nanos": 200_000_000},
+            "idle_timeout": {"secs": 0, "nanos": 50_000_000},
+            "mirror": {"service": "app/web", "percent": 100, "body_limit": 0},
+        }),
+    );
+    edge.builder = edge.builder.http("talking", &[talking.address]);
+    let _setup = edge.serve();
+    let mut client = Client::connect(edge.address);
+    client.send(
+        "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+    );
+    assert!(client.head().starts_with("HTTP/1.1 101"));
+    // For longer than either time.
+    for _ in 0..4 {
+        assert!(!client.hears_within(Duration::from_millis(100)));
+        client.send("ping");
+        assert_eq!(client.exactly(4), b"ping");
+    }
+    // It was not copied.
+    assert!(edge.web.received().is_empty());
 }

@@ -207,6 +207,67 @@ fn a_connection_serves_the_hosts_of_its_certificate_and_no_other() {
     assert_eq!(misdirected.0, 421, "{misdirected:?}");
 }
 
+#[test]
+fn hosts_below_a_domain_are_shown_the_certificate_that_names_them() {
+    let authority = Authority::new();
+    let (wild, own) = (
+        authority.sign(&["a.test", "*.a.test", "other.test"]),
+        authority.sign(&["own.a.test"]),
+    );
+    let backend = Backend::echo("web");
+    let endpoint = (backend.address, Protocol::Http);
+    let stage = Stage::prepared(&[endpoint], &[], |snapshot| {
+        secure(snapshot, &[("a.test", &wild), ("own.a.test", &own)]);
+        let certificate = snapshot.certificates.get_mut("a.test").unwrap();
+        // It names `own.a.test` too, which has its own.
+        for host in ["*.a.test", "own.a.test", "other.test"] {
+            certificate
+                .also
+                .insert(model::HostPattern::new(host).unwrap());
+        }
+        for (number, host) in ["*.a.test", "other.test"].into_iter().enumerate() {
+            let mut route = snapshot.routes["a.test/"].clone();
+            route.matching.host = model::HostPattern::new(host).unwrap();
+            snapshot.routes.insert(format!("more {number}"), route);
+        }
+    });
+    let config = Arc::new(trusting(&authority, &["h2", "http/1.1"]));
+    let http1 = Arc::new(trusting(&authority, &["http/1.1"]));
+    for (name, expected) in [
+        ("a.test", &wild),
+        ("x.a.test", &wild),
+        ("X.A.test", &wild),
+        ("other.test", &wild),
+        ("own.a.test", &own),
+    ] {
+        let mut client = agree(stage.edge, &http1, name);
+        assert_eq!(shown(&client), expected.der(), "{name}");
+        let (status, text) = ask_for(&mut client, name);
+        assert_eq!(status, 200, "{name} {text}");
+        // A connection serves all hosts of the certificate that it was shown, and no other.
+        let other = if name == "own.a.test" {
+            "x.a.test"
+        } else {
+            "own.a.test"
+        };
+        assert_eq!(ask_for(&mut client, other).0, 421, "{name}");
+        let same = if name == "own.a.test" {
+            "own.a.test"
+        } else {
+            "y.a.test"
+        };
+        assert_eq!(ask_for(&mut client, same).0, 200, "{name}");
+        assert_eq!(
+            agree(stage.edge, &config, name).conn.alpn_protocol(),
+            Some(&b"h2"[..])
+        );
+    }
+    // A certificate's wildcard is for one label.
+    for name in ["b.x.a.test", "xa.test", "b.test"] {
+        assert!(try_agree(stage.edge, &http1, name).is_err(), "{name}");
+    }
+}
+
 fn kind(client: &mut Secure) -> HandshakeKind {
     // The tickets come with the first answer.
     assert_eq!(ask_for(client, "b.test").0, 421);

@@ -45,6 +45,7 @@ impl Signer {
     pub(crate) fn certificate(&self, host: &str) -> Certificate {
         let (certificate, key) = self.sign(host);
         Certificate {
+            also: Default::default(),
             host: Host::new(host).unwrap(),
             chain: certificate.pem(),
             key: Secret::new(key.serialize_pem()),

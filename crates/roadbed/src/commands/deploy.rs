@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use control::status::AppStatus;
 
 use crate::arguments::Deploy;
+use crate::commands::status::MOST_ROUTES;
 use crate::commands::{build, request, runtime};
 use crate::context::Context;
 use crate::failure::Failure;
@@ -40,6 +41,11 @@ pub(super) fn summary(status: &AppStatus) -> String {
     for service in &status.services {
         if let Some(url) = &service.url {
             text.push_str(&format!("  {}  {url}\n", service.service));
+        }
+    }
+    for route in status.routes.iter().take(MOST_ROUTES) {
+        if let Some(url) = &route.url {
+            text.push_str(&format!("  {url} to {}\n", route.leads_to));
         }
     }
     text

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use control::{PlanAnswer, ServicePlan, file_obstacle};
+use control::{PlanAnswer, RoutePlan, ServicePlan, file_obstacle};
 
 use crate::api_client::ApiFailure;
 use crate::arguments::Plan;
@@ -38,6 +38,9 @@ fn render(answer: &PlanAnswer) -> String {
     for service in &answer.services {
         text.push_str(&render_service(service));
     }
+    for route in &answer.routes {
+        text.push_str(&render_route(route));
+    }
     if let Some(obstacle) = &answer.obstacle {
         text.push_str(&wrap::wrap(
             &format!("refused now: {}", obstacle.message),
@@ -48,6 +51,15 @@ fn render(answer: &PlanAnswer) -> String {
         }
     }
     text
+}
+
+fn render_route(route: &RoutePlan) -> String {
+    let RoutePlan {
+        route,
+        action,
+        leads_to,
+    } = route;
+    wrap::wrap(&format!("{action} route {route}, to {leads_to}"), 2)
 }
 
 fn render_service(service: &ServicePlan) -> String {

@@ -20,6 +20,8 @@ use crate::terminal::table;
 
 /// The widest that a name is shown, so that what is said of it has room beside it.
 const WIDEST_NAME: usize = 24;
+/// How many routes are shown of an app.
+pub(super) const MOST_ROUTES: usize = 20;
 /// The widest address beside a service; a longer one, which must not be cut, is below it.
 const WIDEST_ADDRESS: usize = COLUMNS - WIDEST_NAME - 19;
 
@@ -145,6 +147,17 @@ fn render_app(app: &AppStatus, now: u64) -> String {
         for fact in below.get(&row).into_iter().flatten() {
             text.push_str(&format!("    {fact}\n"));
         }
+    }
+    for route in app.routes.iter().take(MOST_ROUTES) {
+        let at = route.url.as_ref().unwrap_or(&route.route);
+        text.push_str(&cut(
+            &format!("  route {at} to {}", route.leads_to),
+            COLUMNS,
+        ));
+        text.push('\n');
+    }
+    if let Some(more @ 1..) = app.routes.len().checked_sub(MOST_ROUTES) {
+        text.push_str(&format!("  {more} more routes; --json has all\n"));
     }
     for wait in &app.waits {
         let subject = wait

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use control::status::{
-    ExitStatus, FailureStatus, MetricsStatus, ProxyStatus, RolloutStatus, WaitStatus,
+    ExitStatus, FailureStatus, MetricsStatus, ProxyStatus, RolloutStatus, RouteStatus, WaitStatus,
 };
 
 use super::*;
@@ -73,6 +73,18 @@ fn app() -> AppStatus {
                 "web",
                 vec![instance("shop.web.1.1", InstanceState::Draining), crashing],
             ),
+        ],
+        routes: vec![
+            RouteStatus {
+                route: "shop.localhost/api GET".into(),
+                url: Some("http://shop.localhost:8080/api".into()),
+                leads_to: "web".into(),
+            },
+            RouteStatus {
+                route: "*.shop.localhost/a/path/that/is/so/long/that/it/does/not/fit/into/one/line/of/a/terminal".into(),
+                url: None,
+                leads_to: "a redirect".into(),
+            },
         ],
         waits: vec![WaitStatus {
             service: Some("web".into()),

@@ -13,6 +13,7 @@ mod power_loss;
 mod protocols;
 mod refusals;
 mod routing;
+mod routing_table;
 mod support;
 mod survival;
 mod tls;

@@ -79,6 +79,15 @@ redirect = { prefix = "/new", status = 308 }
     app.declare(&routes(
         "[[routes]]\nhost = \"*\"\npath = \"/env\"\nto = \"api\"\n",
     ));
+    let plan = machine.ok(&["plan", app.path()]);
+    for line in [
+        "  add route */env, to api\n",
+        "  remove route *.routed.localhost/v1, to api\n",
+        "  remove route routed.localhost/old, to a redirect\n",
+        "  remove route routed.localhost/api/{name}, to api\n",
+    ] {
+        assert!(plan.contains(line), "{line:?} is not in {plan}");
+    }
     machine.ok(&["deploy", app.path()]);
     assert_eq!(service(&machine, "routed.localhost", "/env"), "web");
     assert_eq!(service(&machine, "other.localhost", "/env"), "api");

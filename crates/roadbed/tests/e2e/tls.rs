@@ -24,8 +24,13 @@ struct Pair {
 
 impl Pair {
     fn new(name: &str) -> Self {
+        Self::for_names(&[name])
+    }
+
+    fn for_names(names: &[&str]) -> Self {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let params = CertificateParams::new(names).unwrap();
         Self {
             certificate: params.self_signed(&key).unwrap().pem(),
             key: key.serialize_pem(),
@@ -64,6 +69,11 @@ fn unwrapped(text: &str) -> String {
 
 /// A GET in TLS of a client that trusts only this certificate; none if the handshake fails.
 fn get_tls(machine: &Machine, trusted: &Pair) -> Option<Answer> {
+    get_of(machine, trusted, HOST)
+}
+
+/// The same of any host.
+fn get_of(machine: &Machine, trusted: &Pair, host: &str) -> Option<Answer> {
     let root = CertificateDer::from_pem_slice(trusted.certificate.as_bytes()).unwrap();
     let mut roots = RootCertStore::empty();
     roots.add(root).unwrap();
@@ -73,17 +83,54 @@ fn get_tls(machine: &Machine, trusted: &Pair) -> Option<Answer> {
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let name = ServerName::try_from(HOST).unwrap();
+    let name = ServerName::try_from(host.to_owned()).unwrap();
     let connection = ClientConnection::new(Arc::new(config), name).unwrap();
     let stream = TcpStream::connect_timeout(&machine.edge_tls, LONG).ok()?;
     stream.set_read_timeout(Some(LONG)).unwrap();
-    let request = format!("GET / HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n");
+    let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     http::converse(StreamOwned::new(connection, stream), request.as_bytes()).ok()
 }
 
 /// Whether the edge shows this certificate, and serves.
 fn serves(machine: &Machine, pair: &Pair) -> bool {
     get_tls(machine, pair).is_some_and(|answer| answer.status == 200)
+}
+
+#[test]
+fn hosts_that_a_certificate_names_are_served_with_it_and_those_in_the_clear_are_led_there() {
+    let machine = Machine::new();
+    let routes = r#"
+[[routes]]
+host = "*.shop.localhost"
+to   = "web"
+
+[[routes]]
+host     = "*.shop.localhost"
+redirect = { https = true, status = 308 }
+"#;
+    let app = shop(routes);
+    let pair = Pair::for_names(&[HOST, "*.shop.localhost"]);
+    pair.write(app.folder());
+    machine.up(&app);
+    for host in [HOST, "www.shop.localhost", "other.shop.localhost"] {
+        let answer = get_of(&machine, &pair, host);
+        assert_eq!(answer.map(|answer| answer.status), Some(200), "{host}");
+    }
+    // The wildcard of a certificate is for one label.
+    assert!(get_of(&machine, &pair, "a.www.shop.localhost").is_none());
+    let moved = machine.get("www.shop.localhost", "/x?y");
+    let there = format!("https://www.shop.localhost:{}/x?y", machine.edge_tls.port());
+    assert_eq!(
+        (moved.status, moved.header("location")),
+        (308, Some(there.as_str()))
+    );
+    assert_eq!(machine.get(HOST, "/").status, 200);
+
+    // Without its routes the other hosts are not served, in TLS as little as in the clear.
+    app.declare(&declaration(""));
+    machine.ok(&["deploy", app.path()]);
+    assert!(get_of(&machine, &pair, "www.shop.localhost").is_none());
+    assert!(serves(&machine, &pair));
 }
 
 #[test]

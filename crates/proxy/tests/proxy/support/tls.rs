@@ -55,6 +55,7 @@ impl Authority {
 impl Signed {
     pub(crate) fn for_host(&self, host: &str) -> Certificate {
         Certificate {
+            also: Default::default(),
             host: Host::new(host).unwrap(),
             chain: self.chain.clone(),
             key: Secret::new(self.key.clone()),
