@@ -292,18 +292,6 @@ impl HostPattern {
         }
     }
 
-    /// Whether a name that a certificate has, whose wildcard is for one label, holds for all of
-    /// these hosts as far as a name can.
-    pub fn is_named_by(&self, name: &Self) -> bool {
-        match (self, name) {
-            (Self::Exact(host), Self::Below(domain)) => {
-                let parent = host.as_str().split_once('.').map(|(_, parent)| parent);
-                parent == Some(domain.as_str())
-            }
-            (this, name) => this == name && *this != Self::Any,
-        }
-    }
-
     /// The one host that it is for, where there is only one.
     pub fn exact(&self) -> Option<&Host> {
         match self {
@@ -438,30 +426,6 @@ mod tests {
             "", "*.", "**", "a.*", "*a.test", "*.*.test", "a*.test", "*.a:80",
         ] {
             assert!(HostPattern::new(bad).is_err(), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn a_wildcard_of_a_certificate_is_for_one_label() {
-        let named = |host: &str, name: &str| {
-            let pattern = |text: &str| HostPattern::new(text).unwrap();
-            pattern(host).is_named_by(&pattern(name))
-        };
-        for (host, name) in [
-            ("a.test", "a.test"),
-            ("x.a.test", "*.a.test"),
-            ("*.a.test", "*.a.test"),
-        ] {
-            assert!(named(host, name), "{host} {name}");
-        }
-        for (host, name) in [
-            ("a.test", "*.a.test"),
-            ("y.x.a.test", "*.a.test"),
-            ("*.x.a.test", "*.a.test"),
-            ("*.a.test", "a.test"),
-            ("*", "*.a.test"),
-        ] {
-            assert!(!named(host, name), "{host} {name}");
         }
     }
 
