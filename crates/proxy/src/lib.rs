@@ -2,7 +2,7 @@
 //!
 //! A control thread holds the link to the server, the sockets and the snapshot on disk. Each
 //! worker thread serves connections of its own from its own view of the snapshot and shares
-//! nothing with the others while it does. The proxy outlives the server and starts without it.
+//! nothing with the others while it does, but for limits of rates. The proxy outlives the server and starts without it.
 
 mod balance;
 mod control;

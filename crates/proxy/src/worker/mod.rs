@@ -1,5 +1,6 @@
 //! A worker: one thread with its own runtime, connections, pools and view of the snapshot. It
-//! shares nothing with other workers while it serves; the control thread sends it changes.
+//! shares nothing with other workers while it serves, but for limits of rates; the control thread
+//! sends it changes.
 
 pub(crate) mod buffers;
 mod connections;
