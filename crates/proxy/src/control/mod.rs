@@ -166,11 +166,11 @@ impl Control {
             self.refuse(delta.to).await;
             return Ok(());
         }
-        let saved_whole = self.has_snapshot && !self.unsaved && !self.files.journal_is_long();
-        self.has_snapshot = true;
-        let appended = saved_whole && self.append(&delta);
-        self.unsaved |= !appended;
-        self.distribute(delta).await?;
+        let may_append = self.has_snapshot && !self.unsaved && !self.files.journal_is_long();
+        (self.has_snapshot, self.unsaved) = (true, true);
+        // It is live before it is on disk, where it takes longer to be.
+        self.distribute(delta.clone()).await?;
+        self.unsaved = !(may_append && self.append(&delta));
         if self.unsaved {
             self.save_whole();
         }

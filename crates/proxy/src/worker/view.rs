@@ -1,6 +1,7 @@
 //! What a worker serves from: the snapshot in the form that requests need. A delta changes only
 //! what it names, in one step: no request runs between its parts.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use super::upstream::Upstream;
 use super::{Reporter, RetiredEndpoint, Worker};
 use crate::measure::Totals;
 use crate::routing::Asked;
-use model::{ListenerId, ListenerRole, SnapshotDelta, UpstreamId};
+use model::{InstanceId, ListenerId, ListenerRole, SnapshotDelta, UpstreamId};
 
 /// A worker's view of the snapshot.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub(crate) struct View {
     absent: BTreeSet<UpstreamId>,
     routes: Routes,
     listeners: HashMap<ListenerId, Accepting>,
+    /// How many endpoints each instance has in the snapshot.
+    present: HashMap<InstanceId, usize>,
     /// Endpoints that are not in the snapshot any more and had something in flight.
     retired: Vec<Rc<Endpoint>>,
     reporter: Reporter,
@@ -35,6 +38,7 @@ impl View {
             absent: BTreeSet::new(),
             routes: Routes::default(),
             listeners: HashMap::new(),
+            present: HashMap::new(),
             retired: Vec::new(),
             reporter,
         }
@@ -110,11 +114,7 @@ impl View {
         for endpoint in &self.retired {
             // An instance that has only moved to another address or left one of several upstreams
             // is still in the snapshot.
-            let mut present = false;
-            self.each_upstream(|upstream| {
-                upstream.each_endpoint(|e| present |= e.instance == endpoint.instance);
-            });
-            if !present {
+            if !self.present.contains_key(&endpoint.instance) {
                 *busy.entry(endpoint.name()).or_insert(0) += endpoint.in_flight();
             }
         }
@@ -136,7 +136,7 @@ impl View {
         let upstream = self.upstream(id);
         self.absent.remove(id);
         upstream.configure(wanted.protocol, wanted.timeout);
-        let mut old = upstream.replace_endpoints(Vec::new());
+        let mut old = self.replace_endpoints(&upstream, Vec::new());
         let entering = upstream.entering(Instant::now(), wanted.endpoints.len(), slow_start);
         let endpoints = wanted.endpoints.iter().map(|(instance, endpoint)| {
             let same =
@@ -156,16 +156,38 @@ impl View {
             endpoint
         });
         let endpoints = endpoints.collect();
-        upstream.replace_endpoints(endpoints);
+        self.replace_endpoints(&upstream, endpoints);
         self.retire(old);
     }
 
     fn remove_upstream(&mut self, id: &UpstreamId) {
-        if let Some(upstream) = self.upstreams.get(id) {
-            let old = upstream.replace_endpoints(Vec::new());
+        if let Some(upstream) = self.upstreams.get(id).cloned() {
+            let old = self.replace_endpoints(&upstream, Vec::new());
             self.absent.insert(id.clone());
             self.retire(old);
         }
+    }
+
+    /// Gives an upstream other endpoints; those that it had. Which instances are present is counted
+    /// along, since to look for one among all endpoints would take longer the more there are.
+    fn replace_endpoints(
+        &mut self,
+        upstream: &Upstream,
+        endpoints: Vec<Rc<Endpoint>>,
+    ) -> Vec<Rc<Endpoint>> {
+        for endpoint in &endpoints {
+            *self.present.entry(endpoint.instance.clone()).or_default() += 1;
+        }
+        let old = upstream.replace_endpoints(endpoints);
+        for endpoint in &old {
+            if let Entry::Occupied(mut count) = self.present.entry(endpoint.instance.clone()) {
+                match count.get() {
+                    0 | 1 => drop(count.remove()),
+                    more => drop(count.insert(more - 1)),
+                }
+            }
+        }
+        old
     }
 
     fn retire(&mut self, endpoints: Vec<Rc<Endpoint>>) {
