@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::Control;
 use crate::measure::text::{Report, page};
-use crate::measure::{Totals, process};
+use crate::measure::{SideTotals, Totals, process};
 use crate::protocol::FromProxy;
 use crate::start::StartError;
 use crate::worker::{Command, Event};
@@ -18,6 +18,7 @@ struct Gathered {
     upstreams: BTreeMap<UpstreamId, Totals>,
     connections: u64,
     accepted: u64,
+    sides: SideTotals,
 }
 
 impl Control {
@@ -42,6 +43,7 @@ impl Control {
             snapshot: &self.snapshot,
             connections: gathered.connections,
             accepted: gathered.accepted,
+            sides: &gathered.sides,
             workers: self.workers.len(),
             has_server: self.server.is_some(),
             process: process::look(self.admin.started()),
@@ -66,11 +68,15 @@ impl Control {
                         upstreams,
                         connections,
                         accepted,
+                        sides,
                     },
                 )) => {
                     waiting -= 1;
                     total.connections += connections as u64;
                     total.accepted += accepted;
+                    for (total, side) in total.sides.iter_mut().zip(&*sides) {
+                        *total += side;
+                    }
                     for (id, totals) in upstreams {
                         *total.upstreams.entry(id).or_default() += &totals;
                     }

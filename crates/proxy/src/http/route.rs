@@ -10,7 +10,6 @@ use super::gateway_error::GatewayError;
 use super::message::Body;
 use super::redirect::Redirection;
 use super::target::split_port;
-use crate::measure::Measured;
 use crate::routing::rules::Rules;
 use crate::routing::{Asked, InTls};
 use crate::socket::Socket;
@@ -83,6 +82,22 @@ pub(crate) enum Destination {
     Redirect(Redirection),
 }
 
+/// Why a request is sent to no service.
+pub(crate) struct Refused {
+    pub(crate) error: GatewayError,
+    /// The service that it was for, where that was found.
+    pub(crate) upstream: Option<Rc<Upstream>>,
+}
+
+impl From<GatewayError> for Refused {
+    fn from(error: GatewayError) -> Self {
+        Self {
+            error,
+            upstream: None,
+        }
+    }
+}
+
 /// Finds what is done with a request, which has this body.
 pub(crate) fn route(
     worker: &Worker,
@@ -90,10 +105,12 @@ pub(crate) fn route(
     origin: &Origin,
     asked: &dyn Asked,
     body: Body,
-) -> Result<Destination, GatewayError> {
+) -> Result<Destination, Refused> {
     let routed = match listener.upstream() {
         Some(upstream) => Routed::To(upstream, None),
-        None if !origin.may_ask_for(worker, asked.host()) => return Err(GatewayError::Misdirected),
+        None if !origin.may_ask_for(worker, asked.host()) => {
+            return Err(GatewayError::Misdirected.into());
+        }
         None => {
             let view = worker.view.borrow();
             let routed = match origin.is_secure {
@@ -111,12 +128,13 @@ pub(crate) fn route(
         }
     };
     if rules.as_ref().is_some_and(|rules| rules.refuses(body)) {
-        let error = GatewayError::BodyTooLarge;
-        Measured::begin(&upstream.counters).answered(error.status(), None);
-        return Err(error);
+        return Err(Refused {
+            error: GatewayError::BodyTooLarge,
+            upstream: Some(upstream),
+        });
     }
     match upstream.protocol() {
-        Protocol::Tcp => Err(GatewayError::WrongProtocol),
+        Protocol::Tcp => Err(GatewayError::WrongProtocol.into()),
         _ => Ok(Destination::Upstream(upstream, rules)),
     }
 }

@@ -15,7 +15,7 @@ use crate::http::gateway_error::{GatewayError, Reply};
 use crate::http::linger::linger;
 use crate::http::message::Body;
 use crate::http::phases::Next;
-use crate::http::route::{Destination, Origin, route};
+use crate::http::route::{Destination, Origin, Refused, route};
 use crate::http2::PREFACE;
 use crate::limits::HEAD_BYTES;
 use crate::measure::Measured;
@@ -70,7 +70,10 @@ pub(crate) async fn serve(
         let head = match read_head(worker, client, &mut buffer).await {
             Ok(head) => head,
             Err(HeadEnd::Closed) => break Next::Close,
-            Err(HeadEnd::Refused(error)) => break refuse(worker, client, error).await,
+            Err(HeadEnd::Refused(error)) => {
+                worker.sides.of(listener).refused(error, None);
+                break refuse(worker, client, error).await;
+            }
         };
         match serve_request(connection, head, buffer, &mut input).await {
             Next::Request => {}
@@ -167,15 +170,21 @@ async fn serve_request(
         Ok(Destination::Redirect(redirection)) => {
             buffer.consume(head.length);
             *input = Some(buffer);
+            worker
+                .sides
+                .of(listener)
+                .redirected(redirection.status.as_u16());
             return redirect(worker, client, &redirection, Reply::to(facts, listener)).await;
         }
-        Err(error) => {
+        Err(Refused { error, upstream }) => {
             buffer.consume(head.length);
             *input = Some(buffer);
+            let counters = upstream.as_ref().map(|upstream| &upstream.counters);
+            worker.sides.of(listener).refused(error, counters);
             return answer(worker, client, error, Reply::to(facts, listener)).await;
         }
     };
-    let measured = &Measured::begin(&upstream.counters);
+    let measured = &Measured::begin(&upstream.counters, worker.sides.of(listener));
     if upstream.speaks_http2() {
         let to = (&*upstream, rules.as_deref());
         return Box::pin(translate(connection, to, measured, head, buffer, input)).await;
@@ -231,7 +240,7 @@ async fn translate(
         Ok(request) => request,
         Err(refusal) => {
             let error = GatewayError::BadRequest(refusal);
-            measured.answered(error.status(), None);
+            measured.refused(error, None);
             return refuse(worker, client, error).await;
         }
     };

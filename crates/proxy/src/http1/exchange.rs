@@ -66,7 +66,7 @@ pub(crate) async fn exchange(
             Attempt::Again(_) => break GatewayError::BackendClosed,
         }
     };
-    exchange.measured.answered(error.status(), None);
+    exchange.measured.refused(error, None);
     let reply = Reply::to(facts, exchange.listener);
     in_place::answer(worker, exchange.client, error, reply).await
 }

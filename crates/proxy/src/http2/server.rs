@@ -21,7 +21,7 @@ use super::window::Window;
 use crate::http::Refusal;
 use crate::http::gateway_error::GatewayError;
 use crate::http::message::{Body, RequestFacts};
-use crate::http::route::{Destination, Origin, route};
+use crate::http::route::{Destination, Origin, Refused, route};
 use crate::limits::{HTTP2_CONNECTION_WINDOW, HTTP2_WAITING_BODIES};
 use crate::measure::Measured;
 use crate::routing::rules::body_limit;
@@ -209,6 +209,7 @@ fn accept(shared: &Rc<Shared>, begin: impl Fn(Served, Option<Extra>, Arrived)) {
                     let mut connection = shared.connection.borrow_mut();
                     connection.cancel(arrived.stream, Reason::REFUSED_STREAM);
                     connection.release(arrived.stream);
+                    shared.worker.sides.of(&shared.listener).no_room();
                     continue;
                 }
             },
@@ -235,6 +236,7 @@ async fn stream(served: Served, _extra: Option<Extra>, arrived: Arrived) {
         Ok(request) => request,
         Err(refusal) => {
             let error = GatewayError::BadRequest(refusal);
+            worker.sides.of(listener).refused(error, None);
             Box::pin(client.fail(error, NO_FACTS, is_grpc)).await;
             return;
         }
@@ -245,17 +247,20 @@ async fn stream(served: Served, _extra: Option<Extra>, arrived: Arrived) {
         Ok(Destination::Upstream(upstream, rules)) => (upstream, rules),
         Ok(Destination::Redirect(redirection)) => {
             let (status, fields) = (redirection.status, redirection.fields());
+            worker.sides.of(listener).redirected(status.as_u16());
             if handle.send_answer(status, &fields, true).is_err() {
                 handle.cancel(Reason::INTERNAL_ERROR);
             }
             return;
         }
-        Err(error) => {
+        Err(Refused { error, upstream }) => {
+            let counters = upstream.as_ref().map(|upstream| &upstream.counters);
+            worker.sides.of(listener).refused(error, counters);
             Box::pin(client.fail(error, request.facts, is_grpc)).await;
             return;
         }
     };
-    let measured = &Measured::begin(&upstream.counters);
+    let measured = &Measured::begin(&upstream.counters, worker.sides.of(listener));
     if listener.upstream().is_none() {
         request.attest(&shared.origin);
     }

@@ -4,12 +4,15 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
+use super::arrivals::Arrivals;
 use super::counters::Counters;
+use crate::http::gateway_error::GatewayError;
 
 /// A request that is being served. If this is dropped before it got its answer, it was cut.
 #[derive(Debug)]
 pub(crate) struct Measured<'a> {
     counters: &'a Counters,
+    arrivals: &'a Arrivals,
     begun: Instant,
     /// How long it took to the head of the answer, once that is there.
     head: Cell<Option<Duration>>,
@@ -17,11 +20,14 @@ pub(crate) struct Measured<'a> {
 }
 
 impl<'a> Measured<'a> {
-    /// A request whose head is complete now, to the upstream that has these counters.
-    pub(crate) fn begin(counters: &'a Counters) -> Self {
+    /// A request whose head is complete now, to the upstream that has these counters, and of the
+    /// side that has those `arrivals`.
+    pub(crate) fn begin(counters: &'a Counters, arrivals: &'a Arrivals) -> Self {
         counters.begin();
+        arrivals.begin();
         Self {
             counters,
+            arrivals,
             begun: Instant::now(),
             head: Cell::new(None),
             is_counted: Cell::new(false),
@@ -47,14 +53,24 @@ impl<'a> Measured<'a> {
         }
         let whole = self.begun.elapsed();
         self.counters.answered(status, grpc);
+        self.arrivals.answered(status);
         self.counters.head(self.head.get().unwrap_or(whole));
         self.counters.whole(whole);
+    }
+
+    /// The proxy itself answers, in place of the service; `grpc` as above.
+    pub(crate) fn refused(&self, error: GatewayError, grpc: Option<u8>) {
+        if !self.is_counted.get() {
+            self.counters.refused(error.reason());
+        }
+        self.answered(error.status(), grpc);
     }
 
     /// Its connection or stream has changed its protocol: there is no end of an answer to wait for.
     pub(crate) fn switched(&self, status: u16) {
         if !self.is_counted.replace(true) {
             self.counters.answered(status, None);
+            self.arrivals.answered(status);
             self.counters.head(self.begun.elapsed());
         }
     }
@@ -63,8 +79,10 @@ impl<'a> Measured<'a> {
 impl Drop for Measured<'_> {
     fn drop(&mut self) {
         self.counters.end();
+        self.arrivals.end();
         if !self.is_counted.get() {
             self.counters.cut();
+            self.arrivals.cut();
         }
     }
 }
@@ -75,25 +93,36 @@ mod tests {
 
     #[test]
     fn a_request_is_answered_or_cut_and_never_both() {
-        let counters = Counters::default();
-        let one = Measured::begin(&counters);
-        let two = Measured::begin(&counters);
+        let (counters, arrivals) = (Counters::default(), Arrivals::default());
+        let one = Measured::begin(&counters, &arrivals);
+        let two = Measured::begin(&counters, &arrivals);
         assert_eq!(counters.read().in_flight, 2);
         one.head();
         one.answered(200, None);
         one.answered(502, None);
+        one.refused(GatewayError::Timeout, None);
         drop(one);
         two.head();
         drop(two);
         let totals = counters.read();
         assert_eq!((totals.answered(), totals.cut, totals.in_flight), (1, 1, 0));
         assert_eq!((totals.head.count(), totals.whole.count()), (1, 1));
+        assert!(totals.refused.is_empty());
+    }
+
+    #[test]
+    fn an_answer_in_place_of_the_service_has_its_reason() {
+        let (counters, arrivals) = (Counters::default(), Arrivals::default());
+        Measured::begin(&counters, &arrivals).refused(GatewayError::Timeout, None);
+        let totals = counters.read();
+        assert_eq!((totals.answered(), totals.failed), (1, 1));
+        assert_eq!(totals.refused.get("timeout"), Some(&1));
     }
 
     #[test]
     fn a_tunnel_is_in_flight_until_it_ends_and_has_no_whole_answer() {
-        let counters = Counters::default();
-        let tunnel = Measured::begin(&counters);
+        let (counters, arrivals) = (Counters::default(), Arrivals::default());
+        let tunnel = Measured::begin(&counters, &arrivals);
         tunnel.switched(101);
         assert_eq!(counters.read().in_flight, 1);
         drop(tunnel);

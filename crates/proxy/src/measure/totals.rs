@@ -1,6 +1,7 @@
 //! What was counted, as it is added up: over workers for what the proxy shows.
 
 use super::histogram::Histogram;
+use super::reasons::{ReasonTotals, merge};
 use crate::protocol::Counts;
 
 /// The statuses of gRPC, 0 to 16, and one for all that are none.
@@ -27,6 +28,8 @@ pub(crate) struct Totals {
     pub(crate) retried: u64,
     /// How often an endpoint was ejected.
     pub(crate) ejected: u64,
+    /// Answers of the proxy itself in place of the service, by the reason.
+    pub(crate) refused: ReasonTotals,
     /// Bytes of content on their way to instances.
     pub(crate) received: u64,
     /// Bytes of content on their way to clients.
@@ -80,6 +83,7 @@ impl std::ops::AddAssign<&Self> for Totals {
         ] {
             *total += more;
         }
+        merge(&mut self.refused, &other.refused);
         self.head.merge(&other.head);
         self.whole.merge(&other.whole);
     }

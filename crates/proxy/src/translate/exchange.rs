@@ -47,6 +47,6 @@ pub(crate) async fn exchange(exchange: &Exchange<'_>, mut body: Replayable<'_>) 
     };
     let is_grpc = exchange.is_grpc;
     let status = is_grpc.then(|| grpc::status_of(error));
-    exchange.measured.answered(error.status(), status);
+    exchange.measured.refused(error, status);
     Box::pin(exchange.client.fail(error, facts, is_grpc)).await
 }

@@ -37,6 +37,11 @@ impl Listener {
         self.upstream.borrow().clone()
     }
 
+    /// Whether requests from outside arrive here.
+    pub(crate) fn is_edge(&self) -> bool {
+        self.upstream.borrow().is_none()
+    }
+
     /// Whether connections should end after the request that they serve.
     pub(crate) fn is_gone(&self) -> bool {
         self.gone.get()

@@ -28,7 +28,7 @@ pub(crate) use self::routes::Routed;
 pub(crate) use self::upstream::{Left, Upstream, is_gateway_failure};
 use self::view::View;
 use crate::limits::{Limits, SWEEP_INTERVAL};
-use crate::measure::Totals;
+use crate::measure::{SideTotals, Sides, Totals};
 use crate::tls::Trust;
 
 /// What the control thread tells a worker.
@@ -72,6 +72,7 @@ pub(crate) enum Event {
         upstreams: BTreeMap<UpstreamId, Totals>,
         connections: usize,
         accepted: u64,
+        sides: Box<SideTotals>,
     },
     /// The worker has ended.
     Ended,
@@ -102,6 +103,8 @@ pub(crate) struct Worker {
     pub(crate) view: RefCell<View>,
     pub(crate) trust: RefCell<Trust>,
     pub(crate) connections: Rc<Connections>,
+    /// What became of all requests, by where they came from.
+    pub(crate) sides: Sides,
 }
 
 /// Runs a worker on this thread until it is drained.
@@ -123,6 +126,7 @@ pub(crate) fn run(
         view: RefCell::new(View::new(reporter.clone())),
         trust: RefCell::default(),
         connections: Connections::new(most_connections),
+        sides: Sides::default(),
     });
     runtime.block_on(serve(worker, commands, &reporter, drain));
     Ok(())
@@ -149,6 +153,7 @@ async fn serve(
                 upstreams: worker.view.borrow().counts(),
                 connections: worker.connections.count(),
                 accepted: worker.connections.accepted(),
+                sides: Box::new(worker.sides.read()),
             }),
             Some(Command::Drain) | None => break,
         }

@@ -19,6 +19,7 @@ mod http2_rollout;
 mod long_line;
 mod memory;
 mod metrics;
+mod metrics_refused;
 mod rollout;
 mod routing;
 mod snapshots;
