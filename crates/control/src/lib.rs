@@ -9,6 +9,7 @@ mod instances;
 pub mod ports;
 mod proxies;
 mod reconcile;
+mod remembered;
 mod server;
 mod settings;
 mod state;

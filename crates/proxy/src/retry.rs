@@ -1,5 +1,6 @@
 //! What a request has tried, and whether it may try once more.
 
+use std::cell::Cell;
 use std::time::Instant;
 
 use crate::dial::Reuse;
@@ -21,6 +22,8 @@ pub(crate) struct Tries {
     /// How long it waits for its answer says something of the endpoint.
     is_measured: bool,
     is_first: bool,
+    /// How many retries there were.
+    retries: Cell<u32>,
 }
 
 /// What went wrong with an attempt, after which there may be another: nothing of an answer was
@@ -63,6 +66,7 @@ impl Tries {
             is_repeatable,
             is_measured: !facts.upgrade,
             is_first: true,
+            retries: Cell::new(0),
         }
     }
 
@@ -74,12 +78,23 @@ impl Tries {
             is_repeatable: false,
             is_measured: false,
             is_first: true,
+            retries: Cell::new(0),
         }
     }
 
     /// Whether nothing was tried yet.
     pub(crate) fn is_first(&self) -> bool {
         self.is_first
+    }
+
+    /// How many retries there were.
+    pub(crate) fn retries(&self) -> u32 {
+        self.retries.get()
+    }
+
+    /// Notes a retry.
+    pub(crate) fn count_retry(&self) {
+        self.retries.set(self.retries.get() + 1);
     }
 
     /// It is sent there.
@@ -127,6 +142,9 @@ impl Tries {
             left.for_good = is_elsewhere;
         }
         (self.is_first, self.reuse) = (false, Reuse::Never);
+        if may {
+            self.count_retry();
+        }
         may
     }
 }

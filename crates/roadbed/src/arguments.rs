@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use model::{AccessLog, Collector, SampledShare};
 
 /// Runs your services: deploys them, connects them, serves them.
 ///
@@ -102,6 +103,32 @@ pub(crate) struct Up {
     /// [default: where the last one did, else 127.0.0.1:9700]
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = loopback)]
     pub(crate) metrics: Option<SocketAddr>,
+    #[command(flatten)]
+    pub(crate) telemetry: Telemetry,
+}
+
+/// What the proxy of a server that is started says of single requests.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Telemetry {
+    /// Of which requests the access log has a line: off, errors, all, or a share such as 5%
+    /// [default: as the last server had it, else off]
+    #[arg(long, value_name = "REQUESTS")]
+    pub(crate) access_log: Option<AccessLog>,
+    /// Where spans of traces are sent by OTLP over HTTP, such as http://127.0.0.1:4318, or off
+    /// [default: as the last server had it, else off]
+    #[arg(long, value_name = "URL", value_parser = traces)]
+    pub(crate) traces: Option<Traces>,
+    /// Which of the traces that begin at the proxy are sampled, such as 5% [default: as the last
+    /// server had it, else 100%]
+    #[arg(long, value_name = "SHARE")]
+    pub(crate) trace_share: Option<SampledShare>,
+}
+
+/// Where spans are sent, or that they are not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Traces {
+    Off,
+    To(Collector),
 }
 
 /// `roadbed deploy`.
@@ -125,8 +152,11 @@ pub(crate) struct Status {
 #[derive(Debug, Args)]
 pub(crate) struct Logs {
     /// The app, or one service of it
-    #[arg(value_name = "APP[/SERVICE]")]
-    pub(crate) of: String,
+    #[arg(value_name = "APP[/SERVICE]", required_unless_present = "access")]
+    pub(crate) of: Option<String>,
+    /// Show the access log instead: a line for each request, also those that no service got
+    #[arg(long)]
+    pub(crate) access: bool,
     /// Go on with what is written from now on
     #[arg(long, short)]
     pub(crate) follow: bool,
@@ -179,6 +209,8 @@ pub(crate) struct Server {
     /// last server had it, else 127.0.0.1:9700]
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = loopback)]
     pub(crate) metrics: Option<SocketAddr>,
+    #[command(flatten)]
+    pub(crate) telemetry: Telemetry,
     /// Leave the terminal of whoever started it
     #[arg(long, hide = true)]
     pub(crate) background: bool,
@@ -212,6 +244,17 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
     match address.ip().is_loopback() {
         true => Ok(address),
         false => Err("it is for this machine alone, as 127.0.0.1 is".to_owned()),
+    }
+}
+
+/// Reads where spans are sent.
+fn traces(text: &str) -> Result<Traces, String> {
+    match text {
+        "off" => Ok(Traces::Off),
+        url => url
+            .parse()
+            .map(Traces::To)
+            .map_err(|error: model::telemetry::BadCollector| error.to_string()),
     }
 }
 
@@ -258,6 +301,13 @@ mod tests {
         ] {
             assert!(edge(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn spans_go_to_a_collector_or_nowhere() {
+        assert_eq!(traces("off"), Ok(Traces::Off));
+        assert!(traces("http://127.0.0.1:4318").is_ok());
+        assert!(traces("https://example.com").is_err());
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod follow;
 mod output;
 mod port_holder;
 mod server_process;
+mod telemetry_options;
 mod terminal;
 
 use std::path::Path;

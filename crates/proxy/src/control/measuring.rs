@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tokio::sync::oneshot;
 
 use super::Control;
-use crate::measure::text::{Report, page};
+use crate::measure::text::{Delivered, Report, page};
 use crate::measure::{SideTotals, Totals, process};
 use crate::protocol::FromProxy;
 use crate::start::StartError;
@@ -19,6 +19,8 @@ struct Gathered {
     connections: u64,
     accepted: u64,
     sides: SideTotals,
+    /// Lines of the access log and spans that found no room.
+    dropped: [u64; 2],
 }
 
 impl Control {
@@ -44,6 +46,7 @@ impl Control {
             connections: gathered.connections,
             accepted: gathered.accepted,
             sides: &gathered.sides,
+            telemetry: self.telemetry(gathered.dropped),
             workers: self.workers.len(),
             has_server: self.server.is_some(),
             process: process::look(self.admin.started()),
@@ -51,6 +54,21 @@ impl Control {
         // Fails only when whoever asked is gone.
         let _ = to.send(page(&report));
         Ok(())
+    }
+
+    /// What became of lines and spans, of which workers dropped so many.
+    fn telemetry(&self, dropped: [u64; 2]) -> [Delivered; 2] {
+        let ends = [
+            (&self.far_end.lines, dropped[0]),
+            (&self.far_end.spans, dropped[1]),
+        ];
+        ends.map(|(end, dropped)| {
+            let (delivered, lost) = end.read();
+            Delivered {
+                delivered,
+                dropped: dropped + lost,
+            }
+        })
     }
 
     /// Has every worker say what it measured, and adds it up.
@@ -69,11 +87,15 @@ impl Control {
                         connections,
                         accepted,
                         sides,
+                        dropped,
                     },
                 )) => {
                     waiting -= 1;
                     total.connections += connections as u64;
                     total.accepted += accepted;
+                    for (total, dropped) in total.dropped.iter_mut().zip(dropped) {
+                        *total += dropped;
+                    }
                     for (total, side) in total.sides.iter_mut().zip(&*sides) {
                         *total += side;
                     }

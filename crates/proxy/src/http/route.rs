@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::net::IpAddr;
 use std::rc::Rc;
 
+use http::StatusCode;
 use model::Protocol;
 
 use super::gateway_error::GatewayError;
@@ -13,6 +14,7 @@ use super::target::split_port;
 use crate::routing::rules::Rules;
 use crate::routing::{Asked, InTls};
 use crate::socket::Socket;
+use crate::telemetry::Kept;
 use crate::worker::{Listener, Routed, Upstream, Worker};
 
 /// Where a connection's requests come from.
@@ -87,6 +89,39 @@ pub(crate) struct Refused {
     pub(crate) error: GatewayError,
     /// The service that it was for, where that was found.
     pub(crate) upstream: Option<Rc<Upstream>>,
+}
+
+impl Refused {
+    /// Counts it, and notes it in what is kept of the request; why it is.
+    pub(crate) fn note(
+        &self,
+        worker: &Worker,
+        listener: &Listener,
+        kept: Option<Kept<'_>>,
+    ) -> GatewayError {
+        let counters = self.upstream.as_ref().map(|upstream| &upstream.counters);
+        worker.sides.of(listener).refused(self.error, counters);
+        if let Some(kept) = kept {
+            if let Some(upstream) = &self.upstream {
+                kept.is_for(upstream);
+            }
+            kept.refused(self.error);
+        }
+        self.error
+    }
+}
+
+/// Counts a request that is told to ask elsewhere, and notes that in what is kept of it.
+pub(crate) fn note_redirected(
+    worker: &Worker,
+    listener: &Listener,
+    kept: Option<Kept<'_>>,
+    status: StatusCode,
+) {
+    worker.sides.of(listener).redirected(status.as_u16());
+    if let Some(kept) = kept {
+        kept.redirected(status.as_u16());
+    }
 }
 
 impl From<GatewayError> for Refused {

@@ -115,6 +115,27 @@ impl Counters {
     }
 }
 
+/// Counts content as it moves: for its upstream, and for one request where that is wanted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Meter<'a> {
+    all: &'a Cell<u64>,
+    own: Option<&'a Cell<u64>>,
+}
+
+impl<'a> Meter<'a> {
+    pub(crate) fn new(all: &'a Cell<u64>, own: Option<&'a Cell<u64>>) -> Self {
+        Self { all, own }
+    }
+
+    /// Counts so many bytes more.
+    pub(crate) fn add(self, count: usize) {
+        add(self.all, count as u64);
+        if let Some(own) = self.own {
+            add(own, count as u64);
+        }
+    }
+}
+
 /// Counts so many more.
 pub(crate) fn add(counter: &Cell<u64>, count: u64) {
     counter.set(counter.get().wrapping_add(count));
@@ -128,7 +149,7 @@ pub(super) fn class(status: u16) -> usize {
 
 /// Whether a status of gRPC says that the service failed, as 5xx does, and not that the caller
 /// asked for what cannot be.
-fn is_failure(status: u8) -> bool {
+pub(super) fn is_failure(status: u8) -> bool {
     const UNKNOWN: u8 = 2;
     const DEADLINE_EXCEEDED: u8 = 4;
     const UNIMPLEMENTED: u8 = 12;

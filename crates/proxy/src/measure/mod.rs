@@ -16,7 +16,7 @@ pub(crate) mod text;
 pub(crate) mod totals;
 
 pub(crate) use arrivals::{SideTotals, Sides};
-pub(crate) use counters::{Counters, add};
+pub(crate) use counters::{Counters, Meter};
 pub use histogram::{Histogram, LONGEST};
 pub(crate) use request::Measured;
 pub(crate) use totals::Totals;

@@ -14,6 +14,8 @@ use super::totals::{GRPC_STATUSES, Totals};
 pub(crate) struct Report<'a> {
     pub(crate) upstreams: &'a BTreeMap<UpstreamId, Totals>,
     pub(crate) sides: &'a SideTotals,
+    /// What became of lines of the access log, and of spans.
+    pub(crate) telemetry: [Delivered; 2],
     pub(crate) snapshot: &'a Snapshot,
     /// Clients' connections that are open.
     pub(crate) connections: u64,
@@ -34,9 +36,19 @@ pub(crate) fn page(report: &Report<'_>) -> String {
     latency(&mut page, report);
     traffic(&mut page, report);
     sides(&mut page, report.sides);
+    telemetry(&mut page, report.telemetry);
     proxy(&mut page, report);
     process(&mut page, &report.process);
     page.0
+}
+
+/// What became of lines or spans.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Delivered {
+    /// Those that are where they belong.
+    pub(crate) delivered: u64,
+    /// Those that never will be.
+    pub(crate) dropped: u64,
 }
 
 /// The services to which there are requests, which TCP does not know.
@@ -213,6 +225,34 @@ fn sides(page: &mut Page, sides: &SideTotals) {
     }
 }
 
+/// What was said of single requests.
+fn telemetry(page: &mut Page, [lines, spans]: [Delivered; 2]) {
+    for (name, help, value) in [
+        (
+            "roadbed_access_log_lines_total",
+            "Lines of the access log that were written.",
+            lines.delivered,
+        ),
+        (
+            "roadbed_access_log_dropped_lines_total",
+            "Lines of the access log that were not, for want of room or since writing failed.",
+            lines.dropped,
+        ),
+        (
+            "roadbed_trace_spans_total",
+            "Spans that the collector has taken.",
+            spans.delivered,
+        ),
+        (
+            "roadbed_trace_dropped_spans_total",
+            "Spans that it has not, for want of room or since sending failed.",
+            spans.dropped,
+        ),
+    ] {
+        page.one(name, "counter", help, value);
+    }
+}
+
 fn proxy(page: &mut Page, report: &Report<'_>) {
     page.family("roadbed_build_info", "gauge", "The version of Roadbed.");
     let version = [("version", env!("CARGO_PKG_VERSION"))];
@@ -289,6 +329,7 @@ mod tests {
         let text = page(&Report {
             upstreams: &BTreeMap::from([(id, totals)]),
             sides: &sides,
+            telemetry: Default::default(),
             snapshot: &Snapshot::default(),
             connections: 2,
             accepted: 9,

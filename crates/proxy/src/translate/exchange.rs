@@ -23,6 +23,9 @@ pub(crate) async fn exchange(exchange: &Exchange<'_>, mut body: Replayable<'_>) 
         };
         if let Some(Ok(connected)) = &dialed {
             tries.went_to(connected.endpoint());
+            exchange
+                .measured
+                .goes_to(connected.shared_endpoint(), &tries);
         }
         let attempt = match dialed {
             Some(Ok(Connected::Alone(backend))) => {

@@ -166,6 +166,11 @@ impl InFlight {
     pub(crate) fn endpoint(&self) -> &Endpoint {
         &self.0
     }
+
+    /// The same, to be held for longer.
+    pub(crate) fn shared_endpoint(&self) -> &Rc<Endpoint> {
+        &self.0
+    }
 }
 
 impl Drop for InFlight {

@@ -29,6 +29,7 @@ pub(crate) use self::upstream::{Left, Upstream, is_gateway_failure};
 use self::view::View;
 use crate::limits::{Limits, SWEEP_INTERVAL};
 use crate::measure::{SideTotals, Sides, Totals};
+use crate::telemetry::{Queues, Telemetry};
 use crate::tls::Trust;
 
 /// What the control thread tells a worker.
@@ -73,6 +74,8 @@ pub(crate) enum Event {
         connections: usize,
         accepted: u64,
         sides: Box<SideTotals>,
+        /// Lines of the access log and spans that found no room.
+        dropped: [u64; 2],
     },
     /// The worker has ended.
     Ended,
@@ -105,6 +108,8 @@ pub(crate) struct Worker {
     pub(crate) connections: Rc<Connections>,
     /// What became of all requests, by where they came from.
     pub(crate) sides: Sides,
+    /// What is said of single requests.
+    pub(crate) telemetry: Telemetry,
 }
 
 /// Runs a worker on this thread until it is drained.
@@ -115,6 +120,7 @@ pub(crate) fn run(
     most_connections: usize,
     commands: UnboundedReceiver<Command>,
     reporter: Reporter,
+    queues: Queues,
 ) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -127,6 +133,7 @@ pub(crate) fn run(
         trust: RefCell::default(),
         connections: Connections::new(most_connections),
         sides: Sides::default(),
+        telemetry: Telemetry::new(queues),
     });
     runtime.block_on(serve(worker, commands, &reporter, drain));
     Ok(())
@@ -154,6 +161,7 @@ async fn serve(
                 connections: worker.connections.count(),
                 accepted: worker.connections.accepted(),
                 sides: Box::new(worker.sides.read()),
+                dropped: worker.telemetry.dropped(),
             }),
             Some(Command::Drain) | None => break,
         }
@@ -168,6 +176,7 @@ async fn serve(
     {
         tracing::warn!(limit = ?drain, "connections were still in use at the end of the drain");
     }
+    worker.telemetry.end();
 }
 
 /// Serves from what results of `delta`; what is busy that is not in it any more.
@@ -179,6 +188,9 @@ async fn apply(
 ) -> BTreeMap<RetiredEndpoint, u32> {
     if let Some(trust) = trust {
         *worker.trust.borrow_mut() = trust;
+    }
+    if let Some(telemetry) = &delta.telemetry {
+        worker.telemetry.configure(telemetry);
     }
     let stopped = worker.view.borrow_mut().apply(worker, delta, &mut sockets);
     for accepting in stopped {

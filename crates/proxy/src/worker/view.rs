@@ -49,6 +49,11 @@ impl View {
         self.routes.find(asked)
     }
 
+    /// The key of the route that a request at the edge is for.
+    pub(crate) fn route_key(&self, asked: &dyn Asked) -> Option<Rc<str>> {
+        self.routes.key(asked)
+    }
+
     /// Calls `visit` with each upstream.
     pub(crate) fn each_upstream(&self, visit: impl FnMut(&Rc<Upstream>)) {
         self.upstreams.values().for_each(visit);
@@ -236,7 +241,11 @@ impl View {
         wanted: &model::Listener,
     ) -> Option<Accepting> {
         let upstream = self.role_upstream(&wanted.role);
-        match Accepting::start(worker, socket, wanted.tls, upstream) {
+        let caller = match &wanted.role {
+            ListenerRole::Edge => None,
+            ListenerRole::Mesh { caller, .. } => Some(caller.to_string().into()),
+        };
+        match Accepting::start(worker, socket, wanted.tls, (upstream, caller)) {
             Ok(accepting) => self.listeners.insert(id, accepting),
             Err(error) => {
                 // The runtime has no room for another descriptor. Other workers may have.

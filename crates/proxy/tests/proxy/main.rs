@@ -1,6 +1,7 @@
 //! The real proxy, as its own process, between clients, backends and a server's end of the link.
 
 mod aborts;
+mod access_log;
 mod answers;
 mod balance;
 mod bodies;
@@ -30,4 +31,5 @@ mod tcp;
 mod tls;
 mod tls_backends;
 mod tls_load;
+mod traces;
 mod websocket;

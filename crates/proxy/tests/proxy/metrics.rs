@@ -41,7 +41,7 @@ impl Shown {
     }
 
     /// The value of a sample; 0 where there is none.
-    fn value(&self, sample: &str) -> f64 {
+    pub(crate) fn value(&self, sample: &str) -> f64 {
         value(&self.page(), sample)
     }
 

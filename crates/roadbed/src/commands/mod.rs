@@ -11,6 +11,7 @@ pub(crate) mod server;
 pub(crate) mod status;
 pub(crate) mod up;
 
+mod access_log;
 mod build;
 mod log_lines;
 mod logging;

@@ -1,6 +1,7 @@
 //! The real program, with real processes and sockets: what users do with it, and what happens to
 //! programs in real life.
 
+mod access_log;
 mod bad_input;
 mod bodies;
 mod commands;
