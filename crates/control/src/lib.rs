@@ -10,6 +10,7 @@ pub mod ports;
 mod proxies;
 mod reconcile;
 mod remembered;
+pub mod requests;
 mod server;
 mod settings;
 mod state;

@@ -43,6 +43,8 @@ pub(crate) enum Command {
     Deploy(Deploy),
     /// Show what runs, and why anything waits
     Status(Status),
+    /// Show how many requests services get right now, how many fail, and how long they take
+    Top(Top),
     /// Show what instances have written, also when no server runs
     Logs(Logs),
     /// Stop an app, or everything
@@ -118,7 +120,7 @@ pub(crate) struct Telemetry {
     /// [default: as the last server had it, else off]
     #[arg(long, value_name = "URL", value_parser = traces)]
     pub(crate) traces: Option<Traces>,
-    /// Which of the traces that begin at the proxy are sampled, such as 5% [default: as the last
+    /// Of the traces that begin at the proxy, how many are sampled, such as 5% [default: as the last
     /// server had it, else 100%]
     #[arg(long, value_name = "SHARE")]
     pub(crate) trace_share: Option<SampledShare>,
@@ -144,6 +146,20 @@ pub(crate) struct Status {
     /// Only this app
     pub(crate) app: Option<String>,
     /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `roadbed top`.
+#[derive(Debug, Args)]
+pub(crate) struct Top {
+    /// How long each picture looks back, from 100ms to 1h
+    #[arg(long, short, value_name = "TIME", default_value = "2s", value_parser = interval)]
+    pub(crate) interval: Duration,
+    /// Show one picture and end; so it is without a terminal
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Print one JSON object for each interval
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -258,6 +274,18 @@ fn traces(text: &str) -> Result<Traces, String> {
     }
 }
 
+/// Reads a time such as 500ms, 2s or 1m.
+fn interval(text: &str) -> Result<Duration, String> {
+    let milliseconds = match text.strip_suffix("ms") {
+        Some(number) => number.parse().ok().map(Duration::from_millis),
+        None => age(text).ok(),
+    };
+    let bounds = Duration::from_millis(100)..=Duration::from_secs(3600);
+    milliseconds
+        .filter(|time| bounds.contains(time))
+        .ok_or_else(|| "a time from 100ms to 1h, such as 2s".to_owned())
+}
+
 /// Reads `90s`, `15m`, `2h` or `3d`.
 fn age(text: &str) -> Result<Duration, String> {
     let problem = || "a whole number with s, m, h or d, such as 15m".to_owned();
@@ -308,6 +336,15 @@ mod tests {
         assert_eq!(traces("off"), Ok(Traces::Off));
         assert!(traces("http://127.0.0.1:4318").is_ok());
         assert!(traces("https://example.com").is_err());
+    }
+
+    #[test]
+    fn an_interval_is_neither_none_nor_for_ever() {
+        assert_eq!(interval("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(interval("2s"), Ok(Duration::from_secs(2)));
+        for bad in ["0s", "99ms", "2h", "2", "ms", "-1s", ""] {
+            assert!(interval(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

@@ -41,7 +41,8 @@ impl Telemetry {
 
 fn other(present: &str, option: &str) -> Failure {
     Failure::new(format!("a server runs already, {present}")).hint(format!(
-        "leave {option} out, or stop that server, and not its apps, by its pid in `roadbed status`"
+        "leave {option} out, or end that server by its pid in `roadbed status`, without its apps, and \
+         start another with `roadbed server {option} …`"
     ))
 }
 

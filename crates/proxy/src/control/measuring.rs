@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use super::Control;
 use crate::measure::text::{Delivered, Report, page};
-use crate::measure::{SideTotals, Totals, process};
+use crate::measure::{Endpoints, SideTotals, Totals, process};
 use crate::protocol::FromProxy;
 use crate::start::StartError;
 use crate::worker::{Command, Event};
@@ -16,6 +16,7 @@ use model::UpstreamId;
 #[derive(Debug, Default)]
 struct Gathered {
     upstreams: BTreeMap<UpstreamId, Totals>,
+    endpoints: Endpoints,
     connections: u64,
     accepted: u64,
     sides: SideTotals,
@@ -42,6 +43,7 @@ impl Control {
         let gathered = self.gather().await?;
         let report = Report {
             upstreams: &gathered.upstreams,
+            endpoints: &gathered.endpoints,
             snapshot: &self.snapshot,
             connections: gathered.connections,
             accepted: gathered.accepted,
@@ -86,6 +88,7 @@ impl Control {
                         upstreams,
                         connections,
                         accepted,
+                        endpoints,
                         sides,
                         dropped,
                     },
@@ -98,6 +101,9 @@ impl Control {
                     }
                     for (total, side) in total.sides.iter_mut().zip(&*sides) {
                         *total += side;
+                    }
+                    for (key, totals) in endpoints {
+                        *total.endpoints.entry(key).or_default() += &totals;
                     }
                     for (id, totals) in upstreams {
                         *total.upstreams.entry(id).or_default() += &totals;

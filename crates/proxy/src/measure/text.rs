@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use model::{Protocol, Snapshot, UpstreamId};
 
 use super::arrivals::{ArrivalTotals, SideTotals};
+use super::endpoints::{self, Endpoints};
 use super::page::Page;
 use super::process::Process;
 use super::totals::{GRPC_STATUSES, Totals};
@@ -13,6 +14,7 @@ use super::totals::{GRPC_STATUSES, Totals};
 #[derive(Debug)]
 pub(crate) struct Report<'a> {
     pub(crate) upstreams: &'a BTreeMap<UpstreamId, Totals>,
+    pub(crate) endpoints: &'a Endpoints,
     pub(crate) sides: &'a SideTotals,
     /// What became of lines of the access log, and of spans.
     pub(crate) telemetry: [Delivered; 2],
@@ -35,6 +37,7 @@ pub(crate) fn page(report: &Report<'_>) -> String {
     requests(&mut page, report);
     latency(&mut page, report);
     traffic(&mut page, report);
+    endpoints::write(&mut page, report.endpoints);
     sides(&mut page, report.sides);
     telemetry(&mut page, report.telemetry);
     proxy(&mut page, report);
@@ -328,6 +331,7 @@ mod tests {
         totals.refused.insert("timeout", 1);
         let text = page(&Report {
             upstreams: &BTreeMap::from([(id, totals)]),
+            endpoints: &Endpoints::new(),
             sides: &sides,
             telemetry: Default::default(),
             snapshot: &Snapshot::default(),

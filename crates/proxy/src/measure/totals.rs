@@ -54,6 +54,7 @@ impl Totals {
             cut: self.cut,
             retried: self.retried,
             ejected: self.ejected,
+            in_flight: self.in_flight,
             latency: self.whole.clone(),
         }
     }

@@ -40,17 +40,9 @@ impl LogFiles {
     /// Appends whole lines.
     ///
     /// # Errors
-    /// They are not, or only in part, on disk.
+    /// They are not on disk.
     pub(crate) fn append(&mut self, lines: &[u8]) -> io::Result<()> {
-        let written = self.try_append(lines);
-        if written.is_err() {
-            // What is there of a line is ended when the file is opened the next time.
-            self.newest = None;
-        }
-        written
-    }
-
-    fn try_append(&mut self, lines: &[u8]) -> io::Result<()> {
+        // After a failure the file is opened anew.
         let mut newest = match self.newest.take() {
             Some(newest) => newest,
             None => open_newest(&self.folder)?,
@@ -58,7 +50,12 @@ impl LogFiles {
         if newest.length > 0 && newest.length + lines.len() as u64 > self.limit {
             newest = self.begin(newest.number + 1)?;
         }
-        newest.file.write_all(lines)?;
+        if let Err(error) = newest.file.write_all(lines) {
+            // None of them is there, rather than some. Where that cannot be either, what is there
+            // of a line is ended when the file is opened the next time.
+            let _ = newest.file.set_len(newest.length);
+            return Err(error);
+        }
         newest.length += lines.len() as u64;
         self.newest = Some(newest);
         Ok(())

@@ -53,6 +53,10 @@ pub(crate) struct Telemetry {
     spans: Rc<Gathered>,
     /// Where a line or span is written first.
     scratch: RefCell<Vec<u8>>,
+    #[expect(
+        clippy::vec_box,
+        reason = "a request takes one over without moving what is in it"
+    )]
     spare: RefCell<Vec<Box<Record>>>,
 }
 
@@ -176,8 +180,8 @@ impl Onward {
     }
 }
 
-/// Begins to follow a request, if anything may come of it; `asked` is what it asks, where that could
-/// be read.
+/// Begins to follow a request, if anything may come of it; `asked` is what it asks, where that
+/// could be read.
 pub(crate) fn begin<'a>(
     worker: &'a Worker,
     listener: &Listener,
@@ -274,6 +278,7 @@ impl Kept<'_> {
         self.note(|outcome| {
             outcome.status = Some(error.status());
             outcome.reason = Some(error.reason());
+            outcome.is_failure = error.status() >= 500;
         });
     }
 

@@ -129,6 +129,8 @@ impl Gathered {
 
     /// Hands over what there is for the last time; what does not fit now never will.
     pub(crate) fn end(&self) {
+        // Nothing is awaited any more.
+        self.is_awaited.set(true);
         if !self.hand_over() {
             let batch = self.batch.take();
             self.dropped.set(self.dropped.get() + batch.records);

@@ -14,7 +14,7 @@ const ERROR: u64 = 2;
 /// The field of `ScopeSpans` that each span is.
 const SPANS: u32 = 2;
 
-/// Writes a span as a field of `ScopeSpans`: several of them, one behind the other, are those of one.
+/// Writes a span as a field of `ScopeSpans`: several, one behind the other, are those of one.
 pub(super) fn write(out: &mut Vec<u8>, record: &Record, trace: &Trace) {
     let outcome = &record.outcome.get();
     Message::new(out).message(SPANS, |span| {

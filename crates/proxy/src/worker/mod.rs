@@ -28,7 +28,7 @@ pub(crate) use self::routes::Routed;
 pub(crate) use self::upstream::{Left, Upstream, is_gateway_failure};
 use self::view::View;
 use crate::limits::{Limits, SWEEP_INTERVAL};
-use crate::measure::{SideTotals, Sides, Totals};
+use crate::measure::{Endpoints, SideTotals, Sides, Totals};
 use crate::telemetry::{Queues, Telemetry};
 use crate::tls::Trust;
 
@@ -73,6 +73,7 @@ pub(crate) enum Event {
         upstreams: BTreeMap<UpstreamId, Totals>,
         connections: usize,
         accepted: u64,
+        endpoints: Endpoints,
         sides: Box<SideTotals>,
         /// Lines of the access log and spans that found no room.
         dropped: [u64; 2],
@@ -160,6 +161,7 @@ async fn serve(
                 upstreams: worker.view.borrow().counts(),
                 connections: worker.connections.count(),
                 accepted: worker.connections.accepted(),
+                endpoints: worker.view.borrow().endpoints(),
                 sides: Box::new(worker.sides.read()),
                 dropped: worker.telemetry.dropped(),
             }),

@@ -11,7 +11,7 @@ use super::listener::Accepting;
 use super::routes::{Routed, Routes};
 use super::upstream::Upstream;
 use super::{Reporter, RetiredEndpoint, Worker};
-use crate::measure::Totals;
+use crate::measure::{Endpoints, Totals};
 use crate::routing::Asked;
 use model::{InstanceId, ListenerId, ListenerRole, SnapshotDelta, UpstreamId};
 
@@ -65,6 +65,18 @@ impl View {
         counts
             .map(|(id, upstream)| (id.clone(), upstream.counters.read()))
             .collect()
+    }
+
+    /// What each endpoint that is in use has had to do.
+    pub(crate) fn endpoints(&self) -> Endpoints {
+        let mut endpoints = Endpoints::new();
+        self.each_upstream(|upstream| {
+            upstream.each_endpoint(|endpoint| {
+                let key = (upstream.id.clone(), endpoint.instance.clone());
+                endpoints.insert(key, endpoint.totals());
+            });
+        });
+        endpoints
     }
 
     /// Gives up all listeners.

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::metrics::{Shown, of_web, value};
 use crate::support::backend::Backend;
 use crate::support::client::{Client, End};
-use crate::support::http2::{ask, connect, get, run};
+use crate::support::http2::{self, ask, connect, get, run};
 use crate::support::stage::Stage;
 use crate::support::{Builder, Setup, eventually, free_address};
 
@@ -204,4 +204,55 @@ fn calls_between_services_are_told_from_those_from_outside() {
     let page = shown.page();
     assert_eq!(unserved(&page, "edge", "wrong-protocol"), 1.0, "{page}");
     assert_eq!(at_the_edge(&page), 1.0, "{page}");
+}
+
+#[test]
+fn each_endpoint_has_its_own_numbers_while_it_is_in_use() {
+    let modern = http2::echo();
+    let backend = Backend::start(|connection| {
+        while connection.request().is_some() {
+            connection.send("HTTP/1.1 503 X\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    let endpoints = [(modern, Protocol::Http2), (backend.address, Protocol::Http)];
+    let mut shown = Shown::new(&endpoints);
+    let mut client = Client::connect(shown.stage.edge);
+    let of = |name: &str, ordinal: u32| {
+        let labels = "app=\"app\",service=\"web\"";
+        format!("{name}{{{labels},instance=\"app.web.1.{ordinal}\",release=\"1\"}}")
+    };
+    let (mut asked, mut page) = (0.0, String::new());
+    while value(&page, &of("roadbed_endpoint_failures_total", 2)) == 0.0 {
+        asked += 1.0;
+        assert!(asked < 500.0, "the second of two is never chosen: {page}");
+        // What it says is asked of the first once more.
+        assert_eq!(client.get("a.test", "/").status, 200);
+        page = shown.page();
+    }
+    let number = |name: &str, ordinal| value(&page, &of(name, ordinal));
+    let failed = number("roadbed_endpoint_failures_total", 2);
+    assert_eq!(
+        number("roadbed_endpoint_requests_total", 2),
+        failed,
+        "{page}"
+    );
+    assert_eq!(
+        number("roadbed_endpoint_requests_total", 1),
+        asked,
+        "{page}"
+    );
+    assert_eq!(number("roadbed_endpoint_failures_total", 1), 0.0, "{page}");
+    assert!(
+        number("roadbed_endpoint_pooled_connections", 1) >= 1.0,
+        "{page}"
+    );
+    let retries = value(&page, &of_web("roadbed_service_retries_total"));
+    assert_eq!(retries, failed, "{page}");
+    shown.stage.lead_to(&endpoints[..1]);
+    let page = shown.page();
+    assert!(
+        page.contains(&of("roadbed_endpoint_requests_total", 1)),
+        "{page}"
+    );
+    assert!(!page.contains("app.web.1.2"), "{page}");
 }

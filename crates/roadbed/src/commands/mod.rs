@@ -9,6 +9,7 @@ pub(crate) mod plan;
 pub(crate) mod proxy;
 pub(crate) mod server;
 pub(crate) mod status;
+pub(crate) mod top;
 pub(crate) mod up;
 
 mod access_log;
@@ -16,6 +17,7 @@ mod build;
 mod log_lines;
 mod logging;
 mod request;
+mod top_view;
 mod wrap;
 
 use crate::failure::Failure;

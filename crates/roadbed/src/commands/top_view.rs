@@ -78,7 +78,11 @@ pub(super) fn rows(
             });
         }
     }
-    rows.sort_by(|one, other| other.requests_per_second.total_cmp(&one.requests_per_second));
+    rows.sort_by(|one, other| {
+        other
+            .requests_per_second
+            .total_cmp(&one.requests_per_second)
+    });
     rows
 }
 
@@ -121,7 +125,15 @@ fn quantile(times: &[TimeCount], share: f64) -> Option<f64> {
 /// The rows as a table for people.
 pub(super) fn render(rows: &[Row]) -> String {
     let heads = [
-        "SERVICE", "REQ/S", "ERRORS", "P50", "P99", "IN FLIGHT", "RETRIES", "READY", "RESTARTS",
+        "SERVICE",
+        "REQ/S",
+        "ERRORS",
+        "P50",
+        "P99",
+        "IN FLIGHT",
+        "RETRIES",
+        "READY",
+        "RESTARTS",
     ];
     let mut cells = vec![heads.map(str::to_owned).to_vec()];
     for row in rows {
@@ -212,8 +224,18 @@ mod tests {
         assert_eq!(rows[0].error_share, Some(0.05));
         assert_eq!(rows[0].p50_milliseconds, Some(1.0));
         assert_eq!(rows[0].p99_milliseconds, Some(80.0));
-        assert_eq!((rows[1].error_share, rows[1].p99_milliseconds), (None, None));
-        insta::assert_snapshot!(render(&rows));
+        assert_eq!(
+            (rows[1].error_share, rows[1].p99_milliseconds),
+            (None, None)
+        );
+        // The picture in the documentation is this one.
+        let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/observe.md");
+        let docs = std::fs::read_to_string(docs).unwrap();
+        let picture = render(&rows);
+        assert!(
+            docs.contains(&picture),
+            "docs/observe.md does not have\n{picture}"
+        );
     }
 
     #[test]

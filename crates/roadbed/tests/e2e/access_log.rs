@@ -61,7 +61,10 @@ fn requests_are_in_the_log_that_was_asked_for_and_a_new_server_changes_it() {
     assert!(refused.stderr.contains(told), "{refused:?}");
     let proxy = machine.proxy_pid();
     kill(machine.server_pid());
-    up(&machine, &app, &["--access-log", "errors"]);
+    let _server = machine.spawn(&["server", "--access-log", "errors"]);
+    until("the next server answers", || {
+        machine.run(&["status"]).code == Some(0)
+    });
     until("the proxy is back", || machine.proxy_pid() == proxy);
     until("the proxy follows", || {
         machine.get(HOST, "/").status == 200 && {

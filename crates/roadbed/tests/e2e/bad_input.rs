@@ -14,7 +14,7 @@ use crate::support::{AppFolder, Finished, Machine, left_out};
 const READERS: [&str; 4] = ["check", "plan", "up", "deploy"];
 
 /// Every command with every option and argument that it has besides those of all commands.
-const COMMANDS: [(&str, &[&str]); 10] = [
+const COMMANDS: [(&str, &[&str]); 11] = [
     ("check", &["[PATH]", "--json"]),
     ("plan", &["[PATH]", "--json"]),
     (
@@ -32,6 +32,7 @@ const COMMANDS: [(&str, &[&str]); 10] = [
     ),
     ("deploy", &["[PATH]"]),
     ("status", &["[APP]", "--json"]),
+    ("top", &["-i, --interval <TIME>", "--once", "--json"]),
     (
         "logs",
         &[

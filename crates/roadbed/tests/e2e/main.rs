@@ -17,4 +17,5 @@ mod routing;
 mod support;
 mod survival;
 mod tls;
+mod top;
 mod up;

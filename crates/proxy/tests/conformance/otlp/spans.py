@@ -67,7 +67,7 @@ class Front(Handler):
 class Back(Handler):
     def do_GET(self):
         with lock:
-            contexts[self.path] = self.headers["traceparent"]
+            contexts[self.path.split("?")[0]] = self.headers["traceparent"]
         self.answer(500 if "fails" in self.path else 200, b"back")
 
 
