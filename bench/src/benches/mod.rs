@@ -12,6 +12,7 @@ pub(crate) mod fleet;
 pub(crate) mod load;
 pub(crate) mod proxy;
 pub(crate) mod routes;
+pub(crate) mod snapshots;
 pub(crate) mod startup;
 pub(crate) mod survival;
 
@@ -28,13 +29,14 @@ pub(crate) struct Bench {
 }
 
 /// All that measure the platform.
-pub(crate) const ALL: [Bench; 6] = [
+pub(crate) const ALL: [Bench; 7] = [
     startup::BENCH,
     survival::BENCH,
     fleet::BENCH,
     bodies::BENCH,
     proxy::BENCH,
     routes::BENCH,
+    snapshots::BENCH,
 ];
 
 /// Says how far it is.

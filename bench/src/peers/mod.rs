@@ -19,5 +19,6 @@ mod wrk;
 pub(crate) use ask::{Ask, Request};
 pub(crate) use installed::check;
 pub(crate) use kind::{HOST, Kind};
+pub(crate) use process::Process;
 pub(crate) use protocol::Protocol;
 pub(crate) use stage::{Proxy, Stage};

@@ -20,6 +20,7 @@ pub mod retries;
 pub mod routing;
 pub mod secret;
 pub mod snapshot;
+pub mod telemetry;
 pub mod time;
 pub mod treatment;
 
@@ -51,5 +52,6 @@ pub use snapshot::{
     Listener, ListenerId, ListenerRole, Route, Snapshot, SnapshotDelta, StaleGeneration, Upstream,
     UpstreamId,
 };
+pub use telemetry::{AccessLog, Collector, SampledShare, Telemetry, Tracing};
 pub use time::Timestamp;
 pub use treatment::{FieldChanges, PathChange, Redirect, RedirectStatus, Treatment};

@@ -10,6 +10,7 @@ use crate::balance::Random;
 use crate::http::message::{Body, RequestFacts};
 use crate::limits::{MIRROR_TIME, MIRRORS_AT_ONCE};
 use crate::measure::Measured;
+use crate::measure::arrivals::Arrivals;
 use crate::translate::client::Client;
 use crate::translate::request::Request;
 use crate::translate::source::{Piece, Replayable};
@@ -144,7 +145,9 @@ impl Copy {
         self.to.counters.mirrored();
         drop(tokio::task::spawn_local(async move {
             let worker = &self.under_way.0;
-            let measured = &Measured::begin(&self.to.counters);
+            // It comes from nobody.
+            let arrivals = Arrivals::default();
+            let measured = &Measured::begin(&self.to.counters, &arrivals, None);
             let to = (&*self.to, None);
             let one = Exchange::new(worker, to, Client::Nobody, self.request, measured);
             let serving = Box::pin(exchange(&one, Replayable::of(content)));

@@ -52,6 +52,9 @@ pub struct Counts {
     /// How often an endpoint was ejected.
     #[serde(default)]
     pub ejected: u64,
+    /// Requests that are being served.
+    #[serde(default)]
+    pub in_flight: u64,
 }
 
 impl std::ops::AddAssign<&Self> for Counts {
@@ -62,6 +65,7 @@ impl std::ops::AddAssign<&Self> for Counts {
         self.latency.merge(&other.latency);
         self.retried += other.retried;
         self.ejected += other.ejected;
+        self.in_flight += other.in_flight;
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a request has tried, and whether it may try once more.
 
+use std::cell::Cell;
 use std::time::Instant;
 
 use crate::dial::Reuse;
@@ -24,6 +25,8 @@ pub(crate) struct Tries {
     is_first: bool,
     /// How often, and after what, there may be another.
     may: Retries,
+    /// How many retries there were.
+    retries: Cell<u32>,
 }
 
 /// How often, and after what, a request is tried again.
@@ -90,6 +93,7 @@ impl Tries {
             is_measured: !facts.upgrade,
             is_first: true,
             may,
+            retries: Cell::new(0),
         }
     }
 
@@ -102,12 +106,23 @@ impl Tries {
             is_measured: false,
             is_first: true,
             may: Retries::usual(),
+            retries: Cell::new(0),
         }
     }
 
     /// Whether nothing was tried yet.
     pub(crate) fn is_first(&self) -> bool {
         self.is_first
+    }
+
+    /// How many retries there were.
+    pub(crate) fn retries(&self) -> u32 {
+        self.retries.get()
+    }
+
+    /// Notes a retry.
+    pub(crate) fn count_retry(&self) {
+        self.retries.set(self.retries.get() + 1);
     }
 
     /// It is sent there.
@@ -163,6 +178,9 @@ impl Tries {
         }
         (self.is_first, self.reuse) = (false, Reuse::Never);
         self.may.left = self.may.left.saturating_sub(u8::from(may));
+        if may {
+            self.count_retry();
+        }
         may
     }
 }

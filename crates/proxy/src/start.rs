@@ -15,6 +15,8 @@ use crate::limits::{LOCK_ATTEMPTS, LOCK_INTERVAL, RESERVED_DESCRIPTORS, RESERVED
 use crate::persist::SnapshotFiles;
 use crate::rate_limit::Limiters;
 use crate::settings::Settings;
+use crate::telemetry::Queues;
+use crate::telemetry::threads::Threads;
 use crate::tls;
 use crate::worker::{self, Command, Event, Reporter};
 
@@ -67,20 +69,29 @@ pub fn run(settings: Settings) -> Result<(), StartError> {
     tracing::info!(workers = worker_count, most_connections, "starting");
     let (events, from_workers) = unbounded_channel();
     let limiters = Arc::<Limiters>::default();
+    let telemetry = Threads::start(&settings).map_err(StartError::Runtime)?;
     let workers = (0..worker_count)
         .map(|number| {
             let reporter = Reporter {
                 worker: number,
                 to: events.clone(),
             };
-            start_worker(&settings, most_connections, reporter, limiters.clone())
+            start_worker(
+                &settings,
+                most_connections,
+                reporter,
+                (limiters.clone(), telemetry.queues()),
+            )
         })
         .collect::<Result<_, _>>()?;
     drop(events);
     let tls = tls::Keeper::new().map_err(|error| StartError::Runtime(io::Error::other(error)))?;
-    let control = Control::new(files, workers, from_workers, tls, settings.metrics);
+    let shown = (settings.metrics, telemetry.far_end());
+    let control = Control::new(files, workers, from_workers, tls, shown);
     // Once nothing is accepted any more, a successor may take the folder and the ports.
-    control::run(control, &settings, saved, move || drop(lock))
+    let ended = control::run(control, &settings, saved, move || drop(lock));
+    telemetry.finish();
+    ended
 }
 
 /// Whether a proxy runs for the home at `home`.
@@ -133,13 +144,14 @@ fn start_worker(
     settings: &Settings,
     most_connections: usize,
     reporter: Reporter,
-    limiters: Arc<Limiters>,
+    (limiters, queues): (Arc<Limiters>, Queues),
 ) -> Result<UnboundedSender<Command>, StartError> {
     let (commands, receiver) = unbounded_channel();
     let limits = settings.limits.clone();
     let body = move || {
         let ended = ReportEnd(reporter.clone());
-        if let Err(error) = worker::run(limits, most_connections, receiver, reporter, limiters) {
+        let shared = (limiters, queues);
+        if let Err(error) = worker::run(limits, most_connections, receiver, reporter, shared) {
             tracing::error!(%error, "a worker cannot run");
         }
         drop(ended);

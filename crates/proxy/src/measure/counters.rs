@@ -5,7 +5,9 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use super::histogram::Histogram;
+use super::reasons::Reasons;
 use super::totals::{GRPC_STATUSES, Totals};
+use crate::http::gateway_error::GatewayError;
 
 /// The counters of one upstream on one worker.
 #[derive(Debug, Default)]
@@ -21,6 +23,7 @@ pub(crate) struct Counters {
     ejected: Cell<u64>,
     mirrored: Cell<u64>,
     not_mirrored: Cell<u64>,
+    refused: Reasons,
     /// Content on its way to instances.
     pub(crate) received: Cell<u64>,
     /// Content on its way to clients.
@@ -41,9 +44,7 @@ impl Counters {
     /// A request got its answer, ours or its backend's. `grpc` is the status in its trailers, where
     /// it is one of gRPC.
     pub(super) fn answered(&self, status: u16, grpc: Option<u8>) {
-        // The parser has seen to it that the class is one of 1 to 5.
-        let class = usize::from(status / 100).clamp(1, self.by_class.len());
-        add(&self.by_class[class - 1], 1);
+        add(&self.by_class[class(status)], 1);
         if let Some(grpc) = grpc {
             add(&self.by_grpc[usize::from(grpc).min(GRPC_STATUSES - 1)], 1);
         }
@@ -65,6 +66,19 @@ impl Counters {
     /// A request got no answer, or not all of it: its client went away or its backend did.
     pub(super) fn cut(&self) {
         add(&self.cut, 1);
+    }
+
+    /// The proxy answered in the service's place, which is counted as an answer too.
+    pub(super) fn refused(&self, reason: &'static str) {
+        self.refused.count(reason);
+    }
+
+    /// The same, and nothing else was done for the request.
+    pub(super) fn refused_at_once(&self, error: GatewayError) {
+        self.answered(error.status(), None);
+        self.refused(error.reason());
+        self.head(Duration::ZERO);
+        self.whole(Duration::ZERO);
     }
 
     /// There is a connection to an instance, opened for this or there before.
@@ -106,10 +120,32 @@ impl Counters {
             ejected: self.ejected.get(),
             mirrored: self.mirrored.get(),
             not_mirrored: self.not_mirrored.get(),
+            refused: self.refused.read(),
             received: self.received.get(),
             sent: self.sent.get(),
             head: self.head.borrow().clone(),
             whole: self.whole.borrow().clone(),
+        }
+    }
+}
+
+/// Counts content as it moves: for its upstream, and for one request where that is wanted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Meter<'a> {
+    all: &'a Cell<u64>,
+    own: Option<&'a Cell<u64>>,
+}
+
+impl<'a> Meter<'a> {
+    pub(crate) fn new(all: &'a Cell<u64>, own: Option<&'a Cell<u64>>) -> Self {
+        Self { all, own }
+    }
+
+    /// Counts so many bytes more.
+    pub(crate) fn add(self, count: usize) {
+        add(self.all, count as u64);
+        if let Some(own) = self.own {
+            add(own, count as u64);
         }
     }
 }
@@ -119,9 +155,15 @@ pub(crate) fn add(counter: &Cell<u64>, count: u64) {
     counter.set(counter.get().wrapping_add(count));
 }
 
+/// The place of a status among the five classes.
+pub(super) fn class(status: u16) -> usize {
+    // The parser has seen to it that the first digit is one of 1 to 5.
+    usize::from(status / 100).clamp(1, 5) - 1
+}
+
 /// Whether a status of gRPC says that the service failed, as 5xx does, and not that the caller
 /// asked for what cannot be.
-fn is_failure(status: u8) -> bool {
+pub(super) fn is_failure(status: u8) -> bool {
     const UNKNOWN: u8 = 2;
     const DEADLINE_EXCEEDED: u8 = 4;
     const UNIMPLEMENTED: u8 = 12;

@@ -1,6 +1,7 @@
 //! What was counted, as it is added up: over workers for what the proxy shows.
 
 use super::histogram::Histogram;
+use super::reasons::{ReasonTotals, merge};
 use crate::protocol::Counts;
 
 /// The statuses of gRPC, 0 to 16, and one for all that are none.
@@ -31,6 +32,8 @@ pub(crate) struct Totals {
     pub(crate) mirrored: u64,
     /// Requests of which it was to have copies and got none.
     pub(crate) not_mirrored: u64,
+    /// Answers of the proxy itself in place of the service, by the reason.
+    pub(crate) refused: ReasonTotals,
     /// Bytes of content on their way to instances.
     pub(crate) received: u64,
     /// Bytes of content on their way to clients.
@@ -55,6 +58,7 @@ impl Totals {
             cut: self.cut,
             retried: self.retried,
             ejected: self.ejected,
+            in_flight: self.in_flight,
             latency: self.whole.clone(),
         }
     }
@@ -86,6 +90,7 @@ impl std::ops::AddAssign<&Self> for Totals {
         ] {
             *total += more;
         }
+        merge(&mut self.refused, &other.refused);
         self.head.merge(&other.head);
         self.whole.merge(&other.whole);
     }

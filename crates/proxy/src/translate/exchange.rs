@@ -39,6 +39,9 @@ async fn serve(exchange: &Exchange<'_>, body: &mut Replayable<'_>) -> Next {
         };
         if let Some(Ok(connected)) = &dialed {
             tries.went_to(connected.endpoint());
+            exchange
+                .measured
+                .goes_to(connected.shared_endpoint(), &tries);
         }
         let attempt = match dialed {
             Some(Ok(Connected::Alone(backend))) => {
@@ -63,6 +66,6 @@ async fn serve(exchange: &Exchange<'_>, body: &mut Replayable<'_>) -> Next {
     };
     let is_grpc = exchange.is_grpc;
     let status = is_grpc.then(|| grpc::status_of(error));
-    exchange.measured.answered(error.status(), status);
+    exchange.measured.refused(error, status);
     Box::pin(exchange.client.fail(error, facts, is_grpc)).await
 }

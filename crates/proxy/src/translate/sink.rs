@@ -13,7 +13,7 @@ use crate::http::phases::BodyError;
 use crate::http1::chunked;
 use crate::http2::{Handle, Reason};
 use crate::limits::COPIED_BYTES;
-use crate::measure::add;
+use crate::measure::Meter;
 use crate::socket::{Socket, unless};
 use crate::worker::buffers::Pooled;
 
@@ -234,7 +234,7 @@ pub(crate) async fn pump(
     pieces: &mut impl Pieces,
     sink: &mut Sink<'_>,
     silence: Silence<'_>,
-    moved: &Cell<u64>,
+    moved: Meter<'_>,
 ) -> Result<Option<u8>, BodyError> {
     let idle = silence.longest;
     loop {
@@ -271,7 +271,7 @@ pub(crate) async fn pump(
             Some(Piece::Data(data)) => {
                 let (count, last) = (data.len(), pieces.is_over());
                 sink.data(data, last, idle).await?;
-                add(moved, count as u64);
+                moved.add(count);
                 silence.moved.set(silence.moved.get().wrapping_add(1));
                 pieces.passed_on(count);
             }

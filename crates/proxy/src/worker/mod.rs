@@ -29,9 +29,10 @@ pub(crate) use self::routes::Routed;
 pub(crate) use self::upstream::{Left, Upstream, is_gateway_failure};
 use self::view::View;
 use crate::limits::{Limits, SWEEP_INTERVAL};
-use crate::measure::Totals;
+use crate::measure::{Endpoints, SideTotals, Sides, Totals};
 use crate::mirror::Mirrors;
 use crate::rate_limit::Limiters;
+use crate::telemetry::{Queues, Telemetry};
 use crate::tls::Trust;
 
 /// What the control thread tells a worker.
@@ -75,6 +76,10 @@ pub(crate) enum Event {
         upstreams: BTreeMap<UpstreamId, Totals>,
         connections: usize,
         accepted: u64,
+        endpoints: Endpoints,
+        sides: Box<SideTotals>,
+        /// Lines of the access log and spans that found no room.
+        dropped: [u64; 2],
     },
     /// The worker has ended.
     Ended,
@@ -106,6 +111,10 @@ pub(crate) struct Worker {
     pub(crate) trust: RefCell<Trust>,
     pub(crate) connections: Rc<Connections>,
     pub(crate) mirrors: Mirrors,
+    /// What became of all requests, by where they came from.
+    pub(crate) sides: Sides,
+    /// What is said of single requests.
+    pub(crate) telemetry: Telemetry,
 }
 
 /// Runs a worker on this thread until it is drained.
@@ -116,7 +125,7 @@ pub(crate) fn run(
     most_connections: usize,
     commands: UnboundedReceiver<Command>,
     reporter: Reporter,
-    limiters: Arc<Limiters>,
+    (limiters, queues): (Arc<Limiters>, Queues),
 ) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -129,6 +138,8 @@ pub(crate) fn run(
         trust: RefCell::default(),
         connections: Connections::new(most_connections),
         mirrors: Mirrors::default(),
+        sides: Sides::default(),
+        telemetry: Telemetry::new(queues),
     });
     runtime.block_on(serve(worker, commands, &reporter, drain));
     Ok(())
@@ -155,6 +166,9 @@ async fn serve(
                 upstreams: worker.view.borrow().counts(),
                 connections: worker.connections.count(),
                 accepted: worker.connections.accepted(),
+                endpoints: worker.view.borrow().endpoints(),
+                sides: Box::new(worker.sides.read()),
+                dropped: worker.telemetry.dropped(),
             }),
             Some(Command::Drain) | None => break,
         }
@@ -169,6 +183,7 @@ async fn serve(
     {
         tracing::warn!(limit = ?drain, "connections were still in use at the end of the drain");
     }
+    worker.telemetry.end();
 }
 
 /// Serves from what results of `delta`; what is busy that is not in it any more.
@@ -180,6 +195,9 @@ async fn apply(
 ) -> BTreeMap<RetiredEndpoint, u32> {
     if let Some(trust) = trust {
         *worker.trust.borrow_mut() = trust;
+    }
+    if let Some(telemetry) = &delta.telemetry {
+        worker.telemetry.configure(telemetry);
     }
     let stopped = worker.view.borrow_mut().apply(worker, delta, &mut sockets);
     for accepting in stopped {

@@ -190,6 +190,7 @@ impl Upstream {
         if endpoint.is_retired() {
             return;
         }
+        endpoint.count_failure();
         let endpoints = self.endpoints.borrow();
         let fleet = || Fleet {
             endpoints: endpoints.len(),

@@ -1,6 +1,7 @@
 //! The real proxy, as its own process, between clients, backends and a server's end of the link.
 
 mod aborts;
+mod access_log;
 mod answers;
 mod balance;
 mod bodies;
@@ -19,6 +20,7 @@ mod http2_rollout;
 mod long_line;
 mod memory;
 mod metrics;
+mod metrics_refused;
 mod mirrors;
 mod rate_limits;
 mod rollout;
@@ -32,4 +34,5 @@ mod times;
 mod tls;
 mod tls_backends;
 mod tls_load;
+mod traces;
 mod websocket;
