@@ -14,6 +14,7 @@ pub mod names;
 pub mod observed;
 pub mod paths;
 pub mod plan;
+pub mod resilience;
 pub mod routing;
 pub mod secret;
 pub mod snapshot;
@@ -36,6 +37,7 @@ pub use observed::{
 };
 pub use paths::{BadTemplate, ExactPath, Segment, Template};
 pub use plan::{Plan, Step, Wait};
+pub use resilience::{Balance, HashKey, Overload, Priority, Resilience};
 pub use routing::{
     Action, BadHostPattern, HostPattern, Matching, Method, PathPattern, Rule, Share, Test,
 };

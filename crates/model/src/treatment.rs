@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::app::{Host, PathPrefix};
 use crate::fields::{FieldName, FieldValue};
 use crate::paths::ExactPath;
+use crate::resilience::Priority;
 
 /// What is changed in a request that is sent to a service, and in its answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +28,9 @@ pub struct Treatment {
     /// How many bytes the content of a request may have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body_limit: Option<u64>,
+    /// Which requests are refused first when the service has too many.
+    #[serde(default, skip_serializing_if = "Priority::is_usual")]
+    pub priority: Priority,
 }
 
 /// What becomes of a path; the query stays.

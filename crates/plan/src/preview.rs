@@ -113,6 +113,7 @@ fn changed_keys(before: &Service, after: &Service) -> Vec<&'static str> {
         protocol,
         tls,
         timeout,
+        resilience,
         drain,
         volumes,
     } = before;
@@ -127,6 +128,8 @@ fn changed_keys(before: &Service, after: &Service) -> Vec<&'static str> {
         ("protocol", *protocol != after.protocol),
         ("tls", *tls != after.tls),
         ("timeout", *timeout != after.timeout),
+        ("balance", resilience.balance != after.resilience.balance),
+        ("overload", resilience.overload != after.resilience.overload),
         ("drain", *drain != after.drain),
         ("volumes", *volumes != after.volumes),
     ]

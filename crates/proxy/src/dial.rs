@@ -144,7 +144,7 @@ pub(crate) async fn dial(
     if tries.is_first() {
         upstream.asked(now);
     }
-    while let Some(in_flight) = upstream.pick(now, &worker.limits, &failed, tries.left) {
+    while let Some(in_flight) = upstream.pick(now, &worker.limits, &failed, tries) {
         if !failed.is_empty() && !upstream.may_retry(now, was_refused) {
             break;
         }

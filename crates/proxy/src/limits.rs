@@ -152,6 +152,35 @@ pub const RETRIES_PER_SECOND: u64 = 10;
 /// is what the end of an endpoint needs.
 pub const RETRY_WINDOW_SECONDS: usize = 10;
 
+/// What answers may take on average before requests are refused, as a part of the service's timeout,
+/// or of [`LONG_POLL`] where that is shorter. Whoever waits so long for everything is not served
+/// well, whatever the service does; what it does cannot be told from its being slow before.
+pub const OVERLOAD_SHARE_OF_TIMEOUT: u32 = 4;
+
+/// How many times longer than at best they may take in any case.
+pub const OVERLOAD_TOLERANCE: f64 = 2.0;
+
+/// Requests that may always wait for a service, on all workers together.
+pub const OVERLOAD_LEAST: usize = 8;
+
+/// The same on one worker: with fewer, one slow request would stand for all.
+pub const OVERLOAD_LEAST_OF_WORKER: usize = 2;
+
+/// How long is looked at what answers take before the limit is changed; longer if they take longer.
+pub const OVERLOAD_WINDOW: Duration = Duration::from_millis(250);
+
+/// How many answers that needs, unless there are few.
+pub const OVERLOAD_ANSWERS: u32 = 10;
+
+/// The least part of itself that a limit falls to at once (Netflix' gradient).
+pub const OVERLOAD_STEEPEST: f64 = 0.5;
+
+/// How long the shortest time that answers took is remembered, at least.
+pub const OVERLOAD_BASE: Duration = Duration::from_secs(30);
+
+/// How long a limit stays after it was last needed.
+pub const OVERLOAD_CALM: Duration = Duration::from_secs(10);
+
 /// Descriptors that are not for clients: the runtime's own, the link, files, standard streams.
 pub const RESERVED_DESCRIPTORS: u64 = 128;
 

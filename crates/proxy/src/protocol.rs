@@ -52,6 +52,9 @@ pub struct Counts {
     /// How often an endpoint was ejected.
     #[serde(default)]
     pub ejected: u64,
+    /// Requests that were refused since the service had too many.
+    #[serde(default)]
+    pub refused: u64,
 }
 
 impl std::ops::AddAssign<&Self> for Counts {
@@ -62,6 +65,7 @@ impl std::ops::AddAssign<&Self> for Counts {
         self.latency.merge(&other.latency);
         self.retried += other.retried;
         self.ejected += other.ejected;
+        self.refused += other.refused;
     }
 }
 

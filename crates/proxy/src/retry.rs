@@ -1,13 +1,17 @@
 //! What a request has tried, and whether it may try once more.
 
+use std::cell::RefCell;
 use std::time::Instant;
+
+use model::Priority;
 
 use crate::dial::Reuse;
 use crate::http::gateway_error::GatewayError;
 use crate::http::message::{Body, RequestFacts};
 use crate::http::phases::NoAnswer;
 use crate::limits::Limits;
-use crate::worker::{Endpoint, Left, Upstream, is_gateway_failure};
+use crate::translate::grpc;
+use crate::worker::{Endpoint, Left, Place, Upstream, is_gateway_failure};
 
 /// What is known of the tries of one request.
 #[derive(Debug)]
@@ -16,11 +20,15 @@ pub(crate) struct Tries {
     pub(crate) reuse: Reuse,
     /// Where it was sent before.
     pub(crate) left: Option<Left>,
+    /// What stands for the requests that go to the same endpoint.
+    pub(crate) sticky: Option<u64>,
     /// Doing it twice does no harm, and there is no body that would be gone.
     is_repeatable: bool,
     /// How long it waits for its answer says something of the endpoint.
     is_measured: bool,
     is_first: bool,
+    /// Its place among those that wait for their answer, until the head of one is passed on.
+    place: RefCell<Option<Place>>,
 }
 
 /// What went wrong with an attempt, after which there may be another: nothing of an answer was
@@ -60,9 +68,11 @@ impl Tries {
                 false => Reuse::Safe,
             },
             left: None,
+            sticky: facts.sticky,
             is_repeatable,
             is_measured: !facts.upgrade,
             is_first: true,
+            place: RefCell::new(None),
         }
     }
 
@@ -71,10 +81,23 @@ impl Tries {
         Self {
             reuse: Reuse::Never,
             left: None,
+            sticky: None,
             is_repeatable: false,
             is_measured: false,
             is_first: true,
+            place: RefCell::new(None),
         }
+    }
+
+    /// The request may wait for an answer of `upstream`, or there are too many that do.
+    pub(crate) fn admit(
+        &self,
+        upstream: &Upstream,
+        priority: Priority,
+        now: Instant,
+    ) -> Result<(), GatewayError> {
+        *self.place.borrow_mut() = upstream.admit(priority, now)?;
+        Ok(())
     }
 
     /// Whether nothing was tried yet.
@@ -95,10 +118,11 @@ impl Tries {
         &self,
         upstream: &Upstream,
         endpoint: &Endpoint,
-        status: u16,
+        seen: Seen,
         now: Instant,
     ) -> bool {
-        is_gateway_failure(status)
+        is_gateway_failure(seen.status)
+            && !seen.forbids_retry
             && self.is_first
             && self.is_repeatable
             && upstream.has_another(endpoint)
@@ -131,6 +155,18 @@ impl Tries {
     }
 }
 
+/// What is seen of the head of an answer.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Seen {
+    pub(crate) status: u16,
+    /// How much of the answer is still to come, where its connection can be used again after that.
+    pub(crate) rest: Option<u64>,
+    /// It is one of gRPC, whose end says how the endpoint did.
+    pub(crate) is_open: bool,
+    /// It says that the request is not to be tried again. Asked of those that cannot serve only.
+    pub(crate) forbids_retry: bool,
+}
+
 /// One attempt, as it looks to those who judge how its endpoint does.
 #[derive(Clone, Copy)]
 pub(crate) struct Attempted<'a> {
@@ -146,28 +182,30 @@ pub(crate) struct Attempted<'a> {
 impl Attempted<'_> {
     /// Notes how the endpoint has done, and decides whether its answer is passed on. `heard` is
     /// how much of an answer there was. With a head comes the time at which its whole request had
-    /// been sent, if it had; `see` says its status, and what [`NoAnswer::PassedOver`] has.
+    /// been sent, if it had; `see` says what it says.
     pub(crate) fn judge<Head>(
         self,
         tries: &Tries,
         heard: Heard,
         head: Result<(Head, Option<Instant>), NoAnswer>,
         now: Instant,
-        see: impl FnOnce(&Head) -> (u16, Option<u64>),
+        see: impl FnOnce(&Head) -> Seen,
     ) -> Result<Head, NoAnswer> {
         let (upstream, endpoint, limits) = (self.upstream, self.endpoint, self.limits);
         match head {
             Ok((head, ended)) => {
-                let (status, rest) = see(&head);
+                let seen = see(&head);
                 let measured = ended.filter(|_| tries.is_measured);
-                upstream.heard(endpoint, status, measured, now, limits);
+                upstream.heard(endpoint, seen, measured, now, limits);
                 let may = heard < Heard::PassedOn;
-                match may && tries.pass_over(upstream, endpoint, status, now) {
-                    true => Err(NoAnswer::PassedOver {
-                        rest: rest.filter(|_| ended.is_some()),
-                    }),
-                    false => Ok(head),
+                if may && tries.pass_over(upstream, endpoint, seen, now) {
+                    return Err(NoAnswer::PassedOver {
+                        rest: seen.rest.filter(|_| ended.is_some()),
+                    });
                 }
+                // From here on it is no burden that would show in how long others wait.
+                tries.place.take();
+                Ok(head)
             }
             Err(error) => {
                 let is_its_fault = match error {
@@ -177,8 +215,20 @@ impl Attempted<'_> {
                 if is_its_fault {
                     upstream.failed(endpoint, now, limits);
                 }
+                if is_its_fault && error == NoAnswer::Failed(GatewayError::Timeout) {
+                    upstream.took_all_its_time(now);
+                }
                 Err(error)
             }
+        }
+    }
+
+    /// A call of gRPC whose answer had begun ended with this status. Only one of them is what a proxy
+    /// of HTTP would say; all others may be the fault of one call.
+    pub(crate) fn ended(self, status: u8, now: Instant) {
+        match status {
+            grpc::status::UNAVAILABLE => self.upstream.failed(self.endpoint, now, self.limits),
+            _ => self.upstream.connected(self.endpoint),
         }
     }
 
@@ -296,7 +346,11 @@ mod tests {
             let again = tries(GET, &endpoints[0]).again(&upstream, fault, now);
             assert_eq!(again, expected, "{fault:?}");
         }
-        assert!(!tries(GET, &endpoints[0]).pass_over(&upstream, &endpoints[0], 503, now));
+        let seen = Seen {
+            status: 503,
+            ..Seen::default()
+        };
+        assert!(!tries(GET, &endpoints[0]).pass_over(&upstream, &endpoints[0], seen, now));
     }
 
     #[test]
@@ -313,7 +367,7 @@ mod tests {
                     has_deadline,
                 };
                 let tries = tries(GET, &endpoints[0]);
-                let see = |&(): &()| (200, None);
+                let see = |&(): &()| Seen::default();
                 let judged = attempted.judge(&tries, Heard::Nothing, late(), Instant::now(), see);
                 assert!(judged.is_err());
             }

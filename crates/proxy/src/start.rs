@@ -132,10 +132,10 @@ fn start_worker(
     reporter: Reporter,
 ) -> Result<UnboundedSender<Command>, StartError> {
     let (commands, receiver) = unbounded_channel();
-    let limits = settings.limits.clone();
+    let (limits, workers) = (settings.limits.clone(), settings.worker_count());
     let body = move || {
         let ended = ReportEnd(reporter.clone());
-        if let Err(error) = worker::run(limits, most_connections, receiver, reporter) {
+        if let Err(error) = worker::run(limits, (workers, most_connections), receiver, reporter) {
             tracing::error!(%error, "a worker cannot run");
         }
         drop(ended);

@@ -3,6 +3,7 @@
 //! The JSON Schema, the search for unknown keys and their suggestions all follow from these
 //! types; the comments on the fields are the descriptions that editors show.
 
+pub(crate) mod resilience;
 pub(crate) mod route;
 
 use schemars::JsonSchema;
@@ -13,6 +14,7 @@ use crate::duration;
 use crate::limits;
 use crate::written::{Described, Table, Written};
 
+use resilience::{BalanceText, Overload};
 use route::Route;
 
 /// What one app is made of.
@@ -82,6 +84,13 @@ pub(crate) struct Service {
     #[serde(default)]
     #[schemars(extend("default" = duration::text(limits::TIMEOUT.usual)))]
     pub(crate) timeout: Written<DurationText>,
+    /// Which instance a request goes to.
+    #[serde(default)]
+    pub(crate) balance: Written<BalanceText>,
+    /// When requests are refused because there are too many. Without it: when answers take far
+    /// longer than they have to, and come near `timeout`.
+    #[serde(default)]
+    pub(crate) overload: Written<Overload>,
     /// How long an instance that is being removed may finish what it has begun.
     #[serde(default)]
     #[schemars(extend("default" = duration::text(limits::DRAIN.usual)))]

@@ -79,6 +79,15 @@ pub(crate) const HEALTH_FAILURES: Bounds<u16> = Bounds {
 /// `health.deadline`
 pub(crate) const HEALTH_DEADLINE: Bounds<Duration> = millis(SECOND, HOUR, 30 * SECOND);
 
+/// `overload.latency` of a service; what takes longer than 10 s is no usual answer.
+pub(crate) const OVERLOAD_LATENCY: Bounds<Duration> = millis(1, 10 * SECOND, SECOND);
+
+/// The ways to choose an instance that have a name, the default first.
+pub(crate) const BALANCES: [&str; 3] = ["least-latency", "least-connections", "round-robin"];
+
+/// The priorities of a route, the first to be refused first.
+pub(crate) const PRIORITIES: [&str; 3] = ["low", "normal", "high"];
+
 /// The protocols of this version, the default first.
 pub(crate) const PROTOCOLS: [&str; 4] = ["http", "http2", "grpc", "tcp"];
 

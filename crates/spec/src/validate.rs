@@ -8,6 +8,7 @@ mod exposure;
 mod files;
 mod health;
 mod paths;
+mod resilience;
 mod routes;
 mod service;
 mod treatment;

@@ -50,9 +50,14 @@ impl Member {
         self.failures.answered();
     }
 
-    /// It has begun to answer, so long after the end of the request where that says something.
+    /// It has answered, so long after the end of the request where that says something.
     pub(crate) fn answered(&mut self, now: Instant, took: Option<Duration>) {
         self.failures.answered();
+        self.began(now, took);
+    }
+
+    /// It has begun to answer. Whether it has failed is still to come.
+    pub(crate) fn began(&mut self, now: Instant, took: Option<Duration>) {
         if let Some(took) = took {
             self.average.answered(now, took);
         }

@@ -159,22 +159,27 @@ async fn serve_request(
         listener,
         origin,
     } = connection;
-    let facts = head.facts;
     let bytes = &buffer.bytes()[..head.length];
-    let routed = route(worker, listener, origin, &head.asked(bytes), facts.body);
+    let body = head.facts.body;
+    let routed = route(worker, listener, origin, &head.asked(bytes), body);
     let (upstream, rules) = match routed {
-        Ok(Destination::Upstream(upstream, rules)) => (upstream, rules),
+        Ok(Destination::Upstream(upstream, rules, sticky)) => {
+            head.facts.sticky = sticky;
+            (upstream, rules)
+        }
         Ok(Destination::Redirect(redirection)) => {
             buffer.consume(head.length);
             *input = Some(buffer);
-            return redirect(worker, client, &redirection, Reply::to(facts, listener)).await;
+            let reply = Reply::to(head.facts, listener);
+            return redirect(worker, client, &redirection, reply).await;
         }
         Err(error) => {
             buffer.consume(head.length);
             *input = Some(buffer);
-            return answer(worker, client, error, Reply::to(facts, listener)).await;
+            return answer(worker, client, error, Reply::to(head.facts, listener)).await;
         }
     };
+    let facts = head.facts;
     let measured = &Measured::begin(&upstream.counters);
     if upstream.speaks_http2() {
         let to = (&*upstream, rules.as_deref());

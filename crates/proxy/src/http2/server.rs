@@ -242,7 +242,10 @@ async fn stream(served: Served, _extra: Option<Extra>, arrived: Arrived) {
     let body = request.facts.body;
     let routed = route(worker, listener, &shared.origin, &request, body);
     let (upstream, rules) = match routed {
-        Ok(Destination::Upstream(upstream, rules)) => (upstream, rules),
+        Ok(Destination::Upstream(upstream, rules, sticky)) => {
+            request.facts.sticky = sticky;
+            (upstream, rules)
+        }
         Ok(Destination::Redirect(redirection)) => {
             let (status, fields) = (redirection.status, redirection.fields());
             if handle.send_answer(status, &fields, true).is_err() {
@@ -283,4 +286,5 @@ const NO_FACTS: RequestFacts = RequestFacts {
     expects_continue: false,
     upgrade: false,
     prefers_json: false,
+    sticky: None,
 };

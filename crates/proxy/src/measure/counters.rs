@@ -19,6 +19,7 @@ pub(crate) struct Counters {
     reused: Cell<u64>,
     retried: Cell<u64>,
     ejected: Cell<u64>,
+    refused: Cell<u64>,
     /// Content on its way to instances.
     pub(crate) received: Cell<u64>,
     /// Content on its way to clients.
@@ -80,6 +81,11 @@ impl Counters {
         add(&self.ejected, 1);
     }
 
+    /// A request is refused since there are too many.
+    pub(crate) fn refused(&self) {
+        add(&self.refused, 1);
+    }
+
     /// The numbers now.
     pub(crate) fn read(&self) -> Totals {
         Totals {
@@ -92,6 +98,7 @@ impl Counters {
             reused: self.reused.get(),
             retried: self.retried.get(),
             ejected: self.ejected.get(),
+            refused: self.refused.get(),
             received: self.received.get(),
             sent: self.sent.get(),
             head: self.head.borrow().clone(),

@@ -135,6 +135,11 @@ fn traffic(page: &mut Page, report: &Report<'_>) {
             "How often an instance was taken out of the choice for a while.",
             |of| of.ejected,
         ),
+        (
+            "roadbed_service_refusals_total",
+            "Requests that were refused since the service had too many.",
+            |of| of.refused,
+        ),
     ] {
         page.family(name, "counter", help);
         for (id, totals) in all {

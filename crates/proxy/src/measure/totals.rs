@@ -27,6 +27,8 @@ pub(crate) struct Totals {
     pub(crate) retried: u64,
     /// How often an endpoint was ejected.
     pub(crate) ejected: u64,
+    /// Requests that were refused since there were too many.
+    pub(crate) refused: u64,
     /// Bytes of content on their way to instances.
     pub(crate) received: u64,
     /// Bytes of content on their way to clients.
@@ -51,6 +53,7 @@ impl Totals {
             cut: self.cut,
             retried: self.retried,
             ejected: self.ejected,
+            refused: self.refused,
             latency: self.whole.clone(),
         }
     }
@@ -75,6 +78,7 @@ impl std::ops::AddAssign<&Self> for Totals {
             (&mut self.reused, other.reused),
             (&mut self.retried, other.retried),
             (&mut self.ejected, other.ejected),
+            (&mut self.refused, other.refused),
             (&mut self.received, other.received),
             (&mut self.sent, other.sent),
         ] {

@@ -18,6 +18,7 @@ use std::collections::HashMap;
 use model::{HostPattern, Matching, PathPattern, Segment};
 
 use self::candidates::{Candidate, Candidates};
+pub(crate) use self::conditions::cookie;
 use self::trie::Node;
 use crate::http::split_port;
 

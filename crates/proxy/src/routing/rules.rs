@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::{FieldChanges, PathPattern, Treatment};
+use model::{FieldChanges, PathPattern, Priority, Treatment};
 
 use crate::http::message::{Body, RequestFacts};
 
@@ -19,6 +19,8 @@ pub(crate) struct Rules {
     pub(crate) timeout: Option<Duration>,
     /// How many bytes the content of a request may have.
     pub(crate) body_limit: u64,
+    /// Which requests are refused first when there are too many.
+    pub(crate) priority: Priority,
 }
 
 impl Rules {
@@ -31,6 +33,7 @@ impl Rules {
             response: treatment.response_headers.clone(),
             timeout: treatment.timeout,
             body_limit: treatment.body_limit.unwrap_or(u64::MAX),
+            priority: treatment.priority,
         })
     }
 
@@ -46,6 +49,11 @@ pub(crate) fn body_limit(rules: Option<&Rules>, facts: RequestFacts) -> u64 {
         Some(rules) if !facts.upgrade => rules.body_limit,
         _ => u64::MAX,
     }
+}
+
+/// Which of them are refused first when there are too many.
+pub(crate) fn priority(rules: Option<&Rules>) -> Priority {
+    rules.map_or_else(Priority::default, |rules| rules.priority)
 }
 
 /// What becomes of a path.

@@ -11,12 +11,17 @@ use crate::dial::{Connected, dial};
 use crate::http::gateway_error::GatewayError;
 use crate::http::phases::Next;
 use crate::retry::{Fault, Tries};
+use crate::routing::rules::priority;
 
 /// Has a backend answer a request whose body is `body`; what becomes of the client's connection.
 pub(crate) async fn exchange(exchange: &Exchange<'_>, mut body: Replayable<'_>) -> Next {
     let facts = exchange.request.facts;
     let mut tries = Tries::new(facts);
+    let admitted = tries.admit(exchange.upstream, priority(exchange.rules), Instant::now());
     let error = loop {
+        if let Err(error) = admitted {
+            break error;
+        }
         let dialed = {
             let dialing = pin!(dial(exchange.worker, exchange.upstream, &tries));
             exchange.in_time(dialing).await

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::{Event, Reporter, RetiredEndpoint};
-use crate::balance::{Entering, Member};
+use crate::balance::{Entering, Member, digest};
 use crate::http2::pool::Pool;
 use crate::limits::IDLE_PER_ENDPOINT;
 use crate::socket::Socket;
@@ -25,6 +25,8 @@ pub(crate) struct Endpoint {
     pub(crate) protocol: Protocol,
     /// How its instance is verified, where it speaks TLS.
     pub(crate) tls: Option<EndpointTls>,
+    /// What stands for it where requests are spread by a number of theirs.
+    pub(crate) identity: u64,
     /// How it has done.
     pub(crate) member: Cell<Member>,
     in_flight: Cell<u32>,
@@ -54,6 +56,7 @@ impl Endpoint {
     ) -> Rc<Self> {
         Rc::new(Self {
             upstream,
+            identity: digest(instance.to_string().as_bytes()),
             instance,
             address: wanted.address,
             protocol: wanted.protocol,

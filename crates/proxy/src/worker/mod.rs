@@ -1,11 +1,13 @@
 //! A worker: one thread with its own runtime, connections, pools and view of the snapshot. It
 //! shares nothing with other workers while it serves; the control thread sends it changes.
 
+mod admission;
 pub(crate) mod buffers;
 mod connections;
 mod endpoint;
 pub(crate) mod listener;
 mod routes;
+mod sticky;
 mod upstream;
 mod view;
 
@@ -19,6 +21,7 @@ use std::time::Duration;
 use model::{InstanceId, ListenerId, SnapshotDelta, UpstreamId};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
+pub(crate) use self::admission::Place;
 use self::buffers::Buffers;
 use self::connections::Connections;
 pub(crate) use self::connections::Extra;
@@ -98,6 +101,8 @@ impl Reporter {
 #[derive(Debug)]
 pub(crate) struct Worker {
     pub(crate) limits: Limits,
+    /// How many workers the proxy has.
+    pub(crate) workers: usize,
     pub(crate) buffers: Rc<Buffers>,
     pub(crate) view: RefCell<View>,
     pub(crate) trust: RefCell<Trust>,
@@ -106,10 +111,10 @@ pub(crate) struct Worker {
 
 /// Runs a worker on this thread until it is drained.
 ///
-/// `most_connections` bounds the clients' connections that it has at a time.
+/// It is one of `workers`; `most_connections` bounds the clients' connections that it has at a time.
 pub(crate) fn run(
     limits: Limits,
-    most_connections: usize,
+    (workers, most_connections): (usize, usize),
     commands: UnboundedReceiver<Command>,
     reporter: Reporter,
 ) -> std::io::Result<()> {
@@ -119,6 +124,7 @@ pub(crate) fn run(
     let drain = limits.drain;
     let worker = Rc::new(Worker {
         limits,
+        workers,
         buffers: Rc::default(),
         view: RefCell::new(View::new(reporter.clone())),
         trust: RefCell::default(),

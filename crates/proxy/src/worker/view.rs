@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::endpoint::Endpoint;
 use super::listener::Accepting;
@@ -77,7 +77,7 @@ impl View {
             self.remove_upstream(id);
         }
         for (id, upstream) in &delta.upstreams.set {
-            self.set_upstream(id, upstream, worker.limits.slow_start);
+            self.set_upstream(id, upstream, worker);
         }
         for key in &delta.routes.removed {
             self.routes.remove(key);
@@ -132,10 +132,11 @@ impl View {
         upstream
     }
 
-    fn set_upstream(&mut self, id: &UpstreamId, wanted: &model::Upstream, slow_start: Duration) {
+    fn set_upstream(&mut self, id: &UpstreamId, wanted: &model::Upstream, worker: &Worker) {
+        let slow_start = worker.limits.slow_start;
         let upstream = self.upstream(id);
         self.absent.remove(id);
-        upstream.configure(wanted.protocol, wanted.timeout);
+        upstream.configure(wanted, worker.workers);
         let mut old = upstream.replace_endpoints(Vec::new());
         let entering = upstream.entering(Instant::now(), wanted.endpoints.len(), slow_start);
         let endpoints = wanted.endpoints.iter().map(|(instance, endpoint)| {

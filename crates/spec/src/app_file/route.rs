@@ -60,6 +60,10 @@ pub(crate) struct Route {
     /// How much content a request may have.
     #[serde(default)]
     pub(crate) body_limit: Written<SizeText>,
+    /// Which requests are refused first when a service has too many.
+    #[serde(default)]
+    #[schemars(extend("enum" = limits::PRIORITIES, "default" = limits::PRIORITIES[1]))]
+    pub(crate) priority: Written<String>,
 }
 
 /// What is asked of a value: to be a certain text, or what a table says.

@@ -35,6 +35,17 @@ pub(super) fn headers(written: Tests, findings: &mut Findings) -> BTreeMap<Field
     tests
 }
 
+/// Notes what is no name of a cookie.
+pub(super) fn check_cookie(name: &Spanned<String>, findings: &mut Findings) {
+    let text = name.get_ref();
+    let is_letter = |b: u8| b.is_ascii_graphic() && !b"=;,\"\\".contains(&b);
+    if text.is_empty() || !text.bytes().all(is_letter) {
+        let message = format!("{} is no name of a cookie", quoted(text));
+        let hint = "write letters, digits, \"-\", \"_\" and \".\"".to_owned();
+        findings.add(name.span(), message).hint(hint);
+    }
+}
+
 /// Conditions on parameters of the query.
 pub(super) fn query(written: Tests, findings: &mut Findings) -> BTreeMap<String, Test> {
     let tests = each("query", written, findings).into_iter();
@@ -46,15 +57,7 @@ pub(super) fn query(written: Tests, findings: &mut Findings) -> BTreeMap<String,
 pub(super) fn cookies(written: Tests, findings: &mut Findings) -> BTreeMap<String, Test> {
     let mut tests = BTreeMap::new();
     for (name, test) in each("cookies", written, findings) {
-        let text = name.get_ref();
-        if !text
-            .bytes()
-            .all(|b| b.is_ascii_graphic() && !b"=;,\"\\".contains(&b))
-        {
-            let message = format!("{} is no name of a cookie", quoted(text));
-            let hint = "write letters, digits, \"-\", \"_\" and \".\"".to_owned();
-            findings.add(name.span(), message).hint(hint);
-        }
+        check_cookie(&name, findings);
         check_text(&test, findings);
         tests.insert(name.into_inner(), test.into_inner());
     }

@@ -11,7 +11,7 @@ use toml::Spanned;
 
 use super::exposure::Exposures;
 use super::treatment::{self, header_changes as changes};
-use super::{conditions, paths, values};
+use super::{conditions, paths, resilience, values};
 use crate::app_file::route::{self, Destination, Route};
 use crate::findings::{Findings, quoted};
 use crate::keys::nearest;
@@ -103,6 +103,7 @@ fn route(
         timeout: values::duration("timeout", written.timeout, &limits::TIMEOUT, findings)
             .map(Spanned::into_inner),
         body_limit: treatment::body_limit(written.body_limit, findings),
+        priority: resilience::priority(written.priority, findings),
     };
     if let Some(place) = place.filter(|_| has_to || treatment != Treatment::default()) {
         let message = "a redirect is answered by the edge: no service sees the request";
