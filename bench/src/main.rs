@@ -35,12 +35,12 @@ succeeded, 1 if any failed, 2 if it could not begin.
   --host NAME       the Host header, if not that of the URL
   --json            print one JSON object
 
-usage: roadbed-bench startup|survival|fleet|bodies|proxy|routes [options]
+usage: roadbed-bench startup|survival|fleet|bodies|proxy|routes|balance [options]
 
 Measures the release build of roadbed in temporary homes and compares with what is required;
 docs/benchmarks.md says what each does. Exits with 0 when everything could be measured.
 
-  --runs N          how often each measurement is repeated (10, 5, 3, 3, 5, 9)
+  --runs N          how often each measurement is repeated (10, 5, 3, 3, 5, 9, 3)
   --json [FILE]     all single runs as JSON, to a file or in place of the table
   --strict          exit with 1 if a requirement is missed
   --roadbed FILE    the program, if not target/release/roadbed
@@ -52,6 +52,8 @@ docs/benchmarks.md says what each does. Exits with 0 when everything could be me
   bodies:   --mib N (2048), --connections N (5000)
   proxy:    --scenario NAME[,NAME] (all), --peers NAME[,NAME] (all, roadbed included),
             --connections N (the scenario's own), --seconds N (5) for each measurement
+  balance:  --scenario NAME[,NAME] (all), --peers NAME[,NAME] (all, roadbed included),
+            --seconds N (20) for each measurement
 ";
 
 fn main() -> ExitCode {
@@ -61,6 +63,8 @@ fn main() -> ExitCode {
         // What `proxy` starts, as one of the peers and as a backend.
         Some("relay") => return peers::relay::run(words),
         Some("echo") => return peers::echo::run(words),
+        // What `balance` has as an instance.
+        Some("member") => return peers::member::run(),
         Some(name) => match ALL.iter().find(|bench| bench.name == name) {
             Some(bench) => prepare(bench, words).map(|(common, measure)| {
                 run(bench, &common, measure).unwrap_or_else(|error| {

@@ -7,6 +7,7 @@ use anyhow::Result;
 use crate::arguments::{Arguments, Common};
 use crate::figures::Results;
 
+pub(crate) mod balance;
 pub(crate) mod bodies;
 pub(crate) mod fleet;
 pub(crate) mod load;
@@ -28,13 +29,14 @@ pub(crate) struct Bench {
 }
 
 /// All that measure the platform.
-pub(crate) const ALL: [Bench; 6] = [
+pub(crate) const ALL: [Bench; 7] = [
     startup::BENCH,
     survival::BENCH,
     fleet::BENCH,
     bodies::BENCH,
     proxy::BENCH,
     routes::BENCH,
+    balance::BENCH,
 ];
 
 /// Says how far it is.

@@ -37,7 +37,7 @@ pub use observed::{
 };
 pub use paths::{BadTemplate, ExactPath, Segment, Template};
 pub use plan::{Plan, Step, Wait};
-pub use resilience::{Balance, HashKey, Overload, Priority, Resilience};
+pub use resilience::{Balance, Connections, HashKey, Overload, Priority, Resilience};
 pub use routing::{
     Action, BadHostPattern, HostPattern, Matching, Method, PathPattern, Rule, Share, Test,
 };

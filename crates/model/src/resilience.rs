@@ -16,6 +16,9 @@ pub struct Resilience {
     /// When requests are refused.
     #[serde(default, skip_serializing_if = "is_usual")]
     pub overload: Overload,
+    /// How many requests are with its instances at a time, and how long connections are kept.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub connections: Connections,
 }
 
 impl Resilience {
@@ -77,6 +80,36 @@ pub enum Overload {
     Off,
 }
 
+/// How many requests are with the instances of a service at a time, and how long the connections to
+/// them are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connections {
+    /// So many requests, or connections of TCP; any number where it is not said.
+    #[serde(default)]
+    pub most: Option<u32>,
+    /// So many more wait for their turn.
+    pub waiting: u32,
+    /// For so long.
+    pub wait: Duration,
+    /// How long a connection waits for its next request.
+    pub idle: Duration,
+    /// How old one becomes at most, in use or not; any age where it is not said.
+    #[serde(default)]
+    pub lifetime: Option<Duration>,
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self {
+            most: None,
+            waiting: 100,
+            wait: Duration::from_secs(1),
+            idle: Duration::from_secs(30),
+            lifetime: None,
+        }
+    }
+}
+
 /// Which requests are refused first when there are too many.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -125,6 +158,11 @@ mod tests {
                 bounded: true,
             },
             overload: Overload::Latency(Duration::from_millis(250)),
+            connections: Connections {
+                most: Some(10),
+                lifetime: Some(Duration::from_secs(600)),
+                ..Connections::default()
+            },
         };
         let written = serde_json::to_string(&declared).unwrap();
         assert_eq!(

@@ -130,6 +130,10 @@ fn changed_keys(before: &Service, after: &Service) -> Vec<&'static str> {
         ("timeout", *timeout != after.timeout),
         ("balance", resilience.balance != after.resilience.balance),
         ("overload", resilience.overload != after.resilience.overload),
+        (
+            "connections",
+            resilience.connections != after.resilience.connections,
+        ),
         ("drain", *drain != after.drain),
         ("volumes", *volumes != after.volumes),
     ]

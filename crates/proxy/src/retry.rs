@@ -11,7 +11,7 @@ use crate::http::message::{Body, RequestFacts};
 use crate::http::phases::NoAnswer;
 use crate::limits::Limits;
 use crate::translate::grpc;
-use crate::worker::{Endpoint, Left, Place, Upstream, is_gateway_failure};
+use crate::worker::{Endpoint, Left, Pass, Place, Upstream, is_gateway_failure};
 
 /// What is known of the tries of one request.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub(crate) struct Tries {
     is_first: bool,
     /// Its place among those that wait for their answer, until the head of one is passed on.
     place: RefCell<Option<Place>>,
+    /// Its leave to be with an instance, to its end.
+    pass: Option<Pass>,
 }
 
 /// What went wrong with an attempt, after which there may be another: nothing of an answer was
@@ -73,6 +75,7 @@ impl Tries {
             is_measured: !facts.upgrade,
             is_first: true,
             place: RefCell::new(None),
+            pass: None,
         }
     }
 
@@ -86,11 +89,25 @@ impl Tries {
             is_measured: false,
             is_first: true,
             place: RefCell::new(None),
+            pass: None,
         }
     }
 
-    /// The request may wait for an answer of `upstream`, or there are too many that do.
-    pub(crate) fn admit(
+    /// The request may wait for an answer of `upstream`, and go to an instance as soon as it is its
+    /// turn; or there are too many.
+    pub(crate) async fn admit(
+        &mut self,
+        upstream: &Upstream,
+        priority: Priority,
+    ) -> Result<(), GatewayError> {
+        *self.place.borrow_mut() = upstream.admit(priority, Instant::now())?;
+        self.pass = upstream.enter().await?;
+        Ok(())
+    }
+
+    /// The same of a request in simulated time, which does not wait for its turn.
+    #[cfg(test)]
+    pub(crate) fn admit_at(
         &self,
         upstream: &Upstream,
         priority: Priority,

@@ -14,7 +14,7 @@ use crate::duration;
 use crate::limits;
 use crate::written::{Described, Table, Written};
 
-use resilience::{BalanceText, Overload};
+use resilience::{BalanceText, Connections, Overload};
 use route::Route;
 
 /// What one app is made of.
@@ -91,6 +91,9 @@ pub(crate) struct Service {
     /// longer than they have to, and come near `timeout`.
     #[serde(default)]
     pub(crate) overload: Written<Overload>,
+    /// How many requests are with the instances at a time, and how long connections to them are kept.
+    #[serde(default)]
+    pub(crate) connections: Written<Connections>,
     /// How long an instance that is being removed may finish what it has begun.
     #[serde(default)]
     #[schemars(extend("default" = duration::text(limits::DRAIN.usual)))]

@@ -5,7 +5,7 @@ use schemars::{JsonSchema, SchemaGenerator};
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use crate::app_file::resilience::{Overload, Sticky};
+use crate::app_file::resilience::{Connections, Overload, Sticky};
 use crate::app_file::route::{Condition, HeaderChanges, Redirect, Rewrite, Route, Share};
 use crate::app_file::{AppFile, Expose, Health, Service, Tls};
 use crate::findings::{Findings, quoted};
@@ -102,6 +102,7 @@ fn keep_known_of_services(file: &mut DeTable<'_>, findings: &mut Findings) {
         ("tls", Known::of::<Tls>()),
         ("balance", Known::of::<Sticky>()),
         ("overload", Known::of::<Overload>()),
+        ("connections", Known::of::<Connections>()),
     ];
 
     let Some(services) = table_at(file, "services") else {

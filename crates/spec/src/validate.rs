@@ -3,6 +3,7 @@
 //! on, so that one run finds everything; the app that results is dropped if anything was found.
 
 mod conditions;
+mod connections;
 mod environment;
 mod exposure;
 mod files;

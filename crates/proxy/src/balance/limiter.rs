@@ -24,6 +24,12 @@ use crate::limits::{
 /// How far the answers of a service that is limited too far fall below what they were.
 const TOO_FAR: f64 = 0.7;
 
+/// In how many windows one after the other they have to: a service may pause for a moment.
+const TOO_OFTEN: u32 = 3;
+
+/// What the most answers that there were count for, a window later: what a service can do changes.
+const FADES: f64 = 0.98;
+
 /// How long answers may take, and how low the limit may be.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Allowed {
@@ -50,6 +56,8 @@ struct Limit {
     most: f64,
     /// The most answers a second that there were under it.
     answers: f64,
+    /// For how many windows there have been far fewer.
+    few: u32,
     /// Since when nothing was too much.
     calm: Option<Instant>,
 }
@@ -139,17 +147,24 @@ impl Limiter {
             None => too_long.then(|| Limit {
                 most: (waited * gradient).max(allowed.least),
                 answers: per_second,
+                few: 0,
                 calm: None,
             }),
             Some(mut limit) => {
                 let is_many = seen.answers >= OVERLOAD_ANSWERS;
-                if too_long && seen.refused && is_many && per_second < limit.answers * TOO_FAR {
+                let is_few = is_many && per_second < limit.answers * TOO_FAR;
+                limit.few = match too_long && seen.refused && is_few {
+                    true => limit.few + 1,
+                    false => 0,
+                };
+                if limit.few == TOO_OFTEN {
                     // Fewer requests, and fewer answers, but none sooner: that is how long they take.
                     self.base.at_least = Some(seconds);
                     (limit.answers, limit.most) = (per_second, limit.most / gradient);
+                    limit.few = 0;
                 } else {
                     limit.follow(gradient, waited, seen.refused, allowed);
-                    limit.answers = limit.answers.max(per_second);
+                    limit.answers = (limit.answers * FADES).max(per_second);
                 }
                 let is_calm = !too_long && !seen.refused;
                 limit.calm = is_calm.then(|| limit.calm.unwrap_or(now));

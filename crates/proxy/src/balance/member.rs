@@ -28,6 +28,11 @@ impl Member {
         self.failures.is_out()
     }
 
+    /// Whether it has failed so often in a row that it would be ejected if it could be spared.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.failures.are_many()
+    }
+
     /// Takes it back after its ejection if that is over. It begins as a new one does.
     pub(crate) fn come_back(&mut self, now: Instant, enters: impl FnOnce() -> Option<Entering>) {
         if self.failures.comes_back(now) {

@@ -49,6 +49,10 @@ pub(crate) trait Candidates {
     fn share(&self, index: usize) -> f64;
     /// What it has to do.
     fn load(&self, index: usize) -> Load;
+    /// Whether it has failed so often in a row that it would be ejected if others were not.
+    fn is_failing(&self, _: usize) -> bool {
+        false
+    }
     /// A number that stands for it, the same for all workers and proxies and after any change.
     fn identity(&self, index: usize) -> u64;
 }

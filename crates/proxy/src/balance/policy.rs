@@ -79,16 +79,22 @@ impl Chooser {
     }
 }
 
+/// One that fails, and may not be ejected, gets one in so many of the requests that it would get. It
+/// has nothing in flight, as what fails is fast, and would attract all of them.
+const TRIES_FAILING: usize = 64;
+
 /// The one that is fit with the least in flight for its share; of several, one by chance.
 fn least_busy(candidates: &impl Candidates, random: &mut Random) -> Option<usize> {
     let count = candidates.count();
-    let mut best: Option<(usize, f64)> = None;
+    let tries_failing = random.below(TRIES_FAILING) == 0;
+    let mut best: Option<(usize, (bool, f64))> = None;
     for index in from(random.below(count), count) {
         if candidates.fitness(index) != Fitness::Fit {
             continue;
         }
         let in_flight = f64::from(candidates.load(index).in_flight) + 1.0;
-        let busy = in_flight / candidates.share(index);
+        let avoided = !tries_failing && candidates.is_failing(index);
+        let busy = (avoided, in_flight / candidates.share(index));
         if best.is_none_or(|(_, least)| busy < least) {
             best = Some((index, busy));
         }
@@ -172,6 +178,42 @@ mod tests {
         let new = One { share: 0.1, ..FIT };
         assert_eq!(chosen(policy, [with(8), new], 10), [10, 0]);
         assert_eq!(chosen(policy, [with(12), new], 10), [0, 10]);
+    }
+
+    #[test]
+    fn one_that_fails_does_not_attract_all_and_is_tried() {
+        struct Failing<'a>(&'a [One]);
+        impl Candidates for Failing<'_> {
+            fn count(&self) -> usize {
+                self.0.len()
+            }
+            fn fitness(&self, index: usize) -> Fitness {
+                self.0.fitness(index)
+            }
+            fn share(&self, index: usize) -> f64 {
+                self.0.share(index)
+            }
+            fn load(&self, index: usize) -> Load {
+                self.0.load(index)
+            }
+            fn identity(&self, index: usize) -> u64 {
+                self.0.identity(index)
+            }
+            fn is_failing(&self, index: usize) -> bool {
+                index == 1
+            }
+        }
+        let busy = One {
+            in_flight: 5,
+            ..FIT
+        };
+        let (mut random, mut tried) = (Random::seeded(1), 0);
+        let mut chooser = Chooser::new(Policy::LeastConnections, &mut random);
+        for _ in 0..10_000 {
+            let chosen = chooser.pick(&Failing(&[busy, FIT]), None, &mut random);
+            tried += usize::from(chosen == Some(1));
+        }
+        assert!((100..220).contains(&tried), "{tried}");
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::retry::{Attempted, Fault, Heard, Seen, Tries};
 use crate::worker::{Endpoint, Event as Report, InFlight, Reporter, Upstream};
 
 mod overload;
+mod policies;
 
 const GET: RequestFacts = RequestFacts::GET;
 
@@ -91,6 +92,8 @@ struct Simulation {
     outcomes: Vec<Outcome>,
     /// Which part of the requests has a high priority, and which a low one.
     priorities: [f64; 2],
+    /// Of how many users the requests are, by chance; of none where it is 0.
+    users: usize,
     /// How many were refused, by priority.
     refused: [u64; 3],
     _reports: tokio::sync::mpsc::UnboundedReceiver<(usize, Report)>,
@@ -132,6 +135,7 @@ impl Simulation {
             due: BinaryHeap::new(),
             outcomes: Vec::new(),
             priorities: [0.0; 2],
+            users: 0,
             refused: [0; 3],
             _reports: reports,
         }
@@ -147,9 +151,10 @@ impl Simulation {
                 return;
             }
             self.upstream.asked(now);
-            let tries = Tries::new(GET);
+            let sticky = (self.users > 0).then(|| self.random.below(self.users) as u64);
+            let tries = Tries::new(RequestFacts { sticky, ..GET });
             let priority = self.priority();
-            match tries.admit(&self.upstream, priority, now) {
+            match tries.admit_at(&self.upstream, priority, now) {
                 Ok(()) => self.attempt(now, now, tries),
                 Err(_) => self.refused[priority as usize] += 1,
             }
@@ -305,6 +310,10 @@ impl Simulation {
             (all, failed) = (all + 1, failed + u32::from(outcome.failed));
         }
         f64::from(failed) / f64::from(all)
+    }
+
+    fn all_refused(&self) -> u64 {
+        self.refused.iter().sum()
     }
 
     /// What its instances were asked.

@@ -36,6 +36,10 @@ pub(crate) enum GatewayError {
     WrongProtocol,
     #[error("the service has more to do than it can: try again later")]
     Overloaded,
+    #[error("too many requests wait for the service: try again later")]
+    QueueFull,
+    #[error("the request has waited too long for its turn: try again later")]
+    QueueTimeout,
     #[error("the service does not open WebSockets over HTTP/2")]
     NoWebSocket,
     #[error("no instance of the service accepts connections")]
@@ -67,7 +71,10 @@ impl GatewayError {
 
     /// Whether trying again at once would make things worse.
     pub(crate) fn forbids_retry(self) -> bool {
-        matches!(self, Self::Overloaded)
+        matches!(
+            self,
+            Self::Overloaded | Self::QueueFull | Self::QueueTimeout
+        )
     }
 
     fn status_and_reason(self) -> (u16, &'static str) {
@@ -76,6 +83,8 @@ impl GatewayError {
             Self::Misdirected => (421, "misdirected"),
             Self::NoHealthyEndpoint => (503, "no-healthy-endpoint"),
             Self::Overloaded => (503, "overloaded"),
+            Self::QueueFull => (503, "queue-full"),
+            Self::QueueTimeout => (503, "queue-timeout"),
             Self::WrongProtocol => (502, "wrong-protocol"),
             Self::NoWebSocket => (502, "no-websocket"),
             Self::ConnectFailed => (502, "connect-failed"),

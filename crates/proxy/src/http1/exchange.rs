@@ -43,7 +43,9 @@ pub(crate) async fn exchange(
         *input = None;
     }
     let mut tries = Tries::new(facts);
-    let admitted = tries.admit(exchange.upstream, priority(exchange.rules), Instant::now());
+    let admitted = tries
+        .admit(exchange.upstream, priority(exchange.rules))
+        .await;
     let error = loop {
         if let Err(error) = admitted {
             break error;

@@ -17,7 +17,9 @@ use crate::routing::rules::priority;
 pub(crate) async fn exchange(exchange: &Exchange<'_>, mut body: Replayable<'_>) -> Next {
     let facts = exchange.request.facts;
     let mut tries = Tries::new(facts);
-    let admitted = tries.admit(exchange.upstream, priority(exchange.rules), Instant::now());
+    let admitted = tries
+        .admit(exchange.upstream, priority(exchange.rules))
+        .await;
     let error = loop {
         if let Err(error) = admitted {
             break error;

@@ -98,7 +98,8 @@ pub(crate) fn status(fields: &FieldSection) -> Option<u8> {
 pub(crate) fn status_of(error: GatewayError) -> u8 {
     match error {
         GatewayError::Timeout | GatewayError::SlowRequest => status::DEADLINE_EXCEEDED,
-        GatewayError::BodyTooLarge | GatewayError::Overloaded => status::RESOURCE_EXHAUSTED,
+        GatewayError::BodyTooLarge => status::RESOURCE_EXHAUSTED,
+        error if error.forbids_retry() => status::RESOURCE_EXHAUSTED,
         GatewayError::NoRoute => status::UNIMPLEMENTED,
         GatewayError::BadRequest(_) | GatewayError::BadResponse(_) => status::INTERNAL,
         _ => status::UNAVAILABLE,

@@ -9,7 +9,8 @@ use model::{Overload, Priority, Protocol, UpstreamId};
 
 use crate::balance::{Allowed, Limiter, Overloaded, Since};
 use crate::limits::{
-    LONG_POLL, OVERLOAD_LEAST, OVERLOAD_LEAST_OF_WORKER, OVERLOAD_SHARE_OF_TIMEOUT,
+    LONG_POLL, OVERLOAD_LEAST, OVERLOAD_LEAST_LATENCY, OVERLOAD_LEAST_OF_WORKER,
+    OVERLOAD_SHARE_OF_TIMEOUT,
 };
 
 /// Who is let in.
@@ -37,6 +38,7 @@ impl Admission {
     /// Sets what a snapshot says, for one of so many workers.
     pub(crate) fn configure(&self, wanted: &model::Upstream, workers: usize) {
         let usual = wanted.timeout.min(LONG_POLL) / OVERLOAD_SHARE_OF_TIMEOUT;
+        let usual = usual.max(OVERLOAD_LEAST_LATENCY.min(wanted.timeout / 2));
         let latency = match wanted.resilience.overload {
             _ if wanted.protocol == Protocol::Tcp => None,
             Overload::Off => None,

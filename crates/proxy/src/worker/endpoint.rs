@@ -43,8 +43,21 @@ pub(crate) struct Endpoint {
 /// A connection that awaits its next request.
 #[derive(Debug)]
 struct Idle {
-    socket: Socket,
+    kept: Kept,
     since: Instant,
+}
+
+/// A connection, and when it is too old to be used again.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) socket: Socket,
+    pub(crate) expires: Option<Instant>,
+}
+
+impl Kept {
+    fn is_old(&self, now: Instant) -> bool {
+        self.expires.is_some_and(|expires| now >= expires)
+    }
 }
 
 impl Endpoint {
@@ -119,7 +132,7 @@ impl Endpoint {
         now: Instant,
         limit: Duration,
         is_spent: impl Fn(&Socket) -> bool,
-    ) -> Option<Socket> {
+    ) -> Option<Kept> {
         let mut idle = self.idle.borrow_mut();
         while let Some(connection) = idle.pop() {
             if now.saturating_duration_since(connection.since) > limit {
@@ -127,29 +140,30 @@ impl Endpoint {
                 idle.push(connection);
                 return None;
             }
-            if !is_spent(&connection.socket) {
-                return Some(connection.socket);
+            let kept = connection.kept;
+            if !kept.is_old(now) && !is_spent(&kept.socket) {
+                return Some(kept);
             }
         }
         None
     }
 
     /// Keeps a connection for the next request.
-    pub(crate) fn keep_idle(&self, socket: Socket) {
-        let mut idle = self.idle.borrow_mut();
-        if !self.retired.get() && idle.len() < IDLE_PER_ENDPOINT {
-            idle.push(Idle {
-                socket,
-                since: Instant::now(),
-            });
+    pub(crate) fn keep_idle(&self, kept: Kept) {
+        let (mut idle, since) = (self.idle.borrow_mut(), Instant::now());
+        if !self.retired.get() && idle.len() < IDLE_PER_ENDPOINT && !kept.is_old(since) {
+            idle.push(Idle { kept, since });
         }
     }
 
-    /// Closes idle connections that are older than `limit` or were closed by the backend.
+    /// Closes idle connections that have been so for longer than `limit`, that are too old or were
+    /// closed by the backend.
     pub(crate) fn sweep(&self, limit: Duration) {
-        self.idle
-            .borrow_mut()
-            .retain(|c| c.since.elapsed() <= limit && !c.socket.is_spent());
+        let now = Instant::now();
+        self.idle.borrow_mut().retain(|idle| {
+            let waits = now.saturating_duration_since(idle.since);
+            waits <= limit && !idle.kept.is_old(now) && !idle.kept.socket.is_spent()
+        });
         self.http2.sweep(limit);
     }
 }

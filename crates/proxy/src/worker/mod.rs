@@ -5,6 +5,7 @@ mod admission;
 pub(crate) mod buffers;
 mod connections;
 mod endpoint;
+mod gate;
 pub(crate) mod listener;
 mod routes;
 mod sticky;
@@ -25,7 +26,8 @@ pub(crate) use self::admission::Place;
 use self::buffers::Buffers;
 use self::connections::Connections;
 pub(crate) use self::connections::Extra;
-pub(crate) use self::endpoint::{Endpoint, InFlight};
+pub(crate) use self::endpoint::{Endpoint, InFlight, Kept};
+pub(crate) use self::gate::Pass;
 pub(crate) use self::listener::Listener;
 pub(crate) use self::routes::Routed;
 pub(crate) use self::upstream::{Left, Upstream, is_gateway_failure};
@@ -194,7 +196,8 @@ async fn sweep(worker: Rc<Worker>) {
     loop {
         interval.tick().await;
         worker.view.borrow().each_upstream(|upstream| {
-            upstream.each_endpoint(|endpoint| endpoint.sweep(worker.limits.pool_idle));
+            let idle = upstream.idle(&worker.limits);
+            upstream.each_endpoint(|endpoint| endpoint.sweep(idle));
         });
     }
 }

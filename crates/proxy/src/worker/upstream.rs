@@ -6,16 +6,17 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use model::{Balance, HashKey, Priority, Protocol, UpstreamId};
+use model::{Balance, Connections, HashKey, Priority, Protocol, UpstreamId};
 
 use super::admission::{Admission, Place};
 use super::endpoint::{Endpoint, InFlight};
+use super::gate::{Gate, Pass};
 use super::sticky::number;
 use crate::balance::{
     Budget, Candidates, Chooser, Entering, Fitness, Fleet, Load, Member, Policy, Random,
 };
 use crate::http::gateway_error::GatewayError;
-use crate::limits::{LONG_POLL, Limits};
+use crate::limits::{LIFETIME_JITTER, LONG_POLL, Limits};
 use crate::measure::Counters;
 use crate::retry::{Seen, Tries};
 use crate::routing::Asked;
@@ -34,6 +35,8 @@ pub(crate) struct Upstream {
     any_ejected: Cell<bool>,
     budget: RefCell<Budget>,
     admission: Admission,
+    gate: Gate,
+    connections: Cell<Connections>,
     random: Cell<Random>,
     chooser: Cell<Chooser>,
     /// What requests are alike in that go to the same endpoint, where they do.
@@ -67,6 +70,8 @@ impl Upstream {
             any_ejected: Cell::new(false),
             budget: RefCell::default(),
             admission: Admission::default(),
+            gate: Gate::default(),
+            connections: Cell::default(),
             random: Cell::new(random),
             chooser: Cell::default(),
             sticky: RefCell::default(),
@@ -94,6 +99,8 @@ impl Upstream {
         self.protocol.set(wanted.protocol);
         self.timeout.set(wanted.timeout);
         self.admission.configure(wanted, workers);
+        self.gate.configure(&wanted.resilience.connections, workers);
+        self.connections.set(wanted.resilience.connections);
         let (policy, sticky) = match &wanted.resilience.balance {
             Balance::LeastLatency => (Policy::LeastLatency, None),
             Balance::LeastConnections => (Policy::LeastConnections, None),
@@ -128,6 +135,34 @@ impl Upstream {
             self.counters.refused();
             GatewayError::Overloaded
         })
+    }
+
+    /// Lets a request, or a connection for bytes, go on to an instance, at once or when it is its
+    /// turn.
+    ///
+    /// # Errors
+    /// Too many wait, or it has waited for too long.
+    pub(crate) async fn enter(&self) -> Result<Option<Pass>, GatewayError> {
+        let entered = self.gate.enter().await;
+        if entered.is_err() {
+            self.counters.refused();
+        }
+        entered
+    }
+
+    /// How long a connection waits for its next request.
+    pub(crate) fn idle(&self, limits: &Limits) -> Duration {
+        self.connections.get().idle.min(limits.pool_idle)
+    }
+
+    /// When a connection that is opened now becomes too old, if ever: up to a tenth sooner by chance,
+    /// since those that were opened in one moment should not all end in one.
+    pub(crate) fn expiry(&self, now: Instant) -> Option<Instant> {
+        let lifetime = self.connections.get().lifetime?;
+        let mut random = self.random.get();
+        let sooner = random.fraction() * LIFETIME_JITTER;
+        self.random.set(random);
+        Some(now + lifetime.mul_f64(1.0 - sooner))
     }
 
     /// A request got no answer within the service's timeout.
@@ -336,6 +371,10 @@ impl Candidates for Choice<'_> {
 
     fn share(&self, index: usize) -> f64 {
         self.member(index).share(self.now)
+    }
+
+    fn is_failing(&self, index: usize) -> bool {
+        self.member(index).is_failing()
     }
 
     fn identity(&self, index: usize) -> u64 {

@@ -22,6 +22,7 @@ mod memory;
 mod metrics;
 mod overload;
 mod policies;
+mod pools;
 mod rollout;
 mod routing;
 mod snapshots;

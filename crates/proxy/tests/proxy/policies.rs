@@ -120,27 +120,27 @@ fn requests_that_are_alike_stay_together_in_both_versions_and_when_another_goes(
         // Other connections, which other workers may have.
         for _ in 0..4 {
             let mut client = Client::connect(stage.edge);
-            for user in 0..40 {
-                assert_eq!(plain(&mut client, user), at[user]);
+            for (user, expected) in at.iter().enumerate() {
+                assert_eq!(plain(&mut client, user), *expected);
             }
         }
         run(async {
             let client = connect(stage.edge).await;
-            for user in 0..40 {
+            for (user, expected) in at.iter().enumerate() {
                 let (path, field) = of_user(user);
                 let (name, value) = field.split_once(": ").unwrap();
                 let request = Request::get(format!("http://a.test{path}")).header(name, value);
                 let answer = ask(&client, request, None).await.unwrap();
-                assert_eq!(answer.text().parse::<usize>().unwrap(), at[user]);
+                assert_eq!(answer.text().parse::<usize>().unwrap(), *expected);
             }
         });
         stage.change(|snapshot| {
             let web = snapshot.upstreams.get_mut(&upstream_id("web")).unwrap();
             web.endpoints.remove(&"app.web.1.3".parse().unwrap());
         });
-        for user in 0..40 {
+        for (user, before) in at.iter().enumerate() {
             let now = plain(&mut client, user);
-            assert!(now != 2 && (at[user] == 2 || now == at[user]));
+            assert!(now != 2 && (*before == 2 || now == *before));
         }
     }
 }

@@ -6,6 +6,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
 use super::DurationText;
+use crate::duration;
 use crate::limits;
 use crate::written::{Described, Written};
 
@@ -63,6 +64,40 @@ pub(crate) struct Overload {
     #[serde(default)]
     #[schemars(extend("const" = false))]
     pub(crate) refuse: Written<bool>,
+}
+
+/// How many requests are with the instances at a time, and how long connections to them are kept.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("minProperties" = 1))]
+pub(crate) struct Connections {
+    /// So many requests, or connections of "tcp", are with the instances at a time. Without it: any
+    /// number.
+    #[serde(default)]
+    #[schemars(range(min = limits::CONNECTIONS.least, max = limits::CONNECTIONS.most))]
+    pub(crate) most: Written<i64>,
+    /// So many more wait for their turn.
+    #[serde(default)]
+    #[schemars(
+        range(min = limits::WAITING.least, max = limits::WAITING.most),
+        extend("default" = limits::WAITING.usual)
+    )]
+    pub(crate) waiting: Written<i64>,
+    /// For so long.
+    #[serde(default)]
+    #[schemars(extend("default" = duration::text(limits::CONNECTION_WAIT.usual)))]
+    pub(crate) wait: Written<DurationText>,
+    /// How long a connection to an instance waits for its next request.
+    #[serde(default)]
+    #[schemars(extend("default" = duration::text(limits::CONNECTION_IDLE.usual)))]
+    pub(crate) idle: Written<DurationText>,
+    /// How old a connection becomes at most; a request on it is finished. Without it: any age.
+    #[serde(default)]
+    pub(crate) lifetime: Written<DurationText>,
+}
+
+impl Described for Connections {
+    const DESCRIPTION: &'static str = "a table such as { most = 20 }";
 }
 
 impl<'de> Deserialize<'de> for BalanceText {

@@ -11,7 +11,7 @@ use crate::keys::nearest;
 use crate::limits;
 use crate::written::Written;
 
-/// What a service says of it.
+/// What a service says of it, but for its connections.
 pub(super) fn resilience(
     balance: Written<BalanceText>,
     overload: Written<app_file::resilience::Overload>,
@@ -21,6 +21,7 @@ pub(super) fn resilience(
     Resilience {
         balance: read_balance(balance, protocol, findings).unwrap_or_default(),
         overload: read_overload(overload, protocol, findings).unwrap_or_default(),
+        ..Resilience::default()
     }
 }
 
@@ -82,7 +83,7 @@ fn read_sticky(
         findings.add(span.clone(), message).hint(hint);
     }
     if protocol == Protocol::Tcp {
-        let message = "requests stay together, and protocol \"tcp\" has none";
+        let message = "a table keeps requests together, and protocol \"tcp\" has none";
         let hint = "name a way, such as balance = \"least-connections\"".to_owned();
         findings.add(span, message).hint(hint);
     }

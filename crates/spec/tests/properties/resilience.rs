@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::{Balance, FieldName, HashKey, Overload, Resilience};
+use model::{Balance, Connections, FieldName, HashKey, Overload, Resilience};
 use proptest::prelude::*;
 use toml::{Table, Value};
 
@@ -25,7 +25,31 @@ pub(crate) fn any() -> impl Strategy<Value = Resilience> {
         Just(Overload::Off),
         (1..=10_000_u64).prop_map(|millis| Overload::Latency(Duration::from_millis(millis))),
     ];
-    (balance, overload).prop_map(|(balance, overload)| Resilience { balance, overload })
+    let millis = |most: u64| (1..=most).prop_map(Duration::from_millis);
+    let connections = (
+        proptest::option::of((1..=60_000_u32, 0..=60_000_u32, millis(300_000))),
+        millis(3_600_000),
+        proptest::option::of((1_000..=86_400_000_u64).prop_map(Duration::from_millis)),
+    );
+    let connections = connections.prop_map(|(queue, idle, lifetime)| {
+        let usual = Connections::default();
+        let (most, waiting, wait) = match queue {
+            Some((most, waiting, wait)) => (Some(most), waiting, wait),
+            None => (None, usual.waiting, usual.wait),
+        };
+        Connections {
+            most,
+            waiting,
+            wait,
+            idle,
+            lifetime,
+        }
+    });
+    (balance, overload, connections).prop_map(|(balance, overload, connections)| Resilience {
+        balance,
+        overload,
+        connections,
+    })
 }
 
 /// The keys of a service that declare it.
@@ -53,7 +77,24 @@ pub(crate) fn written(resilience: &Resilience) -> Vec<(&'static str, Value)> {
     let table =
         |(key, value): (&str, Value)| Value::Table(Table::from_iter([(key.to_owned(), value)]));
     let overload = overload.map(|overload| ("overload", table(overload)));
-    std::iter::once(("balance", balance))
+    let Connections {
+        most,
+        waiting,
+        wait,
+        idle,
+        lifetime,
+    } = resilience.connections;
+    let mut connections = Table::from_iter([("idle".to_owned(), super::time(idle))]);
+    if let Some(most) = most {
+        connections.insert("most".to_owned(), i64::from(most).into());
+        connections.insert("waiting".to_owned(), i64::from(waiting).into());
+        connections.insert("wait".to_owned(), super::time(wait));
+    }
+    if let Some(lifetime) = lifetime {
+        connections.insert("lifetime".to_owned(), super::time(lifetime));
+    }
+    std::iter::once(("connections", Value::Table(connections)))
+        .chain(std::iter::once(("balance", balance)))
         .chain(overload)
         .collect()
 }

@@ -17,10 +17,6 @@ impl Simulation {
         fleet
     }
 
-    fn all_refused(&self) -> u64 {
-        self.refused.iter().sum()
-    }
-
     /// How many good answers came a second between the two times, and the 99th percentile of how
     /// long those took that were let in after `from`.
     fn goodput(&self, from: Duration, to: Duration) -> (f64, Duration) {
