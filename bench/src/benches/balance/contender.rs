@@ -81,7 +81,7 @@ pub(super) fn haproxy(listen: SocketAddr, members: &[SocketAddr]) -> String {
         )
     });
     format!(
-        "global\n  nbthread 1\n  maxconn 16000\n\
+        "global\n  nbthread 1\n  maxconn 8000\n\
          defaults\n  mode http\n  timeout connect 1s\n  timeout client 60s\n  timeout server 30s\n  \
          timeout queue 30s\n  http-reuse always\n  retries 1\n  option redispatch 1\n  \
          retry-on conn-failure empty-response response-timeout 502 503 504\n\

@@ -105,12 +105,12 @@ pub(super) const ALL: [Scenario; 8] = [
         play: |members, until| {
             for member in 0..MEMBERS {
                 members.leave(member, Duration::from_millis(500))?;
-                pause(Duration::from_millis(700), until);
-                members.tell(member, SLOW)?;
+                tell_when_back(members, member, SLOW, until);
                 if !pause(Duration::from_millis(500), until) {
                     break;
                 }
                 members.tell(member, Conduct::WELL)?;
+                pause(Duration::from_millis(200), until);
             }
             Ok(())
         },
@@ -121,10 +121,10 @@ pub(super) const ALL: [Scenario; 8] = [
         name: "new",
         play: |members, until| {
             members.leave(ODD, Duration::from_secs(1))?;
-            pause(Duration::from_millis(900), until);
-            while members.tell(ODD, SLOW).is_err() && pause(Duration::from_millis(20), until) {}
+            tell_when_back(members, ODD, SLOW, until);
             pause(Duration::from_secs(2), until);
-            members.tell(ODD, Conduct::WELL)
+            tell_when_back(members, ODD, Conduct::WELL, until);
+            Ok(())
         },
         ..USUAL
     },
@@ -147,7 +147,7 @@ pub(super) const ALL: [Scenario; 8] = [
     Scenario {
         name: "overload",
         rate: 2.0 * NARROW,
-        connections: 8000,
+        connections: 7000,
         conduct: Conduct {
             mean: Duration::from_millis(40),
             failing: 0.0,
@@ -165,6 +165,11 @@ pub(super) const ALL: [Scenario; 8] = [
         ..USUAL
     },
 ];
+
+/// Has one that is away do so as soon as it is back, if that is before the load is over.
+fn tell_when_back(members: &Members, member: usize, conduct: Conduct, until: Instant) {
+    while members.tell(member, conduct).is_err() && pause(Duration::from_millis(20), until) {}
+}
 
 /// Waits for so long, or until the load is over; whether it is not.
 fn pause(length: Duration, until: Instant) -> bool {
