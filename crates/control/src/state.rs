@@ -444,8 +444,7 @@ mod tests {
             key: format!("instances/{number}"),
             value: vec![0; size],
         };
-        let sizes =
-            |groups| -> Vec<usize> { chunks(groups).iter().map(Vec::len).collect() };
+        let sizes = |groups| -> Vec<usize> { chunks(groups).iter().map(Vec::len).collect() };
         let alone = |count, size| (0..count).map(|n| vec![put(n, size)]).collect();
         assert_eq!(sizes(alone(300, 10)), [128, 128, 44]);
         // As when many instances end at once, each with 20 long lines.
