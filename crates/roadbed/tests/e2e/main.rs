@@ -12,6 +12,7 @@ mod polyglot;
 mod power_loss;
 mod protocols;
 mod refusals;
+mod resilience;
 mod routing;
 mod support;
 mod survival;
