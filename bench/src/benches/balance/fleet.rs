@@ -44,6 +44,10 @@ impl Members {
         let path = format!("/away/{}", away.as_millis());
         // It may be gone before it has said so.
         let _ = self.ask(member, &path);
+        let start = Instant::now();
+        while self.ask(member, "/asked").is_ok() {
+            ensure!(start.elapsed() < LONG, "an instance does not go away");
+        }
         Ok(())
     }
 

@@ -109,7 +109,7 @@ pub(super) const ALL: [Scenario; 8] = [
                 if !pause(Duration::from_millis(500), until) {
                     break;
                 }
-                members.tell(member, Conduct::WELL)?;
+                tell_when_back(members, member, Conduct::WELL, until);
                 pause(Duration::from_millis(200), until);
             }
             Ok(())
