@@ -102,15 +102,16 @@ impl Limiter {
 
     /// A request waits from now on, unless there are too many.
     pub(crate) fn admit(&mut self, now: Instant, priority: Priority) -> Result<Since, Overloaded> {
+        let waiting = self.waiting.count(now);
+        // Also where nobody is let in: those who wait are still there.
+        self.window.most = self.window.most.max(waiting + 1);
         if let Some(limit) = &self.limit
-            && f64::from(self.waiting.count(now)) >= limit.of(priority)
+            && f64::from(waiting) >= limit.of(priority)
         {
             self.window.refused = true;
             return Err(Overloaded);
         }
-        let since = self.waiting.begin(now);
-        self.window.most = self.window.most.max(self.waiting.count(now));
-        Ok(since)
+        Ok(self.waiting.begin(now))
     }
 
     /// A request does not wait any more, and that says nothing.

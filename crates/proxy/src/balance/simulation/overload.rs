@@ -60,6 +60,30 @@ fn at_twice_its_capacity_a_service_does_what_it_can_and_answers_in_time() {
 }
 
 #[test]
+fn too_many_at_once_from_the_start_are_no_reason_to_refuse_nearly_all() {
+    for seed in SEEDS {
+        for overload in [
+            Overload::Usual,
+            Overload::Latency(Duration::from_millis(250)),
+        ] {
+            let mut fleet = Simulation::with_overload(seed, overload);
+            for instance in &mut fleet.instances {
+                instance.conduct.mean = WELL.mean * 4;
+            }
+            // Nothing was ever seen of it at its best, and all that came at first has to be answered.
+            fleet.run(seconds(0), seconds(2), CAPACITY / 2.0);
+            fleet.run(seconds(2), seconds(4), 1.0);
+            fleet.run(seconds(4), seconds(20), CAPACITY / 2.0);
+            for (from, to) in [(4, 9), (9, 14), (14, 20)] {
+                let (goodput, _) = fleet.goodput(seconds(from), seconds(to));
+                println!("seed {seed}, {overload:?}: from {from} s {goodput:.0}/s of 1000");
+                assert!(goodput >= 900.0);
+            }
+        }
+    }
+}
+
+#[test]
 fn without_a_limit_all_wait_for_ever() {
     let mut fleet = Simulation::with_overload(1, Overload::Off);
     fleet.run(seconds(0), seconds(60), CAPACITY * 2.0);
