@@ -66,9 +66,10 @@ struct Limit {
 #[derive(Debug, Clone, Copy, Default)]
 struct Window {
     began: Option<Instant>,
-    /// How long the last one's answers took.
-    before: Duration,
     answers: u32,
+    /// Those of them that came after the limit was set, and how long they took together: what came
+    /// before says nothing of it.
+    samples: u32,
     seconds: f64,
     /// The most that waited at a time.
     most: u32,
@@ -126,7 +127,10 @@ impl Limiter {
         }
         let began = *self.window.began.get_or_insert(now);
         self.window.answers += 1;
-        self.window.seconds += took.as_secs_f64();
+        if self.limit.is_none() || now.saturating_duration_since(began) >= took {
+            self.window.samples += 1;
+            self.window.seconds += took.as_secs_f64();
+        }
         let lasted = now.saturating_duration_since(began);
         if self.window.is_over(lasted) {
             self.look(now, lasted, allowed);
@@ -136,7 +140,7 @@ impl Limiter {
     /// Draws the conclusions of a window.
     fn look(&mut self, now: Instant, lasted: Duration, allowed: Allowed) {
         let seen = self.window;
-        let seconds = seen.seconds / f64::from(seen.answers);
+        let seconds = seen.seconds / f64::from(seen.samples);
         let per_second = f64::from(seen.answers) / lasted.as_secs_f64().max(1e-6);
         let latency = allowed.latency.as_secs_f64();
         let base = self.base.seconds(allowed.is_declared);
@@ -183,7 +187,6 @@ impl Limiter {
         }
         self.window = Window {
             began: Some(now),
-            before: Duration::from_secs_f64(seconds),
             ..Window::default()
         };
     }
@@ -217,8 +220,9 @@ impl Limit {
 impl Window {
     /// Whether enough was seen: what the last change has brought, and not one answer alone.
     fn is_over(&self, lasted: Duration) -> bool {
-        let least = OVERLOAD_WINDOW.max(self.before);
-        lasted >= least && (self.answers >= OVERLOAD_ANSWERS || lasted >= least * 4)
+        let least = OVERLOAD_WINDOW;
+        let is_late = self.samples > 0 && lasted >= least * 4;
+        lasted >= least && (self.samples >= OVERLOAD_ANSWERS || is_late)
     }
 }
 
