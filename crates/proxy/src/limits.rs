@@ -181,7 +181,7 @@ pub const OVERLOAD_LEAST: usize = 8;
 /// The same on one worker: with fewer, one slow request would stand for all.
 pub const OVERLOAD_LEAST_OF_WORKER: usize = 2;
 
-/// How long is looked at what answers take before the limit is changed; longer if they take longer.
+/// How long is looked at what answers take before the limit is changed, at least.
 pub const OVERLOAD_WINDOW: Duration = Duration::from_millis(250);
 
 /// How many answers that needs, unless there are few.

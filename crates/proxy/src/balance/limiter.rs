@@ -4,7 +4,8 @@
 //! How much it can do is nobody's knowledge and changes. It shows in how long answers take: in a
 //! service that has enough to do, each request more makes all wait longer and none more be
 //! answered. So the limit follows the ratio of the time that answers may take to the time that
-//! they do take (the gradient of Netflix' concurrency-limits and of Envoy), once in that time.
+//! they do take (the gradient of Netflix' concurrency-limits and of Envoy). Only answers to requests
+//! that came after it was set say something of it.
 //!
 //! There is no limit until answers take too long, and none again when they have not for a while: a
 //! service that is well refuses nothing. Each worker has its own. What all of them send makes
@@ -168,7 +169,9 @@ impl Limiter {
                     (limit.answers, limit.most) = (per_second, limit.most / gradient);
                     limit.few = 0;
                 } else {
-                    limit.follow(gradient, waited, seen.refused, allowed);
+                    // Refused, and those let in were answered in half of the time: far too low.
+                    let is_low = seen.refused && seconds * 2.0 <= may;
+                    limit.follow(gradient, waited, (seen.refused, is_low), allowed);
                     limit.answers = (limit.answers * FADES).max(per_second);
                 }
                 let is_calm = !too_long && !seen.refused;
@@ -204,10 +207,21 @@ impl Limit {
     }
 
     /// Follows the gradient. There is room for some more than there are (the square root, as in
-    /// both models), so that it rises where more are no burden; but not while nobody asks for it.
-    fn follow(&mut self, gradient: f64, waited: f64, is_wanted: bool, allowed: Allowed) {
+    /// both models), so that it rises where more are no burden; but not while nobody asks for it. One
+    /// that is far too low is doubled.
+    fn follow(
+        &mut self,
+        gradient: f64,
+        waited: f64,
+        (is_wanted, is_low): (bool, bool),
+        allowed: Allowed,
+    ) {
         let is_full = is_wanted || waited >= self.most / 2.0;
-        let room = if is_full { self.most.sqrt() } else { 0.0 };
+        let room = match is_full {
+            true if is_low => self.most,
+            true => self.most.sqrt(),
+            false => 0.0,
+        };
         // One that is far above all that there is says nothing.
         let from = match gradient < 1.0 {
             true => self.most.min(waited * 1.25),
