@@ -132,7 +132,7 @@ fn pass(
 }
 
 /// A whole frame, with its length in front; none at the end.
-fn next_frame(from: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
+pub(crate) fn next_frame(from: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
     let mut frame = vec![0; 4];
     if from.read(&mut frame[..1])? == 0 {
         return Ok(None);

@@ -35,12 +35,14 @@ succeeded, 1 if any failed, 2 if it could not begin.
   --host NAME       the Host header, if not that of the URL
   --json            print one JSON object
 
-usage: roadbed-bench startup|survival|fleet|bodies|proxy|routes|balance [options]
+usage: roadbed-bench NAME [options]
+
+NAME is startup, survival, fleet, bodies, proxy, routes, snapshots or balance.
 
 Measures the release build of roadbed in temporary homes and compares with what is required;
 docs/benchmarks.md says what each does. Exits with 0 when everything could be measured.
 
-  --runs N          how often each measurement is repeated (10, 5, 3, 3, 5, 9, 3)
+  --runs N          how often each measurement is repeated (10, 5, 3, 3, 5, 9, 5, 3)
   --json [FILE]     all single runs as JSON, to a file or in place of the table
   --strict          exit with 1 if a requirement is missed
   --roadbed FILE    the program, if not target/release/roadbed
@@ -50,6 +52,8 @@ docs/benchmarks.md says what each does. Exits with 0 when everything could be me
   fleet:    --services N (200), --replicas N (2), --seconds N (30) of idling,
             --changes N (30) of endpoints, --tcp-probes instead of HTTP
   bodies:   --mib N (2048), --connections N (5000)
+  snapshots: --services N (1000) of 10 endpoints, --changes N (100) per second,
+            --rate N (2000) requests per second, --seconds N (5) with and without changes
   proxy:    --scenario NAME[,NAME] (all), --peers NAME[,NAME] (all, roadbed included),
             --connections N (the scenario's own), --seconds N (5) for each measurement
   balance:  --scenario NAME[,NAME] (all), --peers NAME[,NAME] (all, roadbed included),

@@ -13,6 +13,7 @@ pub(crate) mod fleet;
 pub(crate) mod load;
 pub(crate) mod proxy;
 pub(crate) mod routes;
+pub(crate) mod snapshots;
 pub(crate) mod startup;
 pub(crate) mod survival;
 
@@ -29,13 +30,14 @@ pub(crate) struct Bench {
 }
 
 /// All that measure the platform.
-pub(crate) const ALL: [Bench; 7] = [
+pub(crate) const ALL: [Bench; 8] = [
     startup::BENCH,
     survival::BENCH,
     fleet::BENCH,
     bodies::BENCH,
     proxy::BENCH,
     routes::BENCH,
+    snapshots::BENCH,
     balance::BENCH,
 ];
 

@@ -17,8 +17,7 @@ impl Process {
     /// Starts a command and waits until it listens on `address`. An interrupt finds it by `folder`.
     pub(crate) fn start(command: &mut Command, address: SocketAddr, folder: &Path) -> Result<Self> {
         command.env("ROADBED_BENCH", folder);
-        command.stdin(Stdio::null()).stdout(Stdio::null());
-        let mut process = Self(interrupts::spawn(command)?);
+        let mut process = Self::spawn(command)?;
         let start = Instant::now();
         while TcpStream::connect(address).is_err() {
             if let Some(status) = process.0.try_wait()? {
@@ -31,6 +30,12 @@ impl Process {
             std::thread::sleep(Duration::from_millis(5));
         }
         Ok(process)
+    }
+
+    /// Starts a command, in whose environment an interrupt finds its folder.
+    pub(crate) fn spawn(command: &mut Command) -> Result<Self> {
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        Ok(Self(interrupts::spawn(command)?))
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -33,6 +33,8 @@ pub(crate) struct Proxy {
 /// All proxies of a scenario, in front of one backend. They end when it is dropped.
 pub(crate) struct Stage {
     pub(crate) proxies: Vec<Proxy>,
+    /// Where the backend listens.
+    pub(crate) backend: SocketAddr,
     processes: Vec<Process>,
     _platform: Option<Platform>,
     folder: TempDir,
@@ -46,16 +48,17 @@ impl Stage {
         prepare(folder.path(), protocol)?;
         let mut stage = Self {
             proxies: Vec::new(),
+            backend: free_address()?,
             processes: Vec::new(),
             _platform: None,
             folder,
         };
-        let backend = match kinds.contains(&Kind::Roadbed) {
-            true => stage.start_roadbed(workbench, protocol),
-            false => stage.start_backend(),
-        }?;
+        match kinds.contains(&Kind::Roadbed) {
+            true => stage.start_roadbed(workbench, protocol)?,
+            false => stage.start_backend()?,
+        }
         for kind in kinds.iter().filter(|kind| **kind != Kind::Roadbed) {
-            stage.start_peer(*kind, backend, protocol)?;
+            stage.start_peer(*kind, protocol)?;
         }
         Ok(stage)
     }
@@ -64,9 +67,9 @@ impl Stage {
         self.folder.path()
     }
 
-    /// Starts Roadbed as a user does, on the proxies' core, where it takes one worker to be right;
-    /// where its instance listens.
-    fn start_roadbed(&mut self, workbench: &Workbench, protocol: Protocol) -> Result<SocketAddr> {
+    /// Starts Roadbed as a user does, on the proxies' core, where it takes one worker to be right.
+    /// The backend is where its instance listens.
+    fn start_roadbed(&mut self, workbench: &Workbench, protocol: Protocol) -> Result<()> {
         let mut platform = Platform::new(workbench)?.on_core(PROXY_CORE);
         if protocol.is_encrypted() {
             platform = platform.with_tls()?;
@@ -77,7 +80,7 @@ impl Stage {
         let status = platform.status()?;
         let instance = status.instances().next();
         let backend = &instance.context("the backend has no instance")?.address;
-        let backend = backend
+        self.backend = backend
             .parse()
             .with_context(|| format!("the backend's address {backend:?}"))?;
         self.proxies.push(Proxy {
@@ -86,27 +89,27 @@ impl Stage {
             pid: status.server.proxies[0].pid,
         });
         self._platform = Some(platform);
-        Ok(backend)
+        Ok(())
     }
 
-    fn start_backend(&mut self) -> Result<SocketAddr> {
-        let (address, folder) = (free_address()?, self.folder.path());
+    fn start_backend(&mut self) -> Result<()> {
+        let (address, folder) = (self.backend, self.folder.path());
         let mut command = Command::new("sh");
         command.arg("backend.sh").current_dir(folder);
         command.env("PORT", address.port().to_string());
         let process = Process::start(&mut command, address, folder)?;
         self.processes.push(process);
-        Ok(address)
+        Ok(())
     }
 
-    fn start_peer(&mut self, kind: Kind, backend: SocketAddr, protocol: Protocol) -> Result<()> {
+    fn start_peer(&mut self, kind: Kind, protocol: Protocol) -> Result<()> {
         let folder = self.folder.path();
         let listen = free_address()?;
         let start = configuration::start(
             kind,
             &Place {
                 listen,
-                backend,
+                backend: self.backend,
                 protocol,
                 folder,
             },

@@ -9,6 +9,8 @@ mod instances;
 pub mod ports;
 mod proxies;
 mod reconcile;
+mod remembered;
+pub mod requests;
 mod server;
 mod settings;
 mod state;

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use model::Telemetry;
 use plan::routes::EdgeAddresses;
 
 use crate::home::Home;
@@ -39,6 +40,8 @@ pub struct Settings {
     pub edge: EdgeAddresses,
     /// Where a proxy that is started shows what it measures.
     pub metrics: SocketAddr,
+    /// What proxies say of single requests.
+    pub telemetry: Telemetry,
     /// The `roadbed` program, which is started again as shim and as proxy.
     pub program: PathBuf,
 }

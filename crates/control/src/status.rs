@@ -59,6 +59,12 @@ pub struct ServerStatus {
     /// Where the connected proxies show what they measure.
     #[serde(default)]
     pub metrics: Vec<MetricsStatus>,
+    /// Of which requests there is a line in the access log: `off`, `errors`, `all`, or a share.
+    #[serde(default)]
+    pub access_log: String,
+    /// Where spans of traces are sent; absent where they are not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traces: Option<String>,
     /// Why the server cannot do its work at present, where that is so.
     pub trouble: Option<String>,
 }
@@ -293,6 +299,8 @@ pub(crate) fn server(
         proxies: proxies.iter().map(proxy).collect(),
         connections: None,
         metrics: Vec::new(),
+        access_log: settings.telemetry.access_log.to_string(),
+        traces: settings.telemetry.tracing.as_ref().map(ToString::to_string),
         trouble,
     }
 }

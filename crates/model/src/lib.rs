@@ -18,6 +18,7 @@ pub mod resilience;
 pub mod routing;
 pub mod secret;
 pub mod snapshot;
+pub mod telemetry;
 pub mod time;
 pub mod treatment;
 
@@ -47,5 +48,6 @@ pub use snapshot::{
     Listener, ListenerId, ListenerRole, Route, Snapshot, SnapshotDelta, StaleGeneration, Upstream,
     UpstreamId,
 };
+pub use telemetry::{AccessLog, Collector, SampledShare, Telemetry, Tracing};
 pub use time::Timestamp;
 pub use treatment::{FieldChanges, PathChange, Redirect, RedirectStatus, Treatment};

@@ -17,6 +17,7 @@ use crate::names::{AppName, ServiceName};
 use crate::resilience::Resilience;
 use crate::routing::Rule;
 use crate::secret::Secret;
+use crate::telemetry::Telemetry;
 
 /// The number of a snapshot. It only grows; a receiver refuses one below its own.
 #[derive(
@@ -188,6 +189,9 @@ pub struct Snapshot {
     /// Whom endpoints with TLS are verified against.
     #[serde(default)]
     pub authorities: BTreeMap<AuthorityId, Authority>,
+    /// What is said of single requests.
+    #[serde(default, skip_serializing_if = "Telemetry::is_off")]
+    pub telemetry: Telemetry,
 }
 
 /// What turns the snapshot of one generation into that of a later one.
@@ -209,6 +213,9 @@ pub struct SnapshotDelta {
     /// Changed authorities.
     #[serde(default)]
     pub authorities: Changes<AuthorityId, Authority>,
+    /// What is said of single requests from now on, where that changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub telemetry: Option<Telemetry>,
 }
 
 /// The difference between two maps.
@@ -282,6 +289,7 @@ impl Snapshot {
             upstreams: Changes::between(&self.upstreams, &newer.upstreams),
             certificates: Changes::between(&self.certificates, &newer.certificates),
             authorities: Changes::between(&self.authorities, &newer.authorities),
+            telemetry: (self.telemetry != newer.telemetry).then(|| newer.telemetry.clone()),
         }
     }
 
@@ -299,6 +307,9 @@ impl Snapshot {
         delta.upstreams.apply(&mut self.upstreams);
         delta.certificates.apply(&mut self.certificates);
         delta.authorities.apply(&mut self.authorities);
+        if let Some(telemetry) = &delta.telemetry {
+            self.telemetry = telemetry.clone();
+        }
         self.generation = delta.to;
         Ok(())
     }
@@ -310,6 +321,7 @@ impl Snapshot {
             && self.upstreams == other.upstreams
             && self.certificates == other.certificates
             && self.authorities == other.authorities
+            && self.telemetry == other.telemetry
     }
 }
 
@@ -321,6 +333,7 @@ impl SnapshotDelta {
             && self.upstreams.is_empty()
             && self.certificates.is_empty()
             && self.authorities.is_empty()
+            && self.telemetry.is_none()
     }
 }
 
@@ -367,8 +380,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_delta_leads_from_one_snapshot_to_the_other(old in upstreams(), new in upstreams()) {
-            let (mut current, newer) = (snapshot(3, old), snapshot(9, new));
+        fn a_delta_leads_from_one_snapshot_to_the_other(
+            old in upstreams(),
+            new in upstreams(),
+            logs in any::<bool>(),
+        ) {
+            let (mut current, mut newer) = (snapshot(3, old), snapshot(9, new));
+            if logs {
+                newer.telemetry.access_log = crate::telemetry::AccessLog::Errors;
+            }
             let delta = current.delta_to(&newer);
             prop_assert_eq!(delta.is_empty(), current.same_content(&newer));
             current.apply(&delta).unwrap();

@@ -111,9 +111,14 @@ pub(crate) enum Connected {
 impl Connected {
     /// Which endpoint it leads to.
     pub(crate) fn endpoint(&self) -> *const Endpoint {
+        Rc::as_ptr(self.shared_endpoint())
+    }
+
+    /// The endpoint that it leads to.
+    pub(crate) fn shared_endpoint(&self) -> &Rc<Endpoint> {
         let (Self::Alone(Backend { in_flight, .. })
         | Self::Shared(SharedBackend { in_flight, .. })) = self;
-        in_flight.endpoint()
+        in_flight.shared_endpoint()
     }
 }
 
@@ -150,8 +155,11 @@ pub(crate) async fn dial(
         upstream.asked(now);
     }
     while let Some(in_flight) = upstream.pick(now, &worker.limits, &failed, tries) {
-        if !failed.is_empty() && !upstream.may_retry(now, was_refused) {
-            break;
+        if !failed.is_empty() {
+            if !upstream.may_retry(now, was_refused) {
+                break;
+            }
+            tries.count_retry();
         }
         let endpoint = in_flight.endpoint();
         let idle = upstream.idle(&worker.limits);

@@ -21,6 +21,7 @@ mod settings;
 mod socket;
 mod start;
 mod tcp;
+pub mod telemetry;
 mod tls;
 mod translate;
 mod tunnel;

@@ -241,6 +241,35 @@ pub const METRICS_HEAD_BYTES: usize = 8 * 1024;
 /// How long such a connection may take, from its beginning to its end.
 pub const METRICS_TIME: Duration = Duration::from_secs(10);
 
+/// Lines of the access log, or spans, that a worker hands over at a time, in bytes.
+pub const TELEMETRY_BATCH_BYTES: usize = 64 * 1024;
+
+/// How many of these may wait to be written or sent: at 64 KiB some 4,000 requests, and 1 MiB.
+pub const TELEMETRY_BATCHES: usize = 16;
+
+/// After how long a worker hands over what it has, be it little.
+pub const TELEMETRY_PAUSE: Duration = Duration::from_millis(200);
+
+/// How long what was handed over may still be written or sent when the proxy ends.
+pub const TELEMETRY_END: Duration = Duration::from_secs(1);
+
+/// What is kept of a request's host or path for its line.
+pub const TELEMETRY_TEXT_BYTES: usize = 1024;
+
+/// Unused records of requests that a worker keeps.
+pub const SPARE_RECORDS: usize = 128;
+
+/// How long a file of the access log may become, and how many there may be: 128 MiB in all.
+pub const ACCESS_LOG_FILE_BYTES: u64 = 16 * 1024 * 1024;
+/// See [`ACCESS_LOG_FILE_BYTES`].
+pub const ACCESS_LOG_FILES: usize = 8;
+
+/// How long a collector of spans may take for each step of an exchange.
+pub const COLLECTOR_TIME: Duration = Duration::from_secs(5);
+
+/// What is read of its answer.
+pub const COLLECTOR_ANSWER_BYTES: u64 = 16 * 1024;
+
 /// How often connections that have been idle too long are looked for.
 pub const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 

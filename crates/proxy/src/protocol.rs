@@ -55,6 +55,9 @@ pub struct Counts {
     /// Requests that were refused since the service had too many.
     #[serde(default)]
     pub refused: u64,
+    /// Requests that are being served.
+    #[serde(default)]
+    pub in_flight: u64,
 }
 
 impl std::ops::AddAssign<&Self> for Counts {
@@ -66,6 +69,7 @@ impl std::ops::AddAssign<&Self> for Counts {
         self.retried += other.retried;
         self.ejected += other.ejected;
         self.refused += other.refused;
+        self.in_flight += other.in_flight;
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a request has tried, and whether it may try once more.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::time::Instant;
 
 use model::Priority;
@@ -31,6 +31,8 @@ pub(crate) struct Tries {
     place: RefCell<Option<Place>>,
     /// Its leave to be with an instance, to its end.
     pass: Option<Pass>,
+    /// How many retries there were.
+    retries: Cell<u32>,
 }
 
 /// What went wrong with an attempt, after which there may be another: nothing of an answer was
@@ -76,6 +78,7 @@ impl Tries {
             is_first: true,
             place: RefCell::new(None),
             pass: None,
+            retries: Cell::new(0),
         }
     }
 
@@ -90,6 +93,7 @@ impl Tries {
             is_first: true,
             place: RefCell::new(None),
             pass: None,
+            retries: Cell::new(0),
         }
     }
 
@@ -120,6 +124,16 @@ impl Tries {
     /// Whether nothing was tried yet.
     pub(crate) fn is_first(&self) -> bool {
         self.is_first
+    }
+
+    /// How many retries there were.
+    pub(crate) fn retries(&self) -> u32 {
+        self.retries.get()
+    }
+
+    /// Notes a retry.
+    pub(crate) fn count_retry(&self) {
+        self.retries.set(self.retries.get() + 1);
     }
 
     /// It is sent there.
@@ -168,6 +182,9 @@ impl Tries {
             left.for_good = is_elsewhere;
         }
         (self.is_first, self.reuse) = (false, Reuse::Never);
+        if may {
+            self.count_retry();
+        }
         may
     }
 }

@@ -40,6 +40,11 @@ impl Settings {
         self.home.join("proxy")
     }
 
+    /// The folder of the access log.
+    pub fn access_log_folder(&self) -> PathBuf {
+        self.home.join("access-logs")
+    }
+
     /// How many workers there are.
     pub(crate) fn worker_count(&self) -> usize {
         match self.workers {

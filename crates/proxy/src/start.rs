@@ -13,6 +13,8 @@ use crate::control::{self, Control};
 use crate::limits::{LOCK_ATTEMPTS, LOCK_INTERVAL, RESERVED_DESCRIPTORS, RESERVED_TABLE};
 use crate::persist::SnapshotFiles;
 use crate::settings::Settings;
+use crate::telemetry::Queues;
+use crate::telemetry::threads::Threads;
 use crate::tls;
 use crate::worker::{self, Command, Event, Reporter};
 
@@ -64,20 +66,24 @@ pub fn run(settings: Settings) -> Result<(), StartError> {
     reserve_descriptors().map_err(StartError::Runtime)?;
     tracing::info!(workers = worker_count, most_connections, "starting");
     let (events, from_workers) = unbounded_channel();
+    let telemetry = Threads::start(&settings).map_err(StartError::Runtime)?;
     let workers = (0..worker_count)
         .map(|number| {
             let reporter = Reporter {
                 worker: number,
                 to: events.clone(),
             };
-            start_worker(&settings, most_connections, reporter)
+            start_worker(&settings, most_connections, reporter, telemetry.queues())
         })
         .collect::<Result<_, _>>()?;
     drop(events);
     let tls = tls::Keeper::new().map_err(|error| StartError::Runtime(io::Error::other(error)))?;
-    let control = Control::new(files, workers, from_workers, tls, settings.metrics);
+    let shown = (settings.metrics, telemetry.far_end());
+    let control = Control::new(files, workers, from_workers, tls, shown);
     // Once nothing is accepted any more, a successor may take the folder and the ports.
-    control::run(control, &settings, saved, move || drop(lock))
+    let ended = control::run(control, &settings, saved, move || drop(lock));
+    telemetry.finish();
+    ended
 }
 
 /// Whether a proxy runs for the home at `home`.
@@ -130,12 +136,19 @@ fn start_worker(
     settings: &Settings,
     most_connections: usize,
     reporter: Reporter,
+    queues: Queues,
 ) -> Result<UnboundedSender<Command>, StartError> {
     let (commands, receiver) = unbounded_channel();
     let (limits, workers) = (settings.limits.clone(), settings.worker_count());
     let body = move || {
         let ended = ReportEnd(reporter.clone());
-        if let Err(error) = worker::run(limits, (workers, most_connections), receiver, reporter) {
+        if let Err(error) = worker::run(
+            limits,
+            (workers, most_connections),
+            receiver,
+            reporter,
+            queues,
+        ) {
             tracing::error!(%error, "a worker cannot run");
         }
         drop(ended);

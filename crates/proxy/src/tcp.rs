@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use crate::dial::dial_alone;
 use crate::http::gateway_error::GatewayError;
+use crate::measure::Meter;
 use crate::socket::Socket;
 use crate::tunnel;
 use crate::worker::{Upstream, Worker};
@@ -17,8 +18,10 @@ pub(crate) async fn serve(worker: &Rc<Worker>, client: Socket, upstream: &Upstre
     match connected.await {
         Ok((backend, _pass)) => {
             let counters = &upstream.counters;
+            let meter = |cell| Meter::new(cell, None);
+            let meters = (meter(&counters.received), meter(&counters.sent));
             let (client, backend) = ((&client, None), (&backend.socket, None));
-            tunnel::relay(worker, counters, client, backend).await;
+            tunnel::relay(worker, meters, client, backend).await;
         }
         Err(error) => {
             // There is no other way to tell a caller that nobody is there.

@@ -1,11 +1,10 @@
 //! Bytes both ways, unread: TCP streams and connections that have changed protocol.
 
-use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::measure::{Counters, add};
+use crate::measure::Meter;
 use crate::socket::Socket;
 use crate::worker::Worker;
 use crate::worker::buffers::Pooled;
@@ -15,15 +14,15 @@ use crate::worker::buffers::Pooled;
 /// direction holds a buffer only while it has bytes in it.
 pub(crate) async fn relay(
     worker: &Rc<Worker>,
-    counters: &Counters,
+    (received, sent): (Meter<'_>, Meter<'_>),
     (client, from_client): (&Socket, Option<Pooled>),
     (backend, from_backend): (&Socket, Option<Pooled>),
 ) {
     client.keep_alive();
     backend.keep_alive();
     let outcome = tokio::try_join!(
-        one_way(worker, &counters.received, (client, backend), from_client),
-        one_way(worker, &counters.sent, (backend, client), from_backend),
+        one_way(worker, received, (client, backend), from_client),
+        one_way(worker, sent, (backend, client), from_backend),
     );
     if outcome.is_err() {
         // Neither side may take this for an orderly end.
@@ -34,7 +33,7 @@ pub(crate) async fn relay(
 
 async fn one_way(
     worker: &Rc<Worker>,
-    moved: &Cell<u64>,
+    moved: Meter<'_>,
     (from, to): (&Socket, &Socket),
     read_already: Option<Pooled>,
 ) -> io::Result<()> {
@@ -42,11 +41,11 @@ async fn one_way(
     const NO_LIMIT: Duration = Duration::MAX;
     if let Some(buffer) = read_already {
         to.write_all(buffer.bytes(), NO_LIMIT).await?;
-        add(moved, buffer.bytes().len() as u64);
+        moved.add(buffer.bytes().len());
     }
     while let Some(buffer) = from.read_first(&worker.buffers).await? {
         to.write_all(buffer.bytes(), NO_LIMIT).await?;
-        add(moved, buffer.bytes().len() as u64);
+        moved.add(buffer.bytes().len());
     }
     to.shutdown_write();
     Ok(())

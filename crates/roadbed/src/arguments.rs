@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use model::{AccessLog, Collector, SampledShare};
 
 /// Runs your services: deploys them, connects them, serves them.
 ///
@@ -42,6 +43,8 @@ pub(crate) enum Command {
     Deploy(Deploy),
     /// Show what runs, and why anything waits
     Status(Status),
+    /// Show how many requests services get right now, how many fail, and how long they take
+    Top(Top),
     /// Show what instances have written, also when no server runs
     Logs(Logs),
     /// Stop an app, or everything
@@ -102,6 +105,32 @@ pub(crate) struct Up {
     /// [default: where the last one did, else 127.0.0.1:9700]
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = loopback)]
     pub(crate) metrics: Option<SocketAddr>,
+    #[command(flatten)]
+    pub(crate) telemetry: Telemetry,
+}
+
+/// What the proxy of a server that is started says of single requests.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Telemetry {
+    /// Of which requests the access log has a line: off, errors, all, or a share such as 5%
+    /// [default: as the last server had it, else off]
+    #[arg(long, value_name = "REQUESTS")]
+    pub(crate) access_log: Option<AccessLog>,
+    /// Where spans of traces are sent by OTLP over HTTP, such as http://127.0.0.1:4318, or off
+    /// [default: as the last server had it, else off]
+    #[arg(long, value_name = "URL", value_parser = traces)]
+    pub(crate) traces: Option<Traces>,
+    /// Of the traces that begin at the proxy, how many are sampled, such as 5% [default: as the last
+    /// server had it, else 100%]
+    #[arg(long, value_name = "SHARE")]
+    pub(crate) trace_share: Option<SampledShare>,
+}
+
+/// Where spans are sent, or that they are not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Traces {
+    Off,
+    To(Collector),
 }
 
 /// `roadbed deploy`.
@@ -121,12 +150,29 @@ pub(crate) struct Status {
     pub(crate) json: bool,
 }
 
+/// `roadbed top`.
+#[derive(Debug, Args)]
+pub(crate) struct Top {
+    /// How long each picture looks back, from 100ms to 1h
+    #[arg(long, short, value_name = "TIME", default_value = "2s", value_parser = interval)]
+    pub(crate) interval: Duration,
+    /// Show one picture and end; so it is without a terminal
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Print one JSON object for each interval
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// `roadbed logs`.
 #[derive(Debug, Args)]
 pub(crate) struct Logs {
     /// The app, or one service of it
-    #[arg(value_name = "APP[/SERVICE]")]
-    pub(crate) of: String,
+    #[arg(value_name = "APP[/SERVICE]", required_unless_present = "access")]
+    pub(crate) of: Option<String>,
+    /// Show the access log instead: a line for each request, also those that no service got
+    #[arg(long)]
+    pub(crate) access: bool,
     /// Go on with what is written from now on
     #[arg(long, short)]
     pub(crate) follow: bool,
@@ -179,6 +225,8 @@ pub(crate) struct Server {
     /// last server had it, else 127.0.0.1:9700]
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = loopback)]
     pub(crate) metrics: Option<SocketAddr>,
+    #[command(flatten)]
+    pub(crate) telemetry: Telemetry,
     /// Leave the terminal of whoever started it
     #[arg(long, hide = true)]
     pub(crate) background: bool,
@@ -213,6 +261,29 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
         true => Ok(address),
         false => Err("it is for this machine alone, as 127.0.0.1 is".to_owned()),
     }
+}
+
+/// Reads where spans are sent.
+fn traces(text: &str) -> Result<Traces, String> {
+    match text {
+        "off" => Ok(Traces::Off),
+        url => url
+            .parse()
+            .map(Traces::To)
+            .map_err(|error: model::telemetry::BadCollector| error.to_string()),
+    }
+}
+
+/// Reads a time such as 500ms, 2s or 1m.
+fn interval(text: &str) -> Result<Duration, String> {
+    let milliseconds = match text.strip_suffix("ms") {
+        Some(number) => number.parse().ok().map(Duration::from_millis),
+        None => age(text).ok(),
+    };
+    let bounds = Duration::from_millis(100)..=Duration::from_secs(3600);
+    milliseconds
+        .filter(|time| bounds.contains(time))
+        .ok_or_else(|| "a time from 100ms to 1h, such as 2s".to_owned())
 }
 
 /// Reads `90s`, `15m`, `2h` or `3d`.
@@ -257,6 +328,22 @@ mod tests {
             "127.0.0.1:0",
         ] {
             assert!(edge(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn spans_go_to_a_collector_or_nowhere() {
+        assert_eq!(traces("off"), Ok(Traces::Off));
+        assert!(traces("http://127.0.0.1:4318").is_ok());
+        assert!(traces("https://example.com").is_err());
+    }
+
+    #[test]
+    fn an_interval_is_neither_none_nor_for_ever() {
+        assert_eq!(interval("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(interval("2s"), Ok(Duration::from_secs(2)));
+        for bad in ["0s", "99ms", "2h", "2", "ms", "-1s", ""] {
+            assert!(interval(bad).is_err(), "{bad:?}");
         }
     }
 

@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use control::{DEFAULT_EDGE, DEFAULT_METRICS, EdgeAddresses, Home, usual_edge_tls};
+use model::{SampledShare, Tracing};
 
 use crate::api_client::ApiClient;
+use crate::arguments::{Telemetry, Traces};
 use crate::failure::Failure;
 
 /// Where things are, resolved from options and environment.
@@ -54,6 +56,26 @@ impl Context {
         wanted
             .or_else(|| self.home.metrics())
             .unwrap_or(DEFAULT_METRICS)
+    }
+
+    /// What the proxy of a server that is started now says of single requests.
+    pub(crate) fn telemetry(&self, wanted: &Telemetry) -> model::Telemetry {
+        let mut telemetry = self.home.telemetry();
+        if let Some(access_log) = wanted.access_log {
+            telemetry.access_log = access_log;
+        }
+        let remembered = telemetry.tracing.as_ref().map(|tracing| tracing.share);
+        let share = wanted.trace_share.or(remembered);
+        let collector = match &wanted.traces {
+            Some(Traces::Off) => None,
+            Some(Traces::To(collector)) => Some(collector.clone()),
+            None => telemetry.tracing.map(|tracing| tracing.collector),
+        };
+        telemetry.tracing = collector.map(|collector| Tracing {
+            collector,
+            share: share.unwrap_or(SampledShare::ALL),
+        });
+        telemetry
     }
 
     /// A client of the server's API.

@@ -10,6 +10,7 @@ mod follow;
 mod output;
 mod port_holder;
 mod server_process;
+mod telemetry_options;
 mod terminal;
 
 use std::path::Path;
@@ -44,6 +45,7 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Up(up) => commands::up::run(&up, &context),
         Command::Deploy(deploy) => commands::deploy::run(&deploy, &context),
         Command::Status(status) => commands::status::run(&status, &context),
+        Command::Top(top) => commands::top::run(&top, &context),
         Command::Logs(logs) => commands::logs::run(&logs, &context),
         Command::Down(down) => commands::down::run(&down, &context),
         Command::Doctor(doctor) => commands::doctor::run(&doctor, &context),

@@ -10,6 +10,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
 use control::EdgeAddresses;
+use model::Telemetry;
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -69,8 +70,9 @@ pub(crate) async fn start(
     context: &Context,
     edge: EdgeAddresses,
     metrics: SocketAddr,
+    telemetry: &Telemetry,
 ) -> Result<bool, Failure> {
-    let mut child = spawn(context, edge, metrics)?;
+    let mut child = spawn(context, edge, metrics, telemetry)?;
     let client = context.client();
     let started = Instant::now();
     let mut ended = None;
@@ -96,7 +98,12 @@ pub(crate) async fn start(
     .hint("`roadbed doctor` looks for the reason"))
 }
 
-fn spawn(context: &Context, edge: EdgeAddresses, metrics: SocketAddr) -> Result<Child, Failure> {
+fn spawn(
+    context: &Context,
+    edge: EdgeAddresses,
+    metrics: SocketAddr,
+    telemetry: &Telemetry,
+) -> Result<Child, Failure> {
     let problem = |error: std::io::Error| Failure::new(format!("cannot start a server: {error}"));
     let program = std::env::current_exe().map_err(problem)?;
     Command::new(program)
@@ -107,12 +114,28 @@ fn spawn(context: &Context, edge: EdgeAddresses, metrics: SocketAddr) -> Result<
         .args(["--edge", &edge.plain.to_string()])
         .args(["--edge-tls", &edge.tls.to_string()])
         .args(["--metrics", &metrics.to_string()])
+        .args(telemetry_words(telemetry))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .current_dir("/")
         .spawn()
         .map_err(problem)
+}
+
+/// The options that say as much.
+fn telemetry_words(telemetry: &Telemetry) -> Vec<String> {
+    let access_log = telemetry.access_log.to_string();
+    let mut words = vec!["--access-log".to_owned(), access_log, "--traces".to_owned()];
+    match &telemetry.tracing {
+        None => words.push("off".to_owned()),
+        Some(tracing) => words.extend([
+            tracing.collector.to_string(),
+            "--trace-share".to_owned(),
+            tracing.share.to_string(),
+        ]),
+    }
+    words
 }
 
 /// The reason that a server gave before it ended.

@@ -79,6 +79,7 @@ impl Context {
     ),
     paths(
         server::status,
+        server::requests,
         server::shutdown,
         apps::show,
         apps::watch,
@@ -102,6 +103,7 @@ pub fn openapi_json() -> String {
 pub(crate) fn router(context: Context) -> Router {
     Router::new()
         .route("/v1/status", get(server::status))
+        .route("/v1/requests", get(server::requests))
         .route("/v1/shutdown", post(server::shutdown))
         .route("/v1/apps/{app}", get(apps::show).delete(apps::down))
         .route("/v1/apps/{app}/watch", get(apps::watch))

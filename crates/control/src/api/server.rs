@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use super::body::Body;
 use super::{ApiError, Context};
+use crate::requests::Requests;
 use crate::state::{decode, keys};
 use crate::status::{AppStatus, Status};
 
@@ -29,6 +30,12 @@ pub(super) async fn status(State(context): State<Context>) -> Json<Status> {
     let mut status = Status::clone(&context.status.borrow());
     status.add(&counted);
     Json(status)
+}
+
+/// What became of requests until this moment, in numbers that only grow.
+#[utoipa::path(get, path = "/v1/requests", responses((status = 200, body = Requests)))]
+pub(super) async fn requests(State(context): State<Context>) -> Json<Requests> {
+    Json(Requests::from(&context.registry.counting.ask().await))
 }
 
 /// Ends the server.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use tokio::sync::oneshot;
 
 use super::Control;
-use crate::measure::text::{Report, page};
-use crate::measure::{Totals, process};
+use crate::measure::text::{Delivered, Report, page};
+use crate::measure::{Endpoints, SideTotals, Totals, process};
 use crate::protocol::FromProxy;
 use crate::start::StartError;
 use crate::worker::{Command, Event};
@@ -16,8 +16,12 @@ use model::UpstreamId;
 #[derive(Debug, Default)]
 struct Gathered {
     upstreams: BTreeMap<UpstreamId, Totals>,
+    endpoints: Endpoints,
     connections: u64,
     accepted: u64,
+    sides: SideTotals,
+    /// Lines of the access log and spans that found no room.
+    dropped: [u64; 2],
 }
 
 impl Control {
@@ -39,9 +43,12 @@ impl Control {
         let gathered = self.gather().await?;
         let report = Report {
             upstreams: &gathered.upstreams,
+            endpoints: &gathered.endpoints,
             snapshot: &self.snapshot,
             connections: gathered.connections,
             accepted: gathered.accepted,
+            sides: &gathered.sides,
+            telemetry: self.telemetry(gathered.dropped),
             workers: self.workers.len(),
             has_server: self.server.is_some(),
             process: process::look(self.admin.started()),
@@ -49,6 +56,21 @@ impl Control {
         // Fails only when whoever asked is gone.
         let _ = to.send(page(&report));
         Ok(())
+    }
+
+    /// What became of lines and spans, of which workers dropped so many.
+    fn telemetry(&self, dropped: [u64; 2]) -> [Delivered; 2] {
+        let ends = [
+            (&self.far_end.lines, dropped[0]),
+            (&self.far_end.spans, dropped[1]),
+        ];
+        ends.map(|(end, dropped)| {
+            let (delivered, lost) = end.read();
+            Delivered {
+                delivered,
+                dropped: dropped + lost,
+            }
+        })
     }
 
     /// Has every worker say what it measured, and adds it up.
@@ -66,11 +88,23 @@ impl Control {
                         upstreams,
                         connections,
                         accepted,
+                        endpoints,
+                        sides,
+                        dropped,
                     },
                 )) => {
                     waiting -= 1;
                     total.connections += connections as u64;
                     total.accepted += accepted;
+                    for (total, dropped) in total.dropped.iter_mut().zip(dropped) {
+                        *total += dropped;
+                    }
+                    for (total, side) in total.sides.iter_mut().zip(&*sides) {
+                        *total += side;
+                    }
+                    for (key, totals) in endpoints {
+                        *total.endpoints.entry(key).or_default() += &totals;
+                    }
                     for (id, totals) in upstreams {
                         *total.upstreams.entry(id).or_default() += &totals;
                     }

@@ -26,6 +26,7 @@ use crate::persist::SnapshotFiles;
 use crate::protocol::{FromProxy, PROTOCOL, ToProxy};
 use crate::settings::Settings;
 use crate::start::StartError;
+use crate::telemetry::threads::FarEnd;
 use crate::tls::{self, Trust};
 use crate::worker::{Command, Event};
 
@@ -45,6 +46,8 @@ pub(crate) struct Control {
     server: Option<Writer>,
     /// Where is shown what is measured.
     admin: Admin,
+    /// The threads that write and send what is said of single requests.
+    far_end: FarEnd,
 }
 
 impl Control {
@@ -54,7 +57,7 @@ impl Control {
         workers: Vec<UnboundedSender<Command>>,
         events: UnboundedReceiver<(usize, Event)>,
         tls: tls::Keeper,
-        metrics: Option<SocketAddr>,
+        (metrics, far_end): (Option<SocketAddr>, FarEnd),
     ) -> Self {
         Self {
             files,
@@ -68,6 +71,7 @@ impl Control {
             events,
             server: None,
             admin: Admin::new(metrics),
+            far_end,
         }
     }
 
@@ -166,11 +170,11 @@ impl Control {
             self.refuse(delta.to).await;
             return Ok(());
         }
-        let saved_whole = self.has_snapshot && !self.unsaved && !self.files.journal_is_long();
-        self.has_snapshot = true;
-        let appended = saved_whole && self.append(&delta);
-        self.unsaved |= !appended;
-        self.distribute(delta).await?;
+        let may_append = self.has_snapshot && !self.unsaved && !self.files.journal_is_long();
+        (self.has_snapshot, self.unsaved) = (true, true);
+        // It is live before it is on disk, where it takes longer to be.
+        self.distribute(delta.clone()).await?;
+        self.unsaved = !(may_append && self.append(&delta));
         if self.unsaved {
             self.save_whole();
         }
@@ -200,6 +204,9 @@ impl Control {
     async fn distribute(&mut self, mut delta: SnapshotDelta) -> Result<(), StartError> {
         let trust = self.tls.follow(&delta);
         let opened = self.listening.follow(&mut delta);
+        if let Some(telemetry) = &delta.telemetry {
+            self.far_end.target.follow(telemetry);
+        }
         self.command(delta, opened, trust).await
     }
 
@@ -297,6 +304,7 @@ impl Control {
             upstreams: Changes::default(),
             certificates: Changes::default(),
             authorities: Changes::default(),
+            telemetry: None,
         }
     }
 

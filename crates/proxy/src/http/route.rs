@@ -4,16 +4,17 @@ use std::cell::OnceCell;
 use std::net::IpAddr;
 use std::rc::Rc;
 
+use http::StatusCode;
 use model::Protocol;
 
 use super::gateway_error::GatewayError;
 use super::message::Body;
 use super::redirect::Redirection;
 use super::target::split_port;
-use crate::measure::Measured;
 use crate::routing::rules::Rules;
 use crate::routing::{Asked, InTls};
 use crate::socket::Socket;
+use crate::telemetry::Kept;
 use crate::worker::{Listener, Routed, Upstream, Worker};
 
 /// Where a connection's requests come from.
@@ -83,6 +84,55 @@ pub(crate) enum Destination {
     Redirect(Redirection),
 }
 
+/// Why a request is sent to no service.
+pub(crate) struct Refused {
+    pub(crate) error: GatewayError,
+    /// The service that it was for, where that was found.
+    pub(crate) upstream: Option<Rc<Upstream>>,
+}
+
+impl Refused {
+    /// Counts it, and notes it in what is kept of the request; why it is.
+    pub(crate) fn note(
+        &self,
+        worker: &Worker,
+        listener: &Listener,
+        kept: Option<Kept<'_>>,
+    ) -> GatewayError {
+        let counters = self.upstream.as_ref().map(|upstream| &upstream.counters);
+        worker.sides.of(listener).refused(self.error, counters);
+        if let Some(kept) = kept {
+            if let Some(upstream) = &self.upstream {
+                kept.is_for(upstream);
+            }
+            kept.refused(self.error);
+        }
+        self.error
+    }
+}
+
+/// Counts a request that is told to ask elsewhere, and notes that in what is kept of it.
+pub(crate) fn note_redirected(
+    worker: &Worker,
+    listener: &Listener,
+    kept: Option<Kept<'_>>,
+    status: StatusCode,
+) {
+    worker.sides.of(listener).redirected(status.as_u16());
+    if let Some(kept) = kept {
+        kept.redirected(status.as_u16());
+    }
+}
+
+impl From<GatewayError> for Refused {
+    fn from(error: GatewayError) -> Self {
+        Self {
+            error,
+            upstream: None,
+        }
+    }
+}
+
 /// Finds what is done with a request, which has this body.
 pub(crate) fn route(
     worker: &Worker,
@@ -90,10 +140,12 @@ pub(crate) fn route(
     origin: &Origin,
     asked: &dyn Asked,
     body: Body,
-) -> Result<Destination, GatewayError> {
+) -> Result<Destination, Refused> {
     let routed = match listener.upstream() {
         Some(upstream) => Routed::To(upstream, None),
-        None if !origin.may_ask_for(worker, asked.host()) => return Err(GatewayError::Misdirected),
+        None if !origin.may_ask_for(worker, asked.host()) => {
+            return Err(GatewayError::Misdirected.into());
+        }
         None => {
             let view = worker.view.borrow();
             let routed = match origin.is_secure {
@@ -111,12 +163,13 @@ pub(crate) fn route(
         }
     };
     if rules.as_ref().is_some_and(|rules| rules.refuses(body)) {
-        let error = GatewayError::BodyTooLarge;
-        Measured::begin(&upstream.counters).answered(error.status(), None);
-        return Err(error);
+        return Err(Refused {
+            error: GatewayError::BodyTooLarge,
+            upstream: Some(upstream),
+        });
     }
     match upstream.protocol() {
-        Protocol::Tcp => Err(GatewayError::WrongProtocol),
+        Protocol::Tcp => Err(GatewayError::WrongProtocol.into()),
         _ => {
             // Who calls through the mesh comes from this machine, all of them.
             let peer = listener.upstream().is_none().then_some(origin.peer);

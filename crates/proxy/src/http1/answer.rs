@@ -64,7 +64,7 @@ pub(crate) async fn relay(
     head: &ResponseHead,
     framing: Framing,
 ) -> Result<(), BodyError> {
-    exchange.measured.head();
+    exchange.measured.head(head.status);
     let mut out = exchange.worker.buffers.take();
     let changes = match head.upgrade {
         true => None,
@@ -80,7 +80,7 @@ pub(crate) async fn relay(
         out: &mut out,
         idle: exchange.worker.limits.body_idle,
         turn: Turn::default(),
-        moved: &exchange.upstream.counters.sent,
+        moved: exchange.measured.sent(),
         limit: u64::MAX,
     };
     let coding = match framing.old_version {

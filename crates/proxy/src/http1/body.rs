@@ -1,7 +1,6 @@
 //! Relaying a body, in either direction: bytes are read only when the last ones were written, so
 //! the slower side sets the pace and memory stays at one buffer per side.
 
-use std::cell::Cell;
 use std::io;
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use super::chunked::{CHUNK_OVERHEAD, Decoder, Step, encode, encode_end};
 use crate::http::message::Body;
 use crate::http::phases::BodyError;
 use crate::limits::{BUFFER_BYTES, COPIED_BYTES, TURN_BYTES};
-use crate::measure::add;
+use crate::measure::Meter;
 use crate::socket::Socket;
 use crate::worker::buffers::Pooled;
 
@@ -34,7 +33,7 @@ pub(crate) struct Relay<'a> {
     pub(crate) idle: Duration,
     pub(crate) turn: Turn,
     /// Counts the bytes of content.
-    pub(crate) moved: &'a Cell<u64>,
+    pub(crate) moved: Meter<'a>,
     /// How many bytes of content may follow.
     pub(crate) limit: u64,
 }
@@ -82,7 +81,7 @@ impl Relay<'_> {
                 self.out.clear();
             }
             self.input.consume(count);
-            add(self.moved, count as u64);
+            self.moved.add(count);
             left -= count as u64;
             if left == 0 {
                 return Ok(());
@@ -143,7 +142,7 @@ impl Relay<'_> {
 
     /// Puts the first `count` bytes of the input into `out`, which is flushed as it fills.
     async fn content(&mut self, mut count: usize, coding: Coding) -> Result<(), BodyError> {
-        add(self.moved, count as u64);
+        self.moved.add(count);
         if self.input.is_full() {
             self.input.enlarge();
             self.out.enlarge();

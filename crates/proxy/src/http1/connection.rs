@@ -15,12 +15,14 @@ use crate::http::gateway_error::{GatewayError, Reply};
 use crate::http::linger::linger;
 use crate::http::message::Body;
 use crate::http::phases::Next;
-use crate::http::route::{Destination, Origin, route};
+use crate::http::route::{Destination, Origin, Refused, note_redirected, route};
 use crate::http2::PREFACE;
 use crate::limits::HEAD_BYTES;
 use crate::measure::Measured;
 use crate::routing::rules::Rules;
 use crate::socket::{Socket, unless};
+use crate::telemetry;
+use crate::telemetry::record::Version;
 use crate::translate::request::Request;
 use crate::worker::buffers::Pooled;
 use crate::worker::{Listener, Upstream, Worker};
@@ -70,7 +72,10 @@ pub(crate) async fn serve(
         let head = match read_head(worker, client, &mut buffer).await {
             Ok(head) => head,
             Err(HeadEnd::Closed) => break Next::Close,
-            Err(HeadEnd::Refused(error)) => break refuse(worker, client, error).await,
+            Err(HeadEnd::Refused(error)) => {
+                note_unread(connection, error);
+                break refuse(worker, client, error).await;
+            }
         };
         match serve_request(connection, head, buffer, &mut input).await {
             Next::Request => {}
@@ -160,8 +165,12 @@ async fn serve_request(
         origin,
     } = connection;
     let bytes = &buffer.bytes()[..head.length];
-    let body = head.facts.body;
-    let routed = route(worker, listener, origin, &head.asked(bytes), body);
+    let (kept, routed) = {
+        let (asked, version) = (&head.asked(bytes), Version::one(head.facts.old_version));
+        let kept = telemetry::begin(worker, listener, origin, version, Some(asked));
+        let routed = route(worker, listener, origin, asked, head.facts.body);
+        (kept, routed)
+    };
     let (upstream, rules) = match routed {
         Ok(Destination::Upstream(upstream, rules, sticky)) => {
             head.facts.sticky = sticky;
@@ -170,17 +179,24 @@ async fn serve_request(
         Ok(Destination::Redirect(redirection)) => {
             buffer.consume(head.length);
             *input = Some(buffer);
-            let reply = Reply::to(head.facts, listener);
-            return redirect(worker, client, &redirection, reply).await;
+            note_redirected(worker, listener, kept, redirection.status);
+            return redirect(
+                worker,
+                client,
+                &redirection,
+                Reply::to(head.facts, listener),
+            )
+            .await;
         }
-        Err(error) => {
+        Err(refused) => {
             buffer.consume(head.length);
             *input = Some(buffer);
+            let error = refused.note(worker, listener, kept);
             return answer(worker, client, error, Reply::to(head.facts, listener)).await;
         }
     };
     let facts = head.facts;
-    let measured = &Measured::begin(&upstream.counters);
+    let measured = &Measured::of(&upstream, worker.sides.of(listener), kept);
     if upstream.speaks_http2() {
         let to = (&*upstream, rules.as_deref());
         return Box::pin(translate(connection, to, measured, head, buffer, input)).await;
@@ -189,11 +205,13 @@ async fn serve_request(
         Body::None => worker.buffers.take_small(),
         _ => worker.buffers.take(),
     };
+    let onward = measured.onward();
     let addition = Addition {
         default_host: upstream.id.service.as_str(),
         client: listener.upstream().is_none().then_some(origin.peer),
         is_secure: origin.is_secure,
         rules: rules.as_deref(),
+        onward: onward.as_ref(),
     };
     rewrite::request(&mut out, bytes, &mut head, addition);
     buffer.consume(head.length);
@@ -212,6 +230,18 @@ async fn serve_request(
         out,
     )
     .await
+}
+
+/// Counts a request that could not be read.
+fn note_unread(connection: Connection<'_>, error: GatewayError) {
+    let Connection {
+        worker,
+        listener,
+        origin,
+        ..
+    } = connection;
+    let kept = telemetry::begin(worker, listener, origin, Version::One, None);
+    Refused::from(error).note(worker, listener, kept);
 }
 
 /// Serves one request where a backend may speak HTTP/2.
@@ -236,12 +266,15 @@ async fn translate(
         Ok(request) => request,
         Err(refusal) => {
             let error = GatewayError::BadRequest(refusal);
-            measured.answered(error.status(), None);
+            measured.refused(error, None);
             return refuse(worker, client, error).await;
         }
     };
     if listener.upstream().is_none() {
         request.attest(origin);
+    }
+    if let Some(onward) = measured.onward() {
+        request.follow(&onward);
     }
     if let Some(rules) = rules {
         request.change(rules);

@@ -55,6 +55,9 @@ pub(crate) async fn exchange(
             Err(error) => break error,
         };
         tries.went_to(connected.endpoint());
+        exchange
+            .measured
+            .goes_to(connected.shared_endpoint(), &tries);
         let backend = match connected {
             Connected::Alone(backend) => backend,
             // The upstream has changed since the request was on its way to HTTP/1.1.
@@ -72,7 +75,7 @@ pub(crate) async fn exchange(
             Attempt::Again(_) => break GatewayError::BackendClosed,
         }
     };
-    exchange.measured.answered(error.status(), None);
+    exchange.measured.refused(error, None);
     let reply = Reply::to(facts, exchange.listener);
     in_place::answer(worker, exchange.client, error, reply).await
 }
@@ -193,7 +196,7 @@ async fn send(
                 out,
                 idle,
                 turn: Turn::default(),
-                moved: &exchange.upstream.counters.received,
+                moved: exchange.measured.received(),
                 limit: body_limit(exchange.rules, exchange.facts),
             };
             relay.run(body, Coding::Chunked).await
@@ -237,7 +240,7 @@ async fn switch_protocols(
     let from_client = (exchange.client, input.take());
     tunnel::relay(
         exchange.worker,
-        &exchange.upstream.counters,
+        (exchange.measured.received(), exchange.measured.sent()),
         from_client,
         (&backend.socket, Some(incoming)),
     )

@@ -93,6 +93,15 @@ impl Fields {
         }
     }
 
+    /// Leaves out the fields whose names `is_dropped` says yes to.
+    pub(crate) fn drop_all(&mut self, bytes: &[u8], is_dropped: impl Fn(&[u8]) -> bool) {
+        for index in 0..self.count {
+            if is_dropped(self.line(bytes, index).0) {
+                self.drop(index);
+            }
+        }
+    }
+
     /// Notes that the field at `index` claims where the request came from.
     pub(crate) fn claim(&mut self, index: usize) {
         self.claims |= 1 << index;

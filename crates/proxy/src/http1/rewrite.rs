@@ -11,6 +11,8 @@ use super::response::ResponseHead;
 use crate::http::date;
 use crate::http::message::Body;
 use crate::routing::rules::Rules;
+use crate::telemetry::Onward;
+use crate::telemetry::trace_context::TRACEPARENT;
 use crate::worker::buffers::Buffer;
 
 /// What a request is told on its way that its client did not say.
@@ -24,6 +26,8 @@ pub(crate) struct Addition<'a> {
     pub(crate) is_secure: bool,
     /// What its route changes.
     pub(crate) rules: Option<&'a Rules>,
+    /// What is said of its trace, in place of what the client said.
+    pub(crate) onward: Option<&'a Onward>,
 }
 
 /// Writes the request's head for a backend.
@@ -50,6 +54,9 @@ pub(crate) fn request(
     if addition.client.is_some() {
         head.fields.drop_claims();
     }
+    if let Some(onward) = addition.onward {
+        head.fields.drop_all(bytes, |name| onward.replaces(name));
+    }
     let changes = addition.rules.map(|rules| &rules.request);
     if let Some(changes) = changes {
         head.fields.drop_changed(bytes, changes);
@@ -58,6 +65,11 @@ pub(crate) fn request(
         out.append(run);
     }
     append_added(out, changes);
+    // What a route says of it itself counts.
+    let is_changed = changes.is_some_and(|changes| changes.drops(TRACEPARENT.as_bytes()));
+    if let Some(onward) = addition.onward.filter(|_| !is_changed) {
+        append_field(out, b"traceparent: ", &onward.traceparent);
+    }
     if let Some(client) = addition.client {
         out.append(b"x-forwarded-for: ");
         // A socket for both IP versions sees IPv4 in IPv6's clothes.

@@ -31,6 +31,7 @@ pub fn forward_request(
         client,
         is_secure: false,
         rules: None,
+        onward: None,
     };
     rewrite::request(&mut out, &bytes[..head.length], &mut head, addition);
     let forwarded = out.bytes().to_vec();

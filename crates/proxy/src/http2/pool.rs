@@ -129,6 +129,11 @@ impl Pool {
             .map(Slot::take)
     }
 
+    /// How many connections there are.
+    pub(crate) fn count(&self) -> usize {
+        self.connections.borrow().len()
+    }
+
     /// Gives all connections up; each ends with its last request.
     pub(crate) fn clear(&self) {
         self.connections.borrow_mut().clear();

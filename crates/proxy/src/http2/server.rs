@@ -21,11 +21,13 @@ use super::window::Window;
 use crate::http::Refusal;
 use crate::http::gateway_error::GatewayError;
 use crate::http::message::{Body, RequestFacts};
-use crate::http::route::{Destination, Origin, route};
+use crate::http::route::{Destination, Origin, Refused, note_redirected, route};
 use crate::limits::{HTTP2_CONNECTION_WINDOW, HTTP2_WAITING_BODIES};
 use crate::measure::Measured;
 use crate::routing::rules::body_limit;
 use crate::socket::Socket;
+use crate::telemetry;
+use crate::telemetry::record::Version;
 use crate::translate::client::Client;
 use crate::translate::source::{Replayable, Source};
 use crate::translate::{Exchange, exchange, grpc};
@@ -209,6 +211,7 @@ fn accept(shared: &Rc<Shared>, begin: impl Fn(Served, Option<Extra>, Arrived)) {
                     let mut connection = shared.connection.borrow_mut();
                     connection.cancel(arrived.stream, Reason::REFUSED_STREAM);
                     connection.release(arrived.stream);
+                    shared.worker.sides.of(&shared.listener).no_room();
                     continue;
                 }
             },
@@ -235,11 +238,20 @@ async fn stream(served: Served, _extra: Option<Extra>, arrived: Arrived) {
         Ok(request) => request,
         Err(refusal) => {
             let error = GatewayError::BadRequest(refusal);
+            let kept = telemetry::begin(worker, listener, &shared.origin, Version::Two, None);
+            Refused::from(error).note(worker, listener, kept);
             Box::pin(client.fail(error, NO_FACTS, is_grpc)).await;
             return;
         }
     };
     let body = request.facts.body;
+    let kept = telemetry::begin(
+        worker,
+        listener,
+        &shared.origin,
+        Version::Two,
+        Some(&request),
+    );
     let routed = route(worker, listener, &shared.origin, &request, body);
     let (upstream, rules) = match routed {
         Ok(Destination::Upstream(upstream, rules, sticky)) => {
@@ -248,19 +260,24 @@ async fn stream(served: Served, _extra: Option<Extra>, arrived: Arrived) {
         }
         Ok(Destination::Redirect(redirection)) => {
             let (status, fields) = (redirection.status, redirection.fields());
+            note_redirected(worker, listener, kept, status);
             if handle.send_answer(status, &fields, true).is_err() {
                 handle.cancel(Reason::INTERNAL_ERROR);
             }
             return;
         }
-        Err(error) => {
+        Err(refused) => {
+            let error = refused.note(worker, listener, kept);
             Box::pin(client.fail(error, request.facts, is_grpc)).await;
             return;
         }
     };
-    let measured = &Measured::begin(&upstream.counters);
+    let measured = &Measured::of(&upstream, worker.sides.of(listener), kept);
     if listener.upstream().is_none() {
         request.attest(&shared.origin);
+    }
+    if let Some(onward) = measured.onward() {
+        request.follow(&onward);
     }
     if let Some(rules) = &rules {
         request.change(rules);

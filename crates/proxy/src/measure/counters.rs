@@ -5,7 +5,9 @@ use std::cell::{Cell, RefCell};
 use std::time::Duration;
 
 use super::histogram::Histogram;
+use super::reasons::Reasons;
 use super::totals::{GRPC_STATUSES, Totals};
+use crate::http::gateway_error::GatewayError;
 
 /// The counters of one upstream on one worker.
 #[derive(Debug, Default)]
@@ -19,7 +21,7 @@ pub(crate) struct Counters {
     reused: Cell<u64>,
     retried: Cell<u64>,
     ejected: Cell<u64>,
-    refused: Cell<u64>,
+    refused: Reasons,
     /// Content on its way to instances.
     pub(crate) received: Cell<u64>,
     /// Content on its way to clients.
@@ -40,9 +42,7 @@ impl Counters {
     /// A request got its answer, ours or its backend's. `grpc` is the status in its trailers, where
     /// it is one of gRPC.
     pub(super) fn answered(&self, status: u16, grpc: Option<u8>) {
-        // The parser has seen to it that the class is one of 1 to 5.
-        let class = usize::from(status / 100).clamp(1, self.by_class.len());
-        add(&self.by_class[class - 1], 1);
+        add(&self.by_class[class(status)], 1);
         if let Some(grpc) = grpc {
             add(&self.by_grpc[usize::from(grpc).min(GRPC_STATUSES - 1)], 1);
         }
@@ -66,6 +66,19 @@ impl Counters {
         add(&self.cut, 1);
     }
 
+    /// The proxy answered in the service's place, which is counted as an answer too.
+    pub(super) fn refused(&self, reason: &'static str) {
+        self.refused.count(reason);
+    }
+
+    /// The same, and nothing else was done for the request.
+    pub(super) fn refused_at_once(&self, error: GatewayError) {
+        self.answered(error.status(), None);
+        self.refused(error.reason());
+        self.head(Duration::ZERO);
+        self.whole(Duration::ZERO);
+    }
+
     /// There is a connection to an instance, opened for this or there before.
     pub(crate) fn connected(&self, is_new: bool) {
         add(if is_new { &self.opened } else { &self.reused }, 1);
@@ -81,11 +94,6 @@ impl Counters {
         add(&self.ejected, 1);
     }
 
-    /// A request is refused since there are too many.
-    pub(crate) fn refused(&self) {
-        add(&self.refused, 1);
-    }
-
     /// The numbers now.
     pub(crate) fn read(&self) -> Totals {
         Totals {
@@ -98,11 +106,32 @@ impl Counters {
             reused: self.reused.get(),
             retried: self.retried.get(),
             ejected: self.ejected.get(),
-            refused: self.refused.get(),
+            refused: self.refused.read(),
             received: self.received.get(),
             sent: self.sent.get(),
             head: self.head.borrow().clone(),
             whole: self.whole.borrow().clone(),
+        }
+    }
+}
+
+/// Counts content as it moves: for its upstream, and for one request where that is wanted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Meter<'a> {
+    all: &'a Cell<u64>,
+    own: Option<&'a Cell<u64>>,
+}
+
+impl<'a> Meter<'a> {
+    pub(crate) fn new(all: &'a Cell<u64>, own: Option<&'a Cell<u64>>) -> Self {
+        Self { all, own }
+    }
+
+    /// Counts so many bytes more.
+    pub(crate) fn add(self, count: usize) {
+        add(self.all, count as u64);
+        if let Some(own) = self.own {
+            add(own, count as u64);
         }
     }
 }
@@ -112,9 +141,15 @@ pub(crate) fn add(counter: &Cell<u64>, count: u64) {
     counter.set(counter.get().wrapping_add(count));
 }
 
+/// The place of a status among the five classes.
+pub(super) fn class(status: u16) -> usize {
+    // The parser has seen to it that the first digit is one of 1 to 5.
+    usize::from(status / 100).clamp(1, 5) - 1
+}
+
 /// Whether a status of gRPC says that the service failed, as 5xx does, and not that the caller
 /// asked for what cannot be.
-fn is_failure(status: u8) -> bool {
+pub(super) fn is_failure(status: u8) -> bool {
     const UNKNOWN: u8 = 2;
     const DEADLINE_EXCEEDED: u8 = 4;
     const UNIMPLEMENTED: u8 = 12;

@@ -67,11 +67,16 @@ impl Histogram {
         for (index, count) in self.filled() {
             seen += count;
             if seen >= rank {
-                let [start, end] = [units_before(index), units_before(index + 1)].map(nanoseconds);
-                return Some(Duration::from_nanos(start.midpoint(end)));
+                return Some(middle(index));
             }
         }
         None
+    }
+
+    /// The times that there were, shortest first, each as what all in its bucket are taken for, and
+    /// how many.
+    pub fn times(&self) -> impl Iterator<Item = (Duration, u64)> {
+        self.filled().map(|(index, count)| (middle(index), count))
     }
 
     /// How many times do not exceed half a millisecond, doubled so many times. This is exact.
@@ -105,6 +110,12 @@ fn units_before(index: usize) -> u64 {
         0 => step,
         _ => (STEPS + step) << (doubled - 1),
     }
+}
+
+/// What the times in a bucket are taken for.
+fn middle(index: usize) -> Duration {
+    let [start, end] = [units_before(index), units_before(index + 1)].map(nanoseconds);
+    Duration::from_nanos(start.midpoint(end))
 }
 
 fn nanoseconds(units: u64) -> u64 {
@@ -203,6 +214,16 @@ mod tests {
             let rank = ((share * times.len() as f64).ceil() as usize).max(1);
             let exact = times[rank - 1] as f64;
             prop_assert!((quantile - exact).abs() <= (exact / 32.0).max(31.0), "{exact}: {quantile}");
+        }
+
+        #[test]
+        fn all_times_are_there_in_order(times in times()) {
+            let histogram = of(&times);
+            let counts: u64 = histogram.times().map(|(_, count)| count).sum();
+            prop_assert_eq!(counts, times.len() as u64);
+            prop_assert!(histogram.times().is_sorted());
+            let last = histogram.times().last().map(|(time, _)| time);
+            prop_assert_eq!(last, histogram.quantile(1.0));
         }
 
         #[test]

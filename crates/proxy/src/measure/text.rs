@@ -1,21 +1,23 @@
 //! What was measured, as Prometheus reads it: its text format, version 0.0.4.
 
 use std::collections::BTreeMap;
-use std::fmt::{Display, Write};
 
 use model::{Protocol, Snapshot, UpstreamId};
 
-use super::histogram::Histogram;
+use super::arrivals::{ArrivalTotals, SideTotals};
+use super::endpoints::{self, Endpoints};
+use super::page::Page;
 use super::process::Process;
 use super::totals::{GRPC_STATUSES, Totals};
-
-/// Half a millisecond is doubled so often for the bounds of the buckets, up to 65.536 s.
-const LAST_BOUND: u32 = 17;
 
 /// All that is shown.
 #[derive(Debug)]
 pub(crate) struct Report<'a> {
     pub(crate) upstreams: &'a BTreeMap<UpstreamId, Totals>,
+    pub(crate) endpoints: &'a Endpoints,
+    pub(crate) sides: &'a SideTotals,
+    /// What became of lines of the access log, and of spans.
+    pub(crate) telemetry: [Delivered; 2],
     pub(crate) snapshot: &'a Snapshot,
     /// Clients' connections that are open.
     pub(crate) connections: u64,
@@ -27,19 +29,35 @@ pub(crate) struct Report<'a> {
     pub(crate) process: Process,
 }
 
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
 /// Writes the page.
 pub(crate) fn page(report: &Report<'_>) -> String {
     let mut page = Page::default();
     requests(&mut page, report);
     latency(&mut page, report);
     traffic(&mut page, report);
+    endpoints::write(&mut page, report.endpoints);
+    sides(&mut page, report.sides);
+    telemetry(&mut page, report.telemetry);
     proxy(&mut page, report);
     process(&mut page, &report.process);
     page.0
 }
 
+/// What became of lines or spans.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Delivered {
+    /// Those that are where they belong.
+    pub(crate) delivered: u64,
+    /// Those that never will be.
+    pub(crate) dropped: u64,
+}
+
 /// The services to which there are requests, which TCP does not know.
-fn services<'a>(report: &'a Report<'_>) -> impl Iterator<Item = (&'a UpstreamId, &'a Totals)> {
+pub(super) fn services<'a>(
+    report: &'a Report<'_>,
+) -> impl Iterator<Item = (&'a UpstreamId, &'a Totals)> {
     let is_tcp = |id: &UpstreamId| {
         let upstream = report.snapshot.upstreams.get(id);
         upstream.is_some_and(|upstream| upstream.protocol == Protocol::Tcp)
@@ -51,7 +69,6 @@ fn services<'a>(report: &'a Report<'_>) -> impl Iterator<Item = (&'a UpstreamId,
 fn requests(page: &mut Page, report: &Report<'_>) {
     let help = "Requests that got a whole answer, by the first digit of its status.";
     page.family("roadbed_requests_total", "counter", help);
-    const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
     for (id, totals) in services(report) {
         for (class, count) in CLASSES.iter().zip(totals.by_class) {
             page.of("roadbed_requests_total", id, Some(("code", class)), count);
@@ -79,6 +96,14 @@ fn requests(page: &mut Page, report: &Report<'_>) {
         help,
         |of| of.failed,
     );
+    let help = "Requests that the proxy itself answered in place of the service, by the reason.";
+    page.family("roadbed_refused_requests_total", "counter", help);
+    for (id, totals) in services(report) {
+        for (reason, count) in &totals.refused {
+            let label = Some(("reason", *reason));
+            page.of("roadbed_refused_requests_total", id, label, count);
+        }
+    }
     let help = "Requests without a whole answer, since client or service went away.";
     page.each(
         report,
@@ -135,11 +160,6 @@ fn traffic(page: &mut Page, report: &Report<'_>) {
             "How often an instance was taken out of the choice for a while.",
             |of| of.ejected,
         ),
-        (
-            "roadbed_service_refusals_total",
-            "Requests that were refused since the service had too many.",
-            |of| of.refused,
-        ),
     ] {
         page.family(name, "counter", help);
         for (id, totals) in all {
@@ -158,6 +178,81 @@ fn traffic(page: &mut Page, report: &Report<'_>) {
             let label = Some(("release", release.as_str()));
             page.of("roadbed_service_endpoints", id, label, count);
         }
+    }
+}
+
+/// What came in from outside and what from other services, wherever it led.
+fn sides(page: &mut Page, sides: &SideTotals) {
+    let sides = || ["edge", "mesh"].into_iter().zip(sides);
+    let help =
+        "Requests from outside and from other services, whether or not they led to a service.";
+    page.family("roadbed_proxy_requests_total", "counter", help);
+    for (from, totals) in sides() {
+        for (class, count) in CLASSES.iter().zip(totals.by_class) {
+            let labels = [("from", from), ("code", class)];
+            page.sample("roadbed_proxy_requests_total", &labels, count);
+        }
+    }
+    for (name, kind, help, number) in [
+        (
+            "roadbed_proxy_cut_requests_total",
+            "counter",
+            "Requests without a whole answer, since client or service went away.",
+            (|of| of.cut) as fn(&ArrivalTotals) -> u64,
+        ),
+        (
+            "roadbed_proxy_redirected_requests_total",
+            "counter",
+            "Requests whose route told the client to ask elsewhere.",
+            |of| of.redirected,
+        ),
+        (
+            "roadbed_proxy_requests_in_flight",
+            "gauge",
+            "Requests, streams and tunnels that are being served.",
+            |of| of.in_flight,
+        ),
+    ] {
+        page.family(name, kind, help);
+        for (from, totals) in sides() {
+            page.sample(name, &[("from", from)], number(totals));
+        }
+    }
+    let help = "Requests that led to no service, by the reason.";
+    page.family("roadbed_unserved_requests_total", "counter", help);
+    for (from, totals) in sides() {
+        for (reason, count) in &totals.unserved {
+            let labels = [("from", from), ("reason", *reason)];
+            page.sample("roadbed_unserved_requests_total", &labels, count);
+        }
+    }
+}
+
+/// What was said of single requests.
+fn telemetry(page: &mut Page, [lines, spans]: [Delivered; 2]) {
+    for (name, help, value) in [
+        (
+            "roadbed_access_log_lines_total",
+            "Lines of the access log that were written.",
+            lines.delivered,
+        ),
+        (
+            "roadbed_access_log_dropped_lines_total",
+            "Lines of the access log that were not, for want of room or since writing failed.",
+            lines.dropped,
+        ),
+        (
+            "roadbed_trace_spans_total",
+            "Spans that the collector has taken.",
+            spans.delivered,
+        ),
+        (
+            "roadbed_trace_dropped_spans_total",
+            "Spans that it has not, for want of room or since sending failed.",
+            spans.dropped,
+        ),
+    ] {
+        page.one(name, "counter", help, value);
     }
 }
 
@@ -212,108 +307,6 @@ fn process(page: &mut Page, process: &Process) {
     }
 }
 
-#[derive(Default)]
-struct Page(String);
-
-impl Page {
-    /// Begins a family of samples.
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
-        self.line(format_args!("# HELP {name} {help}"));
-        self.line(format_args!("# TYPE {name} {kind}"));
-    }
-
-    /// A family of one sample.
-    fn one(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
-        self.family(name, kind, help);
-        self.line(format_args!("{name} {value}"));
-    }
-
-    /// A family with a sample for each service.
-    fn each(
-        &mut self,
-        report: &Report<'_>,
-        name: &str,
-        kind: &str,
-        help: &str,
-        number: impl Fn(&Totals) -> u64,
-    ) {
-        self.family(name, kind, help);
-        for (id, totals) in services(report) {
-            self.of(name, id, None, number(totals));
-        }
-    }
-
-    /// A family of histograms, of the services that had requests.
-    fn histograms(
-        &mut self,
-        report: &Report<'_>,
-        name: &str,
-        help: &str,
-        histogram: impl Fn(&Totals) -> &Histogram,
-    ) {
-        self.family(name, "histogram", help);
-        let bucket = format!("{name}_bucket");
-        for (id, totals) in services(report) {
-            let histogram = histogram(totals);
-            let total = histogram.count();
-            if total == 0 {
-                continue;
-            }
-            for doublings in 0..=LAST_BOUND {
-                // Half a millisecond is the 2,000th part of a second.
-                let bound = (1_u64 << doublings) as f64 / 2000.0;
-                let bound = bound.to_string();
-                let label = Some(("le", bound.as_str()));
-                self.of(&bucket, id, label, histogram.within(doublings));
-            }
-            self.of(&bucket, id, Some(("le", "+Inf")), total);
-            self.of(
-                &format!("{name}_sum"),
-                id,
-                None,
-                histogram.sum().as_secs_f64(),
-            );
-            self.of(&format!("{name}_count"), id, None, total);
-        }
-    }
-
-    /// A sample of a service.
-    fn of(
-        &mut self,
-        name: &str,
-        id: &UpstreamId,
-        label: Option<(&str, &str)>,
-        value: impl Display,
-    ) {
-        let of = [("app", id.app.as_str()), ("service", id.service.as_str())];
-        match label {
-            None => self.sample(name, &of, value),
-            Some(label) => self.sample(name, &[of[0], of[1], label], value),
-        }
-    }
-
-    /// A sample. Names of apps and services have no character that would have to be escaped.
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
-        self.0.push_str(name);
-        let mut before = '{';
-        for (label, text) in labels {
-            self.write(format_args!("{before}{label}=\"{text}\""));
-            before = ',';
-        }
-        self.line(format_args!("}} {value}"));
-    }
-
-    fn line(&mut self, text: std::fmt::Arguments<'_>) {
-        self.write(text);
-        self.0.push('\n');
-    }
-
-    fn write(&mut self, text: std::fmt::Arguments<'_>) {
-        // Writing to a string does not fail.
-        let _ = self.0.write_fmt(text);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -332,8 +325,15 @@ mod tests {
         totals.by_grpc[GRPC_STATUSES - 1] = 2;
         totals.whole.record(Duration::from_millis(50));
         totals.whole.record(Duration::from_micros(500));
+        let mut sides = SideTotals::default();
+        sides[0].by_class[3] = 5;
+        sides[1].unserved.insert("wrong-protocol", 6);
+        totals.refused.insert("timeout", 1);
         let text = page(&Report {
             upstreams: &BTreeMap::from([(id, totals)]),
+            endpoints: &Endpoints::new(),
+            sides: &sides,
+            telemetry: Default::default(),
             snapshot: &Snapshot::default(),
             connections: 2,
             accepted: 9,
@@ -355,6 +355,9 @@ mod tests {
             format!("roadbed_request_duration_seconds_sum{{{of}}} 0.0505"),
             format!("roadbed_request_duration_seconds_count{{{of}}} 2"),
             format!("roadbed_request_body_bytes_total{{{of}}} 7"),
+            format!(r#"roadbed_refused_requests_total{{{of},reason="timeout"}} 1"#),
+            r#"roadbed_proxy_requests_total{from="edge",code="4xx"} 5"#.to_owned(),
+            r#"roadbed_unserved_requests_total{from="mesh",reason="wrong-protocol"} 6"#.to_owned(),
             "roadbed_proxy_connections 2".to_owned(),
             "roadbed_proxy_server_connected 0".to_owned(),
         ] {

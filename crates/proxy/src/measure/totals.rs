@@ -1,6 +1,7 @@
 //! What was counted, as it is added up: over workers for what the proxy shows.
 
 use super::histogram::Histogram;
+use super::reasons::{ReasonTotals, merge};
 use crate::protocol::Counts;
 
 /// The statuses of gRPC, 0 to 16, and one for all that are none.
@@ -27,8 +28,8 @@ pub(crate) struct Totals {
     pub(crate) retried: u64,
     /// How often an endpoint was ejected.
     pub(crate) ejected: u64,
-    /// Requests that were refused since there were too many.
-    pub(crate) refused: u64,
+    /// Answers of the proxy itself in place of the service, by the reason.
+    pub(crate) refused: ReasonTotals,
     /// Bytes of content on their way to instances.
     pub(crate) received: u64,
     /// Bytes of content on their way to clients.
@@ -45,6 +46,13 @@ impl Totals {
         self.by_class.iter().sum()
     }
 
+    /// How many requests were refused since there were too many.
+    fn refused_for_load(&self) -> u64 {
+        let reasons = ["overloaded", "queue-full", "queue-timeout"];
+        let counts = reasons.iter().filter_map(|reason| self.refused.get(reason));
+        counts.sum()
+    }
+
     /// What the server is told.
     pub(crate) fn counts(&self) -> Counts {
         Counts {
@@ -53,7 +61,8 @@ impl Totals {
             cut: self.cut,
             retried: self.retried,
             ejected: self.ejected,
-            refused: self.refused,
+            refused: self.refused_for_load(),
+            in_flight: self.in_flight,
             latency: self.whole.clone(),
         }
     }
@@ -78,12 +87,12 @@ impl std::ops::AddAssign<&Self> for Totals {
             (&mut self.reused, other.reused),
             (&mut self.retried, other.retried),
             (&mut self.ejected, other.ejected),
-            (&mut self.refused, other.refused),
             (&mut self.received, other.received),
             (&mut self.sent, other.sent),
         ] {
             *total += more;
         }
+        merge(&mut self.refused, &other.refused);
         self.head.merge(&other.head);
         self.whole.merge(&other.whole);
     }

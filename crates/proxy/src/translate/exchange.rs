@@ -30,6 +30,9 @@ pub(crate) async fn exchange(exchange: &Exchange<'_>, mut body: Replayable<'_>) 
         };
         if let Some(Ok(connected)) = &dialed {
             tries.went_to(connected.endpoint());
+            exchange
+                .measured
+                .goes_to(connected.shared_endpoint(), &tries);
         }
         let attempt = match dialed {
             Some(Ok(Connected::Alone(backend))) => {
@@ -54,6 +57,6 @@ pub(crate) async fn exchange(exchange: &Exchange<'_>, mut body: Replayable<'_>) 
     };
     let is_grpc = exchange.is_grpc;
     let status = is_grpc.then(|| grpc::status_of(error));
-    exchange.measured.answered(error.status(), status);
+    exchange.measured.refused(error, status);
     Box::pin(exchange.client.fail(error, facts, is_grpc)).await
 }

@@ -22,14 +22,14 @@ pub(crate) async fn answer(
     sent: Sent,
 ) -> Result<Next, BodyError> {
     let (status, in_head) = (answer.status.as_u16(), grpc::status(&answer.fields));
-    exchange.measured.head();
+    exchange.measured.head(status);
     let facts = &exchange.request.facts;
     if let Some(rules) = exchange.rules {
         answer.fields.change(&rules.response);
     }
     answer.add_date();
     let (mut sink, next) = exchange.client.begin(answer, facts, sent)?;
-    let sent_bytes = &exchange.upstream.counters.sent;
+    let sent_bytes = exchange.measured.sent();
     let outcome = {
         let pumping = pin!(pump(&mut body, &mut sink, exchange.idle(), sent_bytes));
         exchange.in_time(pumping).await

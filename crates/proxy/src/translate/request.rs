@@ -12,6 +12,8 @@ use crate::http::{Refusal, target};
 use crate::http1::request::RequestHead;
 use crate::routing::Asked;
 use crate::routing::rules::Rules;
+use crate::telemetry::Onward;
+use crate::telemetry::trace_context::TRACEPARENT;
 use crate::worker::buffers::Buffer;
 
 /// A request, without the fields that are for one connection only.
@@ -74,6 +76,13 @@ impl Request {
         let address = origin.forwarded_for();
         self.fields.push(b"x-forwarded-for", address.as_bytes());
         self.fields.push(b"x-forwarded-proto", scheme.as_bytes());
+    }
+
+    /// Says which trace it is part of, in place of what it said itself.
+    pub(crate) fn follow(&mut self, onward: &Onward) {
+        self.fields.retain(|name, _| !onward.replaces(name));
+        let name = TRACEPARENT.as_bytes();
+        self.fields.push(name, &onward.traceparent);
     }
 
     /// Makes the changes of its route.

@@ -1,6 +1,5 @@
 //! Where content goes, whichever codec takes it.
 
-use std::cell::Cell;
 use std::future::poll_fn;
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use crate::http::phases::BodyError;
 use crate::http1::chunked;
 use crate::http2::{Handle, Reason};
 use crate::limits::COPIED_BYTES;
-use crate::measure::add;
+use crate::measure::Meter;
 use crate::socket::{Socket, unless};
 use crate::worker::buffers::Pooled;
 
@@ -220,7 +219,7 @@ pub(crate) async fn pump(
     pieces: &mut impl Pieces,
     sink: &mut Sink<'_>,
     idle: Duration,
-    moved: &Cell<u64>,
+    moved: Meter<'_>,
 ) -> Result<Option<u8>, BodyError> {
     loop {
         let next = {
@@ -253,7 +252,7 @@ pub(crate) async fn pump(
             Some(Piece::Data(data)) => {
                 let (count, last) = (data.len(), pieces.is_over());
                 sink.data(data, last, idle).await?;
-                add(moved, count as u64);
+                moved.add(count);
                 pieces.passed_on(count);
             }
         }

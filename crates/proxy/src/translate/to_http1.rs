@@ -42,7 +42,7 @@ pub(crate) async fn attempt(
     let mut incoming = None;
     let mut to_backend = request_sink(exchange, &backend.socket, key.as_deref());
     let idle = exchange.idle();
-    let received = &exchange.upstream.counters.received;
+    let received = exchange.measured.received();
     // The borrows of both directions end with this block.
     let relayed = {
         let mut sending = pin!(async {

@@ -45,7 +45,7 @@ pub(crate) async fn attempt(
     let attempted = exchange.attempted(backend.endpoint(), false);
     let (unprocessed, heard) = (Cell::new(false), Cell::new(Heard::Nothing));
     let idle = exchange.idle();
-    let received = &exchange.upstream.counters.received;
+    let received = exchange.measured.received();
     let relayed = {
         let mut sending = pin!(async {
             match facts.upgrade || ended {

@@ -12,7 +12,7 @@ use crate::http::Refusal;
 use crate::http::gateway_error::GatewayError;
 use crate::http::phases::{BodyError, Next};
 use crate::http2::{Handle, Reason};
-use crate::measure::Counters;
+use crate::measure::Measured;
 use crate::worker::buffers::Pooled;
 
 /// A stream may pause for as long as its two ends like.
@@ -44,8 +44,8 @@ pub(crate) async fn to_http1(
         framing: Framing::Raw,
     });
     let from = Http1Source::raw(exchange.worker, &backend.socket, &mut incoming);
-    let counters = &exchange.upstream.counters;
-    Ok(both_ways(counters, body, to_backend, Source::Http1(from), client).await)
+    let measured = exchange.measured;
+    Ok(both_ways(measured, body, to_backend, Source::Http1(from), client).await)
 }
 
 /// Opens the WebSocket that a backend of HTTP/2 has agreed to.
@@ -63,16 +63,16 @@ pub(crate) async fn to_http2(
     let client = exchange.client.open_websocket(answer, accept.as_deref());
     match client.await {
         Ok(client) => {
-            let counters = &exchange.upstream.counters;
+            let measured = exchange.measured;
             let from_backend = Source::Http2(from_backend.into());
-            both_ways(counters, body, to_backend, from_backend, client).await
+            both_ways(measured, body, to_backend, from_backend, client).await
         }
         Err(_) => Attempt::Over(Next::Close),
     }
 }
 
 async fn both_ways(
-    counters: &Counters,
+    measured: &Measured<'_>,
     from_client: &mut Replayable<'_>,
     mut to_backend: Sink<'_>,
     mut from_backend: Source<'_>,
@@ -80,7 +80,7 @@ async fn both_ways(
 ) -> Attempt {
     from_client.forget();
     let to_backend_wholly = async {
-        match pump(from_client, &mut to_backend, NO_LIMIT, &counters.received).await {
+        match pump(from_client, &mut to_backend, NO_LIMIT, measured.received()).await {
             Ok(_) => Ok(true),
             // What it has said before is still passed on. Reading from it ends soon, too.
             Err(BodyError::Sink) => Ok(false),
@@ -89,7 +89,7 @@ async fn both_ways(
     };
     let outcome = tokio::try_join!(
         to_backend_wholly,
-        pump(&mut from_backend, &mut to_client, NO_LIMIT, &counters.sent),
+        pump(&mut from_backend, &mut to_client, NO_LIMIT, measured.sent()),
     );
     if !matches!(outcome, Ok((true, _))) {
         // The reset of a stream destroys what its connection's task has not written yet.

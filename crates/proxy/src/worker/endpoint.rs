@@ -9,6 +9,7 @@ use super::{Event, Reporter, RetiredEndpoint};
 use crate::balance::{Entering, Member, digest};
 use crate::http2::pool::Pool;
 use crate::limits::IDLE_PER_ENDPOINT;
+use crate::measure::EndpointTotals;
 use crate::socket::Socket;
 use model::{EndpointTls, InstanceId, Protocol, UpstreamId};
 
@@ -30,6 +31,9 @@ pub(crate) struct Endpoint {
     /// How it has done.
     pub(crate) member: Cell<Member>,
     in_flight: Cell<u32>,
+    /// Requests and streams that there ever were, and failures.
+    requests: Cell<u64>,
+    failures: Cell<u64>,
     /// It is not in the snapshot any more.
     retired: Cell<bool>,
     /// Idle connections, the freshest last.
@@ -76,6 +80,8 @@ impl Endpoint {
             tls: wanted.tls.clone(),
             member: Cell::default(),
             in_flight: Cell::new(0),
+            requests: Cell::new(0),
+            failures: Cell::new(0),
             retired: Cell::new(false),
             idle: RefCell::default(),
             http2: Pool::default(),
@@ -105,6 +111,22 @@ impl Endpoint {
     /// How many requests and streams are in flight.
     pub(crate) fn in_flight(&self) -> u32 {
         self.in_flight.get()
+    }
+
+    /// A connection or request has failed in a way that counts against it.
+    pub(crate) fn count_failure(&self) {
+        self.failures.set(self.failures.get() + 1);
+    }
+
+    /// What it has had to do.
+    pub(crate) fn totals(&self) -> EndpointTotals {
+        EndpointTotals {
+            requests: self.requests.get(),
+            failures: self.failures.get(),
+            in_flight: self.in_flight.get().into(),
+            pooled: (self.idle.borrow().len() + self.http2.count()) as u64,
+            ejected: self.member.get().is_ejected().into(),
+        }
     }
 
     /// Takes it out of use: idle connections are closed now, what is in flight finishes.
@@ -176,11 +198,17 @@ impl InFlight {
     /// Counts one more.
     pub(crate) fn begin(endpoint: &Rc<Endpoint>) -> Self {
         endpoint.in_flight.set(endpoint.in_flight.get() + 1);
+        endpoint.requests.set(endpoint.requests.get() + 1);
         Self(endpoint.clone())
     }
 
     /// Where it goes.
     pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.0
+    }
+
+    /// The same, to be held for longer.
+    pub(crate) fn shared_endpoint(&self) -> &Rc<Endpoint> {
         &self.0
     }
 }

@@ -24,6 +24,8 @@ pub(crate) struct Listener {
     /// The one upstream behind it; none at the edge, where the request decides. It changes
     /// when the server gives the listener another upstream.
     upstream: RefCell<Option<Rc<Upstream>>>,
+    /// The service that calls here; none at the edge.
+    caller: Option<Rc<str>>,
     /// Whether clients speak TLS.
     tls: Cell<bool>,
     gone: Cell<bool>,
@@ -35,6 +37,16 @@ impl Listener {
     /// The one upstream behind it; none at the edge.
     pub(crate) fn upstream(&self) -> Option<Rc<Upstream>> {
         self.upstream.borrow().clone()
+    }
+
+    /// The service that calls here; none at the edge.
+    pub(crate) fn caller(&self) -> Option<Rc<str>> {
+        self.caller.clone()
+    }
+
+    /// Whether requests from outside arrive here.
+    pub(crate) fn is_edge(&self) -> bool {
+        self.upstream.borrow().is_none()
     }
 
     /// Whether connections should end after the request that they serve.
@@ -66,10 +78,11 @@ impl Accepting {
         worker: &Rc<Worker>,
         socket: std::net::TcpListener,
         tls: bool,
-        upstream: Option<Rc<Upstream>>,
+        (upstream, caller): (Option<Rc<Upstream>>, Option<Rc<str>>),
     ) -> io::Result<Self> {
         let listener = Rc::new(Listener {
             upstream: RefCell::new(upstream),
+            caller,
             tls: Cell::new(tls),
             gone: Cell::new(false),
             closing: Notify::new(),

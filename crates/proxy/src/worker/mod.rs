@@ -33,7 +33,8 @@ pub(crate) use self::routes::Routed;
 pub(crate) use self::upstream::{Left, Upstream, is_gateway_failure};
 use self::view::View;
 use crate::limits::{Limits, SWEEP_INTERVAL};
-use crate::measure::Totals;
+use crate::measure::{Endpoints, SideTotals, Sides, Totals};
+use crate::telemetry::{Queues, Telemetry};
 use crate::tls::Trust;
 
 /// What the control thread tells a worker.
@@ -77,6 +78,10 @@ pub(crate) enum Event {
         upstreams: BTreeMap<UpstreamId, Totals>,
         connections: usize,
         accepted: u64,
+        endpoints: Endpoints,
+        sides: Box<SideTotals>,
+        /// Lines of the access log and spans that found no room.
+        dropped: [u64; 2],
     },
     /// The worker has ended.
     Ended,
@@ -109,6 +114,10 @@ pub(crate) struct Worker {
     pub(crate) view: RefCell<View>,
     pub(crate) trust: RefCell<Trust>,
     pub(crate) connections: Rc<Connections>,
+    /// What became of all requests, by where they came from.
+    pub(crate) sides: Sides,
+    /// What is said of single requests.
+    pub(crate) telemetry: Telemetry,
 }
 
 /// Runs a worker on this thread until it is drained.
@@ -119,6 +128,7 @@ pub(crate) fn run(
     (workers, most_connections): (usize, usize),
     commands: UnboundedReceiver<Command>,
     reporter: Reporter,
+    queues: Queues,
 ) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -131,6 +141,8 @@ pub(crate) fn run(
         view: RefCell::new(View::new(reporter.clone())),
         trust: RefCell::default(),
         connections: Connections::new(most_connections),
+        sides: Sides::default(),
+        telemetry: Telemetry::new(queues),
     });
     runtime.block_on(serve(worker, commands, &reporter, drain));
     Ok(())
@@ -157,6 +169,9 @@ async fn serve(
                 upstreams: worker.view.borrow().counts(),
                 connections: worker.connections.count(),
                 accepted: worker.connections.accepted(),
+                endpoints: worker.view.borrow().endpoints(),
+                sides: Box::new(worker.sides.read()),
+                dropped: worker.telemetry.dropped(),
             }),
             Some(Command::Drain) | None => break,
         }
@@ -171,6 +186,7 @@ async fn serve(
     {
         tracing::warn!(limit = ?drain, "connections were still in use at the end of the drain");
     }
+    worker.telemetry.end();
 }
 
 /// Serves from what results of `delta`; what is busy that is not in it any more.
@@ -182,6 +198,9 @@ async fn apply(
 ) -> BTreeMap<RetiredEndpoint, u32> {
     if let Some(trust) = trust {
         *worker.trust.borrow_mut() = trust;
+    }
+    if let Some(telemetry) = &delta.telemetry {
+        worker.telemetry.configure(telemetry);
     }
     let stopped = worker.view.borrow_mut().apply(worker, delta, &mut sockets);
     for accepting in stopped {

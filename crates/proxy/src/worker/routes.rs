@@ -14,7 +14,7 @@ use crate::routing::{Asked, Table};
 /// Where requests from outside go.
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
-    table: Table<(Target, Option<Rc<Rules>>)>,
+    table: Table<(Target, Option<Rc<Rules>>, Rc<str>)>,
     random: Random,
 }
 
@@ -76,7 +76,7 @@ impl Routes {
             Action::Redirect(redirect) => Target::Redirect(Rc::new(Redirect::of(path, redirect))),
         };
         let rules = Rules::of(path, &route.treatment).map(Rc::new);
-        let value = (target, rules);
+        let value = (target, rules, key.into());
         self.table.set(key, &route.matching, route.order, value);
     }
 
@@ -85,9 +85,15 @@ impl Routes {
         self.table.remove(key);
     }
 
+    /// The key of the route that a request is for.
+    pub(crate) fn key(&self, asked: &dyn Asked) -> Option<Rc<str>> {
+        let (.., key) = self.table.find(asked)?;
+        Some(key.clone())
+    }
+
     /// What is done with a request.
     pub(crate) fn find(&self, asked: &dyn Asked) -> Option<Routed> {
-        let (target, rules) = self.table.find(asked)?;
+        let (target, rules, _) = self.table.find(asked)?;
         let upstream = match target {
             Target::One(upstream) => upstream,
             Target::Split(split) => split.at(self.random.next())?,

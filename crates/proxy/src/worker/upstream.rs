@@ -131,10 +131,8 @@ impl Upstream {
         priority: Priority,
         now: Instant,
     ) -> Result<Option<Place>, GatewayError> {
-        self.admission.admit(priority, now).map_err(|_| {
-            self.counters.refused();
-            GatewayError::Overloaded
-        })
+        let admitted = self.admission.admit(priority, now);
+        admitted.map_err(|_| GatewayError::Overloaded)
     }
 
     /// Lets a request, or a connection for bytes, go on to an instance, at once or when it is its
@@ -143,11 +141,7 @@ impl Upstream {
     /// # Errors
     /// Too many wait, or it has waited for too long.
     pub(crate) async fn enter(&self) -> Result<Option<Pass>, GatewayError> {
-        let entered = self.gate.enter().await;
-        if entered.is_err() {
-            self.counters.refused();
-        }
-        entered
+        self.gate.enter().await
     }
 
     /// How long a connection waits for its next request.
@@ -293,6 +287,7 @@ impl Upstream {
         if endpoint.is_retired() {
             return;
         }
+        endpoint.count_failure();
         let endpoints = self.endpoints.borrow();
         let fleet = || Fleet {
             endpoints: endpoints.len(),

@@ -1,6 +1,7 @@
 //! What a worker serves from: the snapshot in the form that requests need. A delta changes only
 //! what it names, in one step: no request runs between its parts.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use std::time::Instant;
@@ -10,9 +11,9 @@ use super::listener::Accepting;
 use super::routes::{Routed, Routes};
 use super::upstream::Upstream;
 use super::{Reporter, RetiredEndpoint, Worker};
-use crate::measure::Totals;
+use crate::measure::{Endpoints, Totals};
 use crate::routing::Asked;
-use model::{ListenerId, ListenerRole, SnapshotDelta, UpstreamId};
+use model::{InstanceId, ListenerId, ListenerRole, SnapshotDelta, UpstreamId};
 
 /// A worker's view of the snapshot.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub(crate) struct View {
     absent: BTreeSet<UpstreamId>,
     routes: Routes,
     listeners: HashMap<ListenerId, Accepting>,
+    /// How many endpoints each instance has in the snapshot.
+    present: HashMap<InstanceId, usize>,
     /// Endpoints that are not in the snapshot any more and had something in flight.
     retired: Vec<Rc<Endpoint>>,
     reporter: Reporter,
@@ -35,6 +38,7 @@ impl View {
             absent: BTreeSet::new(),
             routes: Routes::default(),
             listeners: HashMap::new(),
+            present: HashMap::new(),
             retired: Vec::new(),
             reporter,
         }
@@ -43,6 +47,11 @@ impl View {
     /// What is done with a request at the edge.
     pub(crate) fn route(&self, asked: &dyn Asked) -> Option<Routed> {
         self.routes.find(asked)
+    }
+
+    /// The key of the route that a request at the edge is for.
+    pub(crate) fn route_key(&self, asked: &dyn Asked) -> Option<Rc<str>> {
+        self.routes.key(asked)
     }
 
     /// Calls `visit` with each upstream.
@@ -56,6 +65,18 @@ impl View {
         counts
             .map(|(id, upstream)| (id.clone(), upstream.counters.read()))
             .collect()
+    }
+
+    /// What each endpoint that is in use has had to do.
+    pub(crate) fn endpoints(&self) -> Endpoints {
+        let mut endpoints = Endpoints::new();
+        self.each_upstream(|upstream| {
+            upstream.each_endpoint(|endpoint| {
+                let key = (upstream.id.clone(), endpoint.instance.clone());
+                endpoints.insert(key, endpoint.totals());
+            });
+        });
+        endpoints
     }
 
     /// Gives up all listeners.
@@ -110,11 +131,7 @@ impl View {
         for endpoint in &self.retired {
             // An instance that has only moved to another address or left one of several upstreams
             // is still in the snapshot.
-            let mut present = false;
-            self.each_upstream(|upstream| {
-                upstream.each_endpoint(|e| present |= e.instance == endpoint.instance);
-            });
-            if !present {
+            if !self.present.contains_key(&endpoint.instance) {
                 *busy.entry(endpoint.name()).or_insert(0) += endpoint.in_flight();
             }
         }
@@ -137,7 +154,7 @@ impl View {
         let upstream = self.upstream(id);
         self.absent.remove(id);
         upstream.configure(wanted, worker.workers);
-        let mut old = upstream.replace_endpoints(Vec::new());
+        let mut old = self.replace_endpoints(&upstream, Vec::new());
         let entering = upstream.entering(Instant::now(), wanted.endpoints.len(), slow_start);
         let endpoints = wanted.endpoints.iter().map(|(instance, endpoint)| {
             let same =
@@ -157,16 +174,38 @@ impl View {
             endpoint
         });
         let endpoints = endpoints.collect();
-        upstream.replace_endpoints(endpoints);
+        self.replace_endpoints(&upstream, endpoints);
         self.retire(old);
     }
 
     fn remove_upstream(&mut self, id: &UpstreamId) {
-        if let Some(upstream) = self.upstreams.get(id) {
-            let old = upstream.replace_endpoints(Vec::new());
+        if let Some(upstream) = self.upstreams.get(id).cloned() {
+            let old = self.replace_endpoints(&upstream, Vec::new());
             self.absent.insert(id.clone());
             self.retire(old);
         }
+    }
+
+    /// Gives an upstream other endpoints; those that it had. Which instances are present is counted
+    /// along, since to look for one among all endpoints would take longer the more there are.
+    fn replace_endpoints(
+        &mut self,
+        upstream: &Upstream,
+        endpoints: Vec<Rc<Endpoint>>,
+    ) -> Vec<Rc<Endpoint>> {
+        for endpoint in &endpoints {
+            *self.present.entry(endpoint.instance.clone()).or_default() += 1;
+        }
+        let old = upstream.replace_endpoints(endpoints);
+        for endpoint in &old {
+            if let Entry::Occupied(mut count) = self.present.entry(endpoint.instance.clone()) {
+                match count.get() {
+                    0 | 1 => drop(count.remove()),
+                    more => drop(count.insert(more - 1)),
+                }
+            }
+        }
+        old
     }
 
     fn retire(&mut self, endpoints: Vec<Rc<Endpoint>>) {
@@ -215,7 +254,11 @@ impl View {
         wanted: &model::Listener,
     ) -> Option<Accepting> {
         let upstream = self.role_upstream(&wanted.role);
-        match Accepting::start(worker, socket, wanted.tls, upstream) {
+        let caller = match &wanted.role {
+            ListenerRole::Edge => None,
+            ListenerRole::Mesh { caller, .. } => Some(caller.to_string().into()),
+        };
+        match Accepting::start(worker, socket, wanted.tls, (upstream, caller)) {
             Ok(accepting) => self.listeners.insert(id, accepting),
             Err(error) => {
                 // The runtime has no room for another descriptor. Other workers may have.

@@ -16,6 +16,7 @@ mod grpc;
 mod h2_suite;
 mod last_words;
 mod others;
+mod otlp;
 mod rfc9110;
 mod rfc9112;
 mod rfc9112_answers;

@@ -1,6 +1,7 @@
 //! The real proxy, as its own process, between clients, backends and a server's end of the link.
 
 mod aborts;
+mod access_log;
 mod answers;
 mod balance;
 mod bodies;
@@ -20,6 +21,7 @@ mod http2_rollout;
 mod long_line;
 mod memory;
 mod metrics;
+mod metrics_refused;
 mod overload;
 mod policies;
 mod pools;
@@ -33,4 +35,5 @@ mod tcp;
 mod tls;
 mod tls_backends;
 mod tls_load;
+mod traces;
 mod websocket;

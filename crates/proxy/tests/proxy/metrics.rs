@@ -20,19 +20,19 @@ use crate::support::{PATIENCE, Setup, eventually, free_address};
 const WEB: &str = r#"app="app",service="web""#;
 
 /// A proxy, and where it shows what it measures.
-struct Shown {
-    stage: Stage,
-    metrics: SocketAddr,
+pub(crate) struct Shown {
+    pub(crate) stage: Stage,
+    pub(crate) metrics: SocketAddr,
 }
 
 impl Shown {
-    fn new(endpoints: &[(SocketAddr, Protocol)]) -> Self {
+    pub(crate) fn new(endpoints: &[(SocketAddr, Protocol)]) -> Self {
         let metrics = free_address();
         let stage = Stage::new(endpoints, &[&format!("metrics={metrics}")]);
         Self { stage, metrics }
     }
 
-    fn page(&self) -> String {
+    pub(crate) fn page(&self) -> String {
         let answer = get(self.metrics, "/metrics");
         assert_eq!(answer.status, 200);
         let kind = "text/plain; version=0.0.4; charset=utf-8";
@@ -41,7 +41,7 @@ impl Shown {
     }
 
     /// The value of a sample; 0 where there is none.
-    fn value(&self, sample: &str) -> f64 {
+    pub(crate) fn value(&self, sample: &str) -> f64 {
         value(&self.page(), sample)
     }
 
@@ -66,13 +66,13 @@ fn get(address: SocketAddr, path: &str) -> Answer {
     answer
 }
 
-fn value(page: &str, sample: &str) -> f64 {
+pub(crate) fn value(page: &str, sample: &str) -> f64 {
     let of = |line: &str| Some(line.strip_prefix(sample)?.strip_prefix(' ')?.to_owned());
     let found = page.lines().find_map(of);
     found.map_or(0.0, |value| value.parse().unwrap())
 }
 
-fn of_web(name: &str) -> String {
+pub(crate) fn of_web(name: &str) -> String {
     format!("{name}{{{WEB}}}")
 }
 

@@ -7,6 +7,7 @@ use model::{AppName, ServiceName};
 use runner::logs::{Merged, Selection, Timestamp};
 
 use crate::arguments::Logs;
+use crate::commands::access_log;
 use crate::commands::log_lines::Form;
 use crate::context::Context;
 use crate::failure::Failure;
@@ -17,7 +18,16 @@ use crate::terminal::progress;
 const BATCH: usize = 32 * 1024;
 
 pub(crate) fn run(logs: &Logs, context: &Context) -> Result<ExitCode, Failure> {
-    let (app, service) = parse(&logs.of)?;
+    let of = logs.of.as_deref().map(parse).transpose()?;
+    let since_age = logs.since.map(|age| since(Timestamp::now(), age));
+    if logs.access {
+        let (app, service) = of.map_or((None, None), |(app, service)| (Some(app), service));
+        let since = since_age.map(|since| since.to_string());
+        return access_log::run(logs, (app.as_ref(), service.as_ref()), since, context);
+    }
+    let Some((app, service)) = of else {
+        return Err(Failure::usage("whose logs?").hint("write `roadbed logs APP`"));
+    };
     context.home.check()?;
     let root = context.home.logs();
     match check_present(&root, &app, service.as_ref()) {
@@ -26,7 +36,7 @@ pub(crate) fn run(logs: &Logs, context: &Context) -> Result<ExitCode, Failure> {
     }
     let selection = Selection {
         tail: logs.tail,
-        since: logs.since.map(|age| since(Timestamp::now(), age)),
+        since: since_age,
         follow: logs.follow,
     };
     let form = Form::new(logs.timestamps, logs.json);

@@ -9,12 +9,15 @@ pub(crate) mod plan;
 pub(crate) mod proxy;
 pub(crate) mod server;
 pub(crate) mod status;
+pub(crate) mod top;
 pub(crate) mod up;
 
+mod access_log;
 mod build;
 mod log_lines;
 mod logging;
 mod request;
+mod top_view;
 mod wrap;
 
 use crate::failure::Failure;

@@ -23,6 +23,7 @@ pub(crate) fn run(server: &Server, context: &Context) -> Result<ExitCode, Failur
         socket: context.socket.clone(),
         edge: context.edge(server.edge, server.edge_tls),
         metrics: context.metrics(server.metrics),
+        telemetry: context.telemetry(&server.telemetry),
         program,
     };
     // Before the log, which is in the home: a home of somebody else's is left as it is.
@@ -33,6 +34,8 @@ pub(crate) fn run(server: &Server, context: &Context) -> Result<ExitCode, Failur
     let remembered = settings.home.remember_edge(settings.edge);
     remembered.map_err(|error| start_failure(error.into()))?;
     let remembered = settings.home.remember_metrics(settings.metrics);
+    remembered.map_err(|error| start_failure(error.into()))?;
+    let remembered = settings.home.remember_telemetry(&settings.telemetry);
     remembered.map_err(|error| start_failure(error.into()))?;
     logging::start(server.background.then(|| context.home.server_logs()))?;
     // No reason not to start: apps can run and call each other, and the address may become free.

@@ -102,6 +102,19 @@ fn render_server(server: &ServerStatus, in_tls: bool) -> String {
             ));
         }
     }
+    let lines = match server.access_log.as_str() {
+        "" | "off" => None,
+        lines => Some(format!(
+            "access log: {lines}; `roadbed logs --access` shows it"
+        )),
+    };
+    let traces = server
+        .traces
+        .as_ref()
+        .map(|traces| format!("traces: {traces}"));
+    for told in lines.iter().chain(&traces) {
+        text.push_str(&wrap(told, 0));
+    }
     if let Some(trouble) = &server.trouble {
         text.push_str(&wrap(&format!("trouble: {trouble}"), 0));
     }

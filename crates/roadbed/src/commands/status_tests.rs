@@ -136,6 +136,8 @@ fn the_server_says_how_far_its_proxies_are() {
                 address: "127.0.0.1:9700".into(),
                 failure: Some("Address already in use (os error 98)".into()),
             }],
+            access_log: "5%".into(),
+            traces: Some("10% of traces to http://127.0.0.1:4318/v1/traces".into()),
             trouble: Some("the disk is full".into()),
         },
         apps: Vec::new(),

@@ -108,7 +108,9 @@ impl Session<'_> {
         interrupts.or(build::run(app)).await?;
         if !running {
             let metrics = self.context.metrics(up.metrics);
-            self.owns_server = server_process::start(self.context, edge, metrics).await?;
+            let telemetry = self.context.telemetry(&up.telemetry);
+            self.owns_server =
+                server_process::start(self.context, edge, metrics, &telemetry).await?;
         }
         let begun = Timestamp::now();
         let answer = request::deploy(&self.client, app, true).await?;
@@ -122,10 +124,12 @@ impl Session<'_> {
 
     /// An address that was asked for and cannot be given is no detail to pass over.
     async fn check_edge_of_running(&self, up: &Up) -> Result<(), Failure> {
-        if up.edge.is_none() && up.edge_tls.is_none() && up.metrics.is_none() {
+        let names_addresses = up.edge.is_some() || up.edge_tls.is_some() || up.metrics.is_some();
+        if !names_addresses && up.telemetry.says_nothing() {
             return Ok(());
         }
         let Status { server, .. } = self.client.get("/v1/status").await?;
+        up.telemetry.check_running(&server)?;
         // A proxy that does not say where it is may be where it should be.
         let metrics = server
             .metrics

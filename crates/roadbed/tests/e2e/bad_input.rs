@@ -14,7 +14,7 @@ use crate::support::{AppFolder, Finished, Machine, left_out};
 const READERS: [&str; 4] = ["check", "plan", "up", "deploy"];
 
 /// Every command with every option and argument that it has besides those of all commands.
-const COMMANDS: [(&str, &[&str]); 10] = [
+const COMMANDS: [(&str, &[&str]); 11] = [
     ("check", &["[PATH]", "--json"]),
     ("plan", &["[PATH]", "--json"]),
     (
@@ -25,14 +25,19 @@ const COMMANDS: [(&str, &[&str]); 10] = [
             "--edge <ADDRESS:PORT>",
             "--edge-tls <ADDRESS:PORT>",
             "--metrics <ADDRESS:PORT>",
+            "--access-log <REQUESTS>",
+            "--traces <URL>",
+            "--trace-share <SHARE>",
         ],
     ),
     ("deploy", &["[PATH]"]),
     ("status", &["[APP]", "--json"]),
+    ("top", &["-i, --interval <TIME>", "--once", "--json"]),
     (
         "logs",
         &[
-            "<APP[/SERVICE]>",
+            "[APP[/SERVICE]]",
+            "--access",
             "-f, --follow",
             "-n, --tail <N>",
             "--since <AGE>",
@@ -48,6 +53,9 @@ const COMMANDS: [(&str, &[&str]); 10] = [
             "--edge <ADDRESS:PORT>",
             "--edge-tls <ADDRESS:PORT>",
             "--metrics <ADDRESS:PORT>",
+            "--access-log <REQUESTS>",
+            "--traces <URL>",
+            "--trace-share <SHARE>",
         ],
     ),
     ("proxy", &["--workers <N>", "--metrics <ADDRESS:PORT>"]),

@@ -1,6 +1,7 @@
 //! The real program, with real processes and sockets: what users do with it, and what happens to
 //! programs in real life.
 
+mod access_log;
 mod bad_input;
 mod bodies;
 mod commands;
@@ -17,4 +18,5 @@ mod routing;
 mod support;
 mod survival;
 mod tls;
+mod top;
 mod up;
