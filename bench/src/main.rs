@@ -37,12 +37,12 @@ succeeded, 1 if any failed, 2 if it could not begin.
 
 usage: roadbed-bench NAME [options]
 
-NAME is startup, survival, fleet, bodies, proxy, routes or snapshots.
+NAME is startup, survival, fleet, bodies, proxy, routes, snapshots or balance.
 
 Measures the release build of roadbed in temporary homes and compares with what is required;
 docs/benchmarks.md says what each does. Exits with 0 when everything could be measured.
 
-  --runs N          how often each measurement is repeated (10, 5, 3, 3, 5, 9, 5)
+  --runs N          how often each measurement is repeated (10, 5, 3, 3, 5, 9, 5, 3)
   --json [FILE]     all single runs as JSON, to a file or in place of the table
   --strict          exit with 1 if a requirement is missed
   --roadbed FILE    the program, if not target/release/roadbed
@@ -56,6 +56,8 @@ docs/benchmarks.md says what each does. Exits with 0 when everything could be me
             --rate N (2000) requests per second, --seconds N (5) with and without changes
   proxy:    --scenario NAME[,NAME] (all), --peers NAME[,NAME] (all, roadbed included),
             --connections N (the scenario's own), --seconds N (5) for each measurement
+  balance:  --scenario NAME[,NAME] (all), --peers NAME[,NAME] (all, roadbed included),
+            --seconds N (20) for each measurement
 ";
 
 fn main() -> ExitCode {
@@ -65,6 +67,8 @@ fn main() -> ExitCode {
         // What `proxy` starts, as one of the peers and as a backend.
         Some("relay") => return peers::relay::run(words),
         Some("echo") => return peers::echo::run(words),
+        // What `balance` has as an instance.
+        Some("member") => return peers::member::run(),
         Some(name) => match ALL.iter().find(|bench| bench.name == name) {
             Some(bench) => prepare(bench, words).map(|(common, measure)| {
                 run(bench, &common, measure).unwrap_or_else(|error| {

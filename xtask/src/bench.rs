@@ -18,7 +18,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     if arguments.first().is_some_and(|name| name != "load") {
         build()?;
     }
-    if arguments.first().is_some_and(|name| name == "proxy") {
+    if arguments
+        .first()
+        .is_some_and(|name| name == "proxy" || name == "balance")
+    {
         // What could not be had may not be needed; if it is, the bench says so.
         setup::peers(&mut Report::default());
     }

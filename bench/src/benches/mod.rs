@@ -7,6 +7,7 @@ use anyhow::Result;
 use crate::arguments::{Arguments, Common};
 use crate::figures::Results;
 
+pub(crate) mod balance;
 pub(crate) mod bodies;
 pub(crate) mod fleet;
 pub(crate) mod load;
@@ -29,7 +30,7 @@ pub(crate) struct Bench {
 }
 
 /// All that measure the platform.
-pub(crate) const ALL: [Bench; 7] = [
+pub(crate) const ALL: [Bench; 8] = [
     startup::BENCH,
     survival::BENCH,
     fleet::BENCH,
@@ -37,6 +38,7 @@ pub(crate) const ALL: [Bench; 7] = [
     proxy::BENCH,
     routes::BENCH,
     snapshots::BENCH,
+    balance::BENCH,
 ];
 
 /// Says how far it is.

@@ -9,6 +9,7 @@ pub(crate) mod h2load;
 mod installed;
 mod kind;
 pub(crate) mod load;
+pub(crate) mod member;
 mod process;
 mod protocol;
 pub(crate) mod relay;
@@ -17,7 +18,7 @@ mod stage;
 mod wrk;
 
 pub(crate) use ask::{Ask, Request};
-pub(crate) use installed::check;
+pub(crate) use installed::{check, program};
 pub(crate) use kind::{HOST, Kind};
 pub(crate) use process::Process;
 pub(crate) use protocol::Protocol;

@@ -199,6 +199,15 @@ pub struct RequestCounts {
     pub failed: u64,
     /// Those that got no answer or only a part of it, since client or service went away.
     pub cut: u64,
+    /// Those that were refused since the service had too many. They are among those that failed.
+    #[serde(default)]
+    pub refused: u64,
+    /// Second attempts that the proxy made.
+    #[serde(default)]
+    pub retried: u64,
+    /// How often an instance was left alone for a while since it failed again and again.
+    #[serde(default)]
+    pub ejected: u64,
 }
 
 /// How long requests waited, from the end of their head to the end of their answer. A time is off by

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::file_path::FilePath;
 use crate::names::{AppName, ServiceName, VolumeName};
 use crate::paths::is_segment;
+use crate::resilience::Resilience;
 use crate::routing::Rule;
 
 /// Everything that one `roadbed.toml` declares.
@@ -71,6 +72,9 @@ pub struct Service {
     pub tls: Option<ServiceTls>,
     /// How long a caller waits for the head of an answer, from the end of its request.
     pub timeout: Duration,
+    /// How requests are spread over its instances, and when they are refused.
+    #[serde(default)]
+    pub resilience: Resilience,
     /// How long an instance that is being removed may finish what it has begun.
     pub drain: Duration,
     /// Folders that outlive releases and instances; each path is injected as `NAME_DIR`.

@@ -16,6 +16,7 @@ pub mod observed;
 pub mod paths;
 pub mod plan;
 pub mod rate_limit;
+pub mod resilience;
 pub mod retries;
 pub mod routing;
 pub mod secret;
@@ -42,6 +43,7 @@ pub use observed::{
 pub use paths::{BadTemplate, ExactPath, Segment, Template};
 pub use plan::{Plan, Step, Wait};
 pub use rate_limit::{Caller, Period, RateLimit, RequestCount};
+pub use resilience::{Balance, Connections, HashKey, Overload, Priority, Resilience};
 pub use retries::{BadRetryCount, Retries, RetryCount};
 pub use routing::{
     Action, BadHostPattern, HostPattern, Matching, Method, PathPattern, Rule, Share, Test,

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::app::{Host, Protocol};
 use crate::instance::InstanceId;
 use crate::names::{AppName, ServiceName};
+use crate::resilience::Resilience;
 use crate::routing::{HostPattern, Rule};
 use crate::secret::Secret;
 use crate::telemetry::Telemetry;
@@ -112,6 +113,9 @@ pub struct Upstream {
     pub protocol: Protocol,
     /// How long a request waits for the head of its answer, from the request's end.
     pub timeout: Duration,
+    /// How requests are spread over its endpoints, and when they are refused.
+    #[serde(default, skip_serializing_if = "Resilience::is_usual")]
+    pub resilience: Resilience,
     /// Where it can be reached, by instance.
     pub endpoints: BTreeMap<InstanceId, Endpoint>,
 }
@@ -351,6 +355,7 @@ mod tests {
         let upstream = btree_map(1..4u32, 1000..1010u16, 0..4).prop_map(|ports| Upstream {
             protocol: Protocol::Http,
             timeout: Duration::from_secs(30),
+            resilience: Resilience::default(),
             endpoints: ports
                 .into_iter()
                 .map(|(ordinal, port)| {
@@ -416,6 +421,7 @@ mod tests {
         let upstream = Upstream {
             protocol: Protocol::Tcp,
             timeout: Duration::from_millis(1500),
+            resilience: Resilience::default(),
             endpoints: BTreeMap::new(),
         };
         let written = snapshot(1, BTreeMap::from([(id, upstream)]));

@@ -9,6 +9,7 @@ use crate::app::{Host, PathPrefix};
 use crate::fields::{FieldName, FieldValue};
 use crate::paths::{ExactPath, Template};
 use crate::rate_limit::RateLimit;
+use crate::resilience::Priority;
 use crate::retries::Retries;
 
 /// What is changed in a request that is sent to a service, and in its answer.
@@ -41,6 +42,9 @@ pub struct Treatment {
     /// How many requests are let through.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_limit: Option<RateLimit>,
+    /// Which requests are refused first when the service has too many.
+    #[serde(default, skip_serializing_if = "Priority::is_usual")]
+    pub priority: Priority,
 }
 
 /// What becomes of a path; the query stays.

@@ -123,6 +123,7 @@ fn changed_keys(before: &Service, after: &Service) -> Vec<&'static str> {
         protocol,
         tls,
         timeout,
+        resilience,
         drain,
         volumes,
     } = before;
@@ -137,6 +138,12 @@ fn changed_keys(before: &Service, after: &Service) -> Vec<&'static str> {
         ("protocol", *protocol != after.protocol),
         ("tls", *tls != after.tls),
         ("timeout", *timeout != after.timeout),
+        ("balance", resilience.balance != after.resilience.balance),
+        ("overload", resilience.overload != after.resilience.overload),
+        (
+            "connections",
+            resilience.connections != after.resilience.connections,
+        ),
         ("drain", *drain != after.drain),
         ("volumes", *volumes != after.volumes),
     ]

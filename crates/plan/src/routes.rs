@@ -115,6 +115,7 @@ fn add_app(snapshot: &mut Snapshot, app: &ObservedApp, ports: &BTreeMap<Listener
             let upstream = Upstream {
                 protocol: service.protocol,
                 timeout: service.timeout,
+                resilience: service.resilience.clone(),
                 endpoints: BTreeMap::new(),
             };
             snapshot
@@ -154,6 +155,7 @@ fn for_both(older: &Upstream, newer: &Upstream) -> Upstream {
             (_, newer) => newer,
         },
         timeout: older.timeout.max(newer.timeout),
+        resilience: newer.resilience.clone(),
         endpoints: BTreeMap::new(),
     }
 }

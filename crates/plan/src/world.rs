@@ -32,6 +32,7 @@ pub(crate) fn app(services: &[(&str, &[&str])]) -> App {
             protocol: Protocol::Http,
             tls: None,
             timeout: Duration::from_secs(30),
+            resilience: model::Resilience::default(),
             drain: Duration::from_secs(30),
             volumes: Default::default(),
         };

@@ -4,16 +4,16 @@
 use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::http::gateway_error::GatewayError;
 use crate::http::phases::NoAnswer;
-use crate::http2::pool::Slot;
+use crate::http2::pool::{Opening, Slot};
 use crate::limits::{CONNECT_RETRIES, FRESH_ENOUGH, PASSED_OVER_BYTES};
 use crate::retry::Tries;
 use crate::socket::{Socket, within};
 use crate::tls;
-use crate::worker::{Endpoint, InFlight, Upstream, Worker};
+use crate::worker::{Endpoint, InFlight, Kept, Upstream, Worker};
 
 /// A connection to a backend of its own, and the count of what is in flight there.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub(crate) struct Backend {
     pub(crate) socket: Socket,
     /// It had been idle before: the backend may just be closing it.
     pub(crate) was_idle: bool,
+    /// When it is too old to be used again.
+    expires: Option<Instant>,
     in_flight: InFlight,
 }
 
@@ -32,7 +34,10 @@ impl Backend {
 
     /// Ends what is in flight and keeps the connection for the next request.
     pub(crate) fn keep(self) {
-        self.in_flight.endpoint().keep_idle(self.socket);
+        let (socket, expires) = (self.socket, self.expires);
+        self.in_flight
+            .endpoint()
+            .keep_idle(Kept { socket, expires });
     }
 
     /// Ends what is in flight, of which no answer was passed on. If what is left of one is little,
@@ -129,10 +134,10 @@ pub(crate) enum Reuse {
 }
 
 impl Reuse {
-    fn take(self, worker: &Worker, endpoint: &Endpoint, now: Instant) -> Option<Socket> {
+    fn take(self, idle: Duration, endpoint: &Endpoint, now: Instant) -> Option<Kept> {
         match self {
-            Self::Any => endpoint.take_idle(now, worker.limits.pool_idle, Socket::is_spent),
-            Self::Safe => endpoint.take_idle(now, FRESH_ENOUGH, Socket::is_spent_now),
+            Self::Any => endpoint.take_idle(now, idle, Socket::is_spent),
+            Self::Safe => endpoint.take_idle(now, idle.min(FRESH_ENOUGH), Socket::is_spent_now),
             Self::Never => None,
         }
     }
@@ -149,7 +154,7 @@ pub(crate) async fn dial(
     if tries.is_first() {
         upstream.asked(now);
     }
-    while let Some(in_flight) = upstream.pick(now, &worker.limits, &failed, tries.left) {
+    while let Some(in_flight) = upstream.pick(now, &worker.limits, &failed, tries) {
         if !failed.is_empty() {
             if !upstream.may_retry(now, was_refused) {
                 break;
@@ -157,16 +162,19 @@ pub(crate) async fn dial(
             tries.count_retry();
         }
         let endpoint = in_flight.endpoint();
-        if let Some(socket) = tries.reuse.take(worker, endpoint, now) {
+        let idle = upstream.idle(&worker.limits);
+        if let Some(Kept { socket, expires }) = tries.reuse.take(idle, endpoint, now) {
             upstream.counters.connected(false);
             return Ok(Connected::Alone(Backend {
                 socket,
                 was_idle: true,
+                expires,
                 in_flight,
             }));
         }
         let is_new = Cell::new(false);
-        let connected = connect(worker, endpoint, &is_new).await;
+        let expires = upstream.expiry(now);
+        let connected = connect(worker, endpoint, &is_new, expires).await;
         if connected.is_ok() {
             upstream.counters.connected(is_new.get());
         }
@@ -175,6 +183,7 @@ pub(crate) async fn dial(
                 return Ok(Connected::Alone(Backend {
                     socket,
                     was_idle: false,
+                    expires,
                     in_flight,
                 }));
             }
@@ -227,6 +236,7 @@ async fn connect(
     worker: &Rc<Worker>,
     endpoint: &Endpoint,
     is_new: &Cell<bool>,
+    expires: Option<Instant>,
 ) -> io::Result<Opened> {
     let open = async {
         is_new.set(true);
@@ -235,8 +245,12 @@ async fn connect(
     match endpoint.speaks_http2() {
         false => open.await.map(Opened::Socket),
         true => {
-            let limit = worker.limits.connect;
-            let slot = endpoint.http2.slot(limit, &worker.buffers, open);
+            let opening = Opening {
+                limit: worker.limits.connect,
+                ping: worker.limits.ping,
+                expires,
+            };
+            let slot = endpoint.http2.slot(opening, &worker.buffers, open);
             Box::pin(slot).await.map(Opened::Slot)
         }
     }

@@ -149,6 +149,17 @@ pub const SLOW_START_REQUESTS_PER_SECOND: f64 = 50.0;
 /// more than a little for each of the others, and the time is shorter in proportion.
 pub const SLOW_START_ENDPOINTS: usize = 10;
 
+/// How much sooner a connection may reach its age by chance.
+pub const LIFETIME_JITTER: f64 = 0.1;
+
+/// How often, in times of [`Limits::ping`], a backend of HTTP/2 is given to answer a ping before its
+/// connection is taken for dead: 15 s. One that is busy for so long is not told from that.
+pub const PING_PATIENCE: u32 = 3;
+
+/// How long after an answered ping there is another, while nothing else arrives. Servers of gRPC end
+/// connections on which pings alone come more often than twice in five minutes.
+pub const PING_AGAIN: Duration = Duration::from_secs(300);
+
 /// Failures in a row for which an endpoint is ejected (Envoy's `consecutive_gateway_failure`).
 pub const EJECT_AFTER: u32 = 5;
 
@@ -171,6 +182,39 @@ pub const RETRIES_PER_SECOND: u64 = 10;
 /// How far back both are counted (Finagle): the few besides may all be used at once, which
 /// is what the end of an endpoint needs.
 pub const RETRY_WINDOW_SECONDS: usize = 10;
+
+/// What answers may take on average before requests are refused, as a part of the service's timeout,
+/// or of [`LONG_POLL`] where that is shorter. Whoever waits so long for everything is not served
+/// well, whatever the service does; what it does cannot be told from its being slow before.
+pub const OVERLOAD_SHARE_OF_TIMEOUT: u32 = 4;
+
+/// But not less than this, or half of a timeout that is short: a machine that is busy for a moment is
+/// no reason.
+pub const OVERLOAD_LEAST_LATENCY: Duration = Duration::from_millis(100);
+
+/// How many times longer than at best they may take in any case.
+pub const OVERLOAD_TOLERANCE: f64 = 2.0;
+
+/// Requests that may always wait for a service, on all workers together.
+pub const OVERLOAD_LEAST: usize = 8;
+
+/// The same on one worker: with fewer, one slow request would stand for all.
+pub const OVERLOAD_LEAST_OF_WORKER: usize = 2;
+
+/// How long is looked at what answers take before the limit is changed, at least.
+pub const OVERLOAD_WINDOW: Duration = Duration::from_millis(250);
+
+/// How many answers that needs, unless there are few.
+pub const OVERLOAD_ANSWERS: u32 = 10;
+
+/// The least part of itself that a limit falls to at once (Netflix' gradient).
+pub const OVERLOAD_STEEPEST: f64 = 0.5;
+
+/// How long the shortest time that answers took is remembered, at least.
+pub const OVERLOAD_BASE: Duration = Duration::from_secs(30);
+
+/// How long a limit stays after it was last needed.
+pub const OVERLOAD_CALM: Duration = Duration::from_secs(10);
 
 /// Descriptors that are not for clients: the runtime's own, the link, files, standard streams.
 pub const RESERVED_DESCRIPTORS: u64 = 128;
@@ -261,7 +305,7 @@ pub struct Limits {
     pub body_idle: Duration,
     /// Time to connect to an endpoint. They are on this machine or in this site.
     pub connect: Duration,
-    /// How long a connection to an endpoint is kept for the next request.
+    /// How long a connection to an endpoint is kept for the next request, at most.
     pub pool_idle: Duration,
     /// How long a connection whose listener is gone may still begin its first request: its client
     /// connected while we listened and may be about to send.
@@ -277,6 +321,9 @@ pub struct Limits {
     pub eject: Duration,
     /// How long a new endpoint takes, at most, to get its whole share.
     pub slow_start: Duration,
+    /// How long a backend of HTTP/2 may be silent while requests wait for it before it is asked
+    /// whether it is there.
+    pub ping: Duration,
 }
 
 impl Default for Limits {
@@ -286,13 +333,14 @@ impl Default for Limits {
             keep_alive: Duration::from_secs(75),
             body_idle: Duration::from_secs(60),
             connect: Duration::from_secs(1),
-            pool_idle: Duration::from_secs(30),
+            pool_idle: Duration::from_secs(3600),
             first_request: Duration::from_secs(1),
             linger: Duration::from_secs(2),
             linger_bytes: 1024 * 1024,
             drain: Duration::from_secs(10),
             eject: Duration::from_secs(30),
             slow_start: Duration::from_secs(30),
+            ping: Duration::from_secs(5),
         }
     }
 }

@@ -52,6 +52,9 @@ pub struct Counts {
     /// How often an endpoint was ejected.
     #[serde(default)]
     pub ejected: u64,
+    /// Requests that were refused since the service had too many.
+    #[serde(default)]
+    pub refused: u64,
     /// Requests that are being served.
     #[serde(default)]
     pub in_flight: u64,
@@ -65,6 +68,7 @@ impl std::ops::AddAssign<&Self> for Counts {
         self.latency.merge(&other.latency);
         self.retried += other.retried;
         self.ejected += other.ejected;
+        self.refused += other.refused;
         self.in_flight += other.in_flight;
     }
 }

@@ -1,7 +1,9 @@
 //! What a request has tried, and whether it may try once more.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::time::Instant;
+
+use model::Priority;
 
 use crate::dial::Reuse;
 use crate::http::gateway_error::GatewayError;
@@ -9,7 +11,8 @@ use crate::http::message::{Body, RequestFacts};
 use crate::http::phases::NoAnswer;
 use crate::limits::Limits;
 use crate::routing::rules::Rules;
-use crate::worker::{Endpoint, Left, Upstream, is_gateway_failure};
+use crate::translate::grpc;
+use crate::worker::{Endpoint, Left, Pass, Place, Upstream, is_gateway_failure};
 
 /// What is known of the tries of one request.
 #[derive(Debug)]
@@ -18,6 +21,8 @@ pub(crate) struct Tries {
     pub(crate) reuse: Reuse,
     /// Where it was sent before.
     pub(crate) left: Option<Left>,
+    /// What stands for the requests that go to the same endpoint.
+    pub(crate) sticky: Option<u64>,
     /// Doing it twice does no harm, and there is no body that would be gone.
     is_repeatable: bool,
     /// How long it waits for its answer says something of the endpoint.
@@ -25,6 +30,10 @@ pub(crate) struct Tries {
     is_first: bool,
     /// How often, and after what, there may be another.
     may: Retries,
+    /// Its place among those that wait for their answer, until the head of one is passed on.
+    place: RefCell<Option<Place>>,
+    /// Its leave to be with an instance, to its end.
+    pass: Option<Pass>,
     /// How many retries there were.
     retries: Cell<u32>,
 }
@@ -89,10 +98,13 @@ impl Tries {
                 false => Reuse::Safe,
             },
             left: None,
+            sticky: facts.sticky,
             is_repeatable,
             is_measured: !facts.upgrade,
             is_first: true,
             may,
+            place: RefCell::new(None),
+            pass: None,
             retries: Cell::new(0),
         }
     }
@@ -102,12 +114,39 @@ impl Tries {
         Self {
             reuse: Reuse::Never,
             left: None,
+            sticky: None,
             is_repeatable: false,
             is_measured: false,
             is_first: true,
             may: Retries::usual(),
+            place: RefCell::new(None),
+            pass: None,
             retries: Cell::new(0),
         }
+    }
+
+    /// The request may wait for an answer of `upstream`, and go to an instance as soon as it is its
+    /// turn; or there are too many.
+    pub(crate) async fn admit(
+        &mut self,
+        upstream: &Upstream,
+        priority: Priority,
+    ) -> Result<(), GatewayError> {
+        *self.place.borrow_mut() = upstream.admit(priority, Instant::now())?;
+        self.pass = upstream.enter().await?;
+        Ok(())
+    }
+
+    /// The same of a request in simulated time, which does not wait for its turn.
+    #[cfg(test)]
+    pub(crate) fn admit_at(
+        &self,
+        upstream: &Upstream,
+        priority: Priority,
+        now: Instant,
+    ) -> Result<(), GatewayError> {
+        *self.place.borrow_mut() = upstream.admit(priority, now)?;
+        Ok(())
     }
 
     /// Whether nothing was tried yet.
@@ -138,10 +177,11 @@ impl Tries {
         &self,
         upstream: &Upstream,
         endpoint: &Endpoint,
-        status: u16,
+        seen: Seen,
         now: Instant,
     ) -> bool {
-        is_gateway_failure(status)
+        is_gateway_failure(seen.status)
+            && !seen.forbids_retry
             && self.may.left > 0
             && self.may.on_status
             && self.is_repeatable
@@ -185,6 +225,18 @@ impl Tries {
     }
 }
 
+/// What is seen of the head of an answer.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Seen {
+    pub(crate) status: u16,
+    /// How much of the answer is still to come, where its connection can be used again after that.
+    pub(crate) rest: Option<u64>,
+    /// It is one of gRPC, whose end says how the endpoint did.
+    pub(crate) is_open: bool,
+    /// It says that the request is not to be tried again. Asked of those that cannot serve only.
+    pub(crate) forbids_retry: bool,
+}
+
 /// One attempt, as it looks to those who judge how its endpoint does.
 #[derive(Clone, Copy)]
 pub(crate) struct Attempted<'a> {
@@ -200,28 +252,30 @@ pub(crate) struct Attempted<'a> {
 impl Attempted<'_> {
     /// Notes how the endpoint has done, and decides whether its answer is passed on. `heard` is
     /// how much of an answer there was. With a head comes the time at which its whole request had
-    /// been sent, if it had; `see` says its status, and what [`NoAnswer::PassedOver`] has.
+    /// been sent, if it had; `see` says what it says.
     pub(crate) fn judge<Head>(
         self,
         tries: &Tries,
         heard: Heard,
         head: Result<(Head, Option<Instant>), NoAnswer>,
         now: Instant,
-        see: impl FnOnce(&Head) -> (u16, Option<u64>),
+        see: impl FnOnce(&Head) -> Seen,
     ) -> Result<Head, NoAnswer> {
         let (upstream, endpoint, limits) = (self.upstream, self.endpoint, self.limits);
         match head {
             Ok((head, ended)) => {
-                let (status, rest) = see(&head);
+                let seen = see(&head);
                 let measured = ended.filter(|_| tries.is_measured);
-                upstream.heard(endpoint, status, measured, now, limits);
+                upstream.heard(endpoint, seen, measured, now, limits);
                 let may = heard < Heard::PassedOn;
-                match may && tries.pass_over(upstream, endpoint, status, now) {
-                    true => Err(NoAnswer::PassedOver {
-                        rest: rest.filter(|_| ended.is_some()),
-                    }),
-                    false => Ok(head),
+                if may && tries.pass_over(upstream, endpoint, seen, now) {
+                    return Err(NoAnswer::PassedOver {
+                        rest: seen.rest.filter(|_| ended.is_some()),
+                    });
                 }
+                // From here on it is no burden that would show in how long others wait.
+                tries.place.take();
+                Ok(head)
             }
             Err(error) => {
                 let is_its_fault = match error {
@@ -231,8 +285,20 @@ impl Attempted<'_> {
                 if is_its_fault {
                     upstream.failed(endpoint, now, limits);
                 }
+                if is_its_fault && error == NoAnswer::Failed(GatewayError::Timeout) {
+                    upstream.took_all_its_time(now);
+                }
                 Err(error)
             }
+        }
+    }
+
+    /// A call of gRPC whose answer had begun ended with this status. Only one of them is what a proxy
+    /// of HTTP would say; all others may be the fault of one call.
+    pub(crate) fn ended(self, status: u8, now: Instant) {
+        match status {
+            grpc::status::UNAVAILABLE => self.upstream.failed(self.endpoint, now, self.limits),
+            _ => self.upstream.connected(self.endpoint),
         }
     }
 
@@ -353,7 +419,13 @@ mod tests {
                 on_reset,
                 on_status,
             };
-            let is_passed_over = tries.pass_over(&upstream, &endpoints[0], 503, now);
+            let seen = Seen {
+                status: 503,
+                rest: None,
+                is_open: false,
+                forbids_retry: false,
+            };
+            let is_passed_over = tries.pass_over(&upstream, &endpoints[0], seen, now);
             assert_eq!(is_passed_over, passed_over);
             let again = (0..4).filter(|_| tries.again(&upstream, Fault::Reset, now));
             assert_eq!(again.count(), resets, "{most} {on_reset}");
@@ -380,7 +452,11 @@ mod tests {
             let again = tries(GET, &endpoints[0]).again(&upstream, fault, now);
             assert_eq!(again, expected, "{fault:?}");
         }
-        assert!(!tries(GET, &endpoints[0]).pass_over(&upstream, &endpoints[0], 503, now));
+        let seen = Seen {
+            status: 503,
+            ..Seen::default()
+        };
+        assert!(!tries(GET, &endpoints[0]).pass_over(&upstream, &endpoints[0], seen, now));
     }
 
     #[test]
@@ -397,7 +473,7 @@ mod tests {
                     has_deadline,
                 };
                 let tries = tries(GET, &endpoints[0]);
-                let see = |&(): &()| (200, None);
+                let see = |&(): &()| Seen::default();
                 let judged = attempted.judge(&tries, Heard::Nothing, late(), Instant::now(), see);
                 assert!(judged.is_err());
             }

@@ -147,11 +147,12 @@ fn start_worker(
     (limiters, queues): (Arc<Limiters>, Queues),
 ) -> Result<UnboundedSender<Command>, StartError> {
     let (commands, receiver) = unbounded_channel();
-    let limits = settings.limits.clone();
+    let (limits, workers) = (settings.limits.clone(), settings.worker_count());
     let body = move || {
         let ended = ReportEnd(reporter.clone());
         let shared = (limiters, queues);
-        if let Err(error) = worker::run(limits, most_connections, receiver, reporter, shared) {
+        let counts = (workers, most_connections);
+        if let Err(error) = worker::run(limits, counts, receiver, reporter, shared) {
             tracing::error!(%error, "a worker cannot run");
         }
         drop(ended);

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use crate::dial::dial_alone;
+use crate::http::gateway_error::GatewayError;
 use crate::measure::Meter;
 use crate::socket::Socket;
 use crate::tunnel;
@@ -10,8 +11,12 @@ use crate::worker::{Upstream, Worker};
 
 /// Serves one caller's connection.
 pub(crate) async fn serve(worker: &Rc<Worker>, client: Socket, upstream: &Upstream) {
-    match dial_alone(worker, upstream).await {
-        Ok(backend) => {
+    let connected = async {
+        let pass = upstream.enter().await?;
+        Ok::<_, GatewayError>((dial_alone(worker, upstream).await?, pass))
+    };
+    match connected.await {
+        Ok((backend, _pass)) => {
             let counters = &upstream.counters;
             let meter = |cell| Meter::new(cell, None);
             let meters = (meter(&counters.received), meter(&counters.sent));

@@ -5,6 +5,7 @@
 
 pub(crate) mod mirror;
 pub(crate) mod rate_limit;
+pub(crate) mod resilience;
 pub(crate) mod route;
 
 use schemars::JsonSchema;
@@ -15,6 +16,7 @@ use crate::duration;
 use crate::limits;
 use crate::written::{Described, Table, Written};
 
+use resilience::{BalanceText, Connections, Overload};
 use route::Route;
 
 /// What one app is made of.
@@ -84,6 +86,16 @@ pub(crate) struct Service {
     #[serde(default)]
     #[schemars(extend("default" = duration::text(limits::TIMEOUT.usual)))]
     pub(crate) timeout: Written<DurationText>,
+    /// Which instance a request goes to.
+    #[serde(default)]
+    pub(crate) balance: Written<BalanceText>,
+    /// When requests are refused because there are too many. Without it: when answers take far
+    /// longer than they have to, and come near `timeout`.
+    #[serde(default)]
+    pub(crate) overload: Written<Overload>,
+    /// How many requests are with the instances at a time, and how long connections to them are kept.
+    #[serde(default)]
+    pub(crate) connections: Written<Connections>,
     /// How long an instance that is being removed may finish what it has begun.
     #[serde(default)]
     #[schemars(extend("default" = duration::text(limits::DRAIN.usual)))]

@@ -7,6 +7,7 @@ use toml::de::{DeString, DeTable, DeValue};
 
 use crate::app_file::mirror::Mirror;
 use crate::app_file::rate_limit::RateLimit;
+use crate::app_file::resilience::{Connections, Overload, Sticky};
 use crate::app_file::route::{Condition, HeaderChanges, Redirect, Rewrite, Route, Share};
 use crate::app_file::{AppFile, Expose, Health, Service, Tls};
 use crate::findings::{Findings, quoted};
@@ -101,6 +102,9 @@ fn keep_known_of_services(file: &mut DeTable<'_>, findings: &mut Findings) {
         ("expose", Known::of::<Expose>()),
         ("health", Known::of::<Health>()),
         ("tls", Known::of::<Tls>()),
+        ("balance", Known::of::<Sticky>()),
+        ("overload", Known::of::<Overload>()),
+        ("connections", Known::of::<Connections>()),
     ];
 
     let Some(services) = table_at(file, "services") else {

@@ -105,6 +105,34 @@ pub(crate) const HEALTH_FAILURES: Bounds<u16> = Bounds {
 /// `health.deadline`
 pub(crate) const HEALTH_DEADLINE: Bounds<Duration> = millis(SECOND, HOUR, 30 * SECOND);
 
+/// `overload.latency` of a service; what takes longer than 10 s is no usual answer.
+pub(crate) const OVERLOAD_LATENCY: Bounds<Duration> = millis(1, 10 * SECOND, SECOND);
+
+/// `connections.most` of a service
+pub(crate) const CONNECTIONS: Bounds<u16> = Bounds {
+    least: 1,
+    most: 60_000,
+    usual: 60_000,
+};
+/// `connections.waiting`
+pub(crate) const WAITING: Bounds<u16> = Bounds {
+    least: 0,
+    most: 60_000,
+    usual: 100,
+};
+/// `connections.wait`
+pub(crate) const CONNECTION_WAIT: Bounds<Duration> = millis(1, 5 * MINUTE, SECOND);
+/// `connections.idle`
+pub(crate) const CONNECTION_IDLE: Bounds<Duration> = millis(0, HOUR, 30 * SECOND);
+/// `connections.lifetime`
+pub(crate) const CONNECTION_LIFETIME: Bounds<Duration> = millis(SECOND, 24 * HOUR, HOUR);
+
+/// The ways to choose an instance that have a name, the default first.
+pub(crate) const BALANCES: [&str; 3] = ["least-latency", "least-connections", "round-robin"];
+
+/// The priorities of a route, the first to be refused first.
+pub(crate) const PRIORITIES: [&str; 3] = ["low", "normal", "high"];
+
 /// The protocols of this version, the default first.
 pub(crate) const PROTOCOLS: [&str; 4] = ["http", "http2", "grpc", "tcp"];
 

@@ -4,6 +4,7 @@
 
 mod attempts;
 mod conditions;
+mod connections;
 mod environment;
 mod exposure;
 mod files;
@@ -11,6 +12,7 @@ mod health;
 mod new_path;
 mod paths;
 mod rate_limit;
+mod resilience;
 mod routes;
 mod service;
 mod treatment;

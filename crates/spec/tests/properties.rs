@@ -14,6 +14,9 @@ use proptest::sample::{Index, select};
 use proptest::test_runner::FileFailurePersistence;
 use toml::{Table, Value};
 
+#[path = "properties/resilience.rs"]
+mod resilience;
+
 const VALID: &str = include_str!("valid/everything.toml");
 
 /// Parses `text`; whatever comes out has to be sound.
@@ -196,7 +199,8 @@ fn service() -> impl Strategy<Value = Service> {
     let times = (millis(10..=3_600_000), millis(0..=3_600_000));
     let exposure = option::of((path, certificate()));
     let spoken = (protocol, tls());
-    (spoken, basics, exposure, times).prop_flat_map(|(spoken, basics, exposure, times)| {
+    let all = (spoken, basics, exposure, times, resilience::any());
+    all.prop_flat_map(|(spoken, basics, exposure, times, resilience)| {
         let (run, build, replicas, env, volumes) = basics;
         let (protocol, tls) = spoken;
         health(protocol).prop_map(move |health| Service {
@@ -220,6 +224,10 @@ fn service() -> impl Strategy<Value = Service> {
             timeout: match protocol {
                 Protocol::Tcp => Duration::from_secs(30),
                 _ => times.0,
+            },
+            resilience: match protocol {
+                Protocol::Tcp => model::Resilience::default(),
+                _ => resilience.clone(),
             },
             drain: times.1,
             volumes: volumes.clone(),
@@ -321,6 +329,9 @@ fn written_service(service: &Service, as_line: bool) -> Table {
         ("drain", time(service.drain)),
         ("volumes", strings(&service.volumes)),
     ];
+    if service.protocol.is_http() {
+        keys.extend(resilience::written(&service.resilience));
+    }
     if let Some(build) = &service.build {
         keys.push(("build", written_command(build, as_line)));
     }

@@ -65,6 +65,7 @@ impl Fleet {
             upstreams: Changes::default(),
             certificates: Changes::default(),
             authorities: Changes::default(),
+            telemetry: None,
         };
         if let Some(upstream) = self.snapshot.upstreams.get_mut(&id) {
             match upstream.endpoints.len() {
@@ -111,6 +112,7 @@ fn upstream(service: usize, address: SocketAddr) -> Result<Upstream> {
     Ok(Upstream {
         protocol: Protocol::Http,
         timeout: Duration::from_secs(30),
+        resilience: model::Resilience::default(),
         endpoints: endpoints?,
     })
 }

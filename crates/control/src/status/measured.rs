@@ -41,6 +41,9 @@ impl AppStatus {
                 answered: counts.answered,
                 failed: counts.failed,
                 cut: counts.cut,
+                refused: counts.refused,
+                retried: counts.retried,
+                ejected: counts.ejected,
             });
             service.latency = counts.and_then(|counts| latency(&counts.latency));
         }

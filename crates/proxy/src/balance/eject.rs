@@ -37,6 +37,11 @@ impl Failures {
         self.is_out
     }
 
+    /// Whether there are so many in a row that it is ejected where it can be spared.
+    pub(crate) fn are_many(self) -> bool {
+        self.in_a_row >= EJECT_AFTER
+    }
+
     /// Takes it back if its time is over; whether that is so.
     pub(crate) fn comes_back(&mut self, now: Instant) -> bool {
         let is_over = self.is_out && self.until.is_none_or(|until| now >= until);

@@ -28,6 +28,11 @@ impl Member {
         self.failures.is_out()
     }
 
+    /// Whether it has failed so often in a row that it would be ejected if it could be spared.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.failures.are_many()
+    }
+
     /// Takes it back after its ejection if that is over. It begins as a new one does.
     pub(crate) fn come_back(&mut self, now: Instant, enters: impl FnOnce() -> Option<Entering>) {
         if self.failures.comes_back(now) {
@@ -50,9 +55,14 @@ impl Member {
         self.failures.answered();
     }
 
-    /// It has begun to answer, so long after the end of the request where that says something.
+    /// It has answered, so long after the end of the request where that says something.
     pub(crate) fn answered(&mut self, now: Instant, took: Option<Duration>) {
         self.failures.answered();
+        self.began(now, took);
+    }
+
+    /// It has begun to answer. Whether it has failed is still to come.
+    pub(crate) fn began(&mut self, now: Instant, took: Option<Duration>) {
         if let Some(took) = took {
             self.average.answered(now, took);
         }

@@ -5,16 +5,24 @@
 mod average;
 mod budget;
 mod eject;
+mod limiter;
 mod member;
 mod pick;
+mod policy;
 mod random;
 #[cfg(test)]
 mod simulation;
 mod slow_start;
+mod sticky;
+mod waiting;
 
 pub(crate) use self::budget::Budget;
 pub(crate) use self::eject::Fleet;
+pub(crate) use self::limiter::{Allowed, Limiter, Overloaded};
 pub(crate) use self::member::Member;
-pub(crate) use self::pick::{Candidates, Fitness, Load, pick};
+pub(crate) use self::pick::{Candidates, Fitness, Load};
+pub(crate) use self::policy::{Chooser, Policy};
 pub(crate) use self::random::Random;
 pub(crate) use self::slow_start::Entering;
+pub(crate) use self::sticky::digest;
+pub(crate) use self::waiting::Since;

@@ -1,6 +1,7 @@
-//! Which endpoint a request goes to: of two that chance names, the one with less to do. That is
-//! nearly as good as the best of all, costs no look at all, and does not send everybody to the one
-//! that looked best a moment ago (Mitzenmacher, The Power of Two Choices).
+//! Which endpoint a request goes to. Usually, of two that chance names, the one with less to do. That
+//! is nearly as good as the best of all, costs no look at all, and does not send everybody to the one
+//! that looked best a moment ago (Mitzenmacher, The Power of Two Choices). The other ways are in
+//! `policy`.
 
 use super::random::Random;
 use crate::limits::INDISTINGUISHABLE;
@@ -48,6 +49,12 @@ pub(crate) trait Candidates {
     fn share(&self, index: usize) -> f64;
     /// What it has to do.
     fn load(&self, index: usize) -> Load;
+    /// Whether it has failed so often in a row that it would be ejected if others were not.
+    fn is_failing(&self, _: usize) -> bool {
+        false
+    }
+    /// A number that stands for it, the same for all workers and proxies and after any change.
+    fn identity(&self, index: usize) -> u64;
 }
 
 /// Chooses one; none where there is none that is fit in any way.
@@ -84,7 +91,7 @@ fn draw(candidates: &impl Candidates, taken: Option<usize>, random: &mut Random)
 }
 
 /// The fittest where none is fit.
-fn least_bad(candidates: &impl Candidates, random: &mut Random) -> Option<usize> {
+pub(super) fn least_bad(candidates: &impl Candidates, random: &mut Random) -> Option<usize> {
     let count = candidates.count();
     from(random.below(count), count)
         .filter(|&index| candidates.fitness(index) > Fitness::Unfit)
@@ -92,7 +99,7 @@ fn least_bad(candidates: &impl Candidates, random: &mut Random) -> Option<usize>
 }
 
 /// All numbers below `count`, from `start` around.
-fn from(start: usize, count: usize) -> impl Iterator<Item = usize> {
+pub(super) fn from(start: usize, count: usize) -> impl Iterator<Item = usize> {
     (start..count).chain(0..start)
 }
 
@@ -115,6 +122,9 @@ mod tests {
         }
         fn load(&self, index: usize) -> Load {
             self[index].2
+        }
+        fn identity(&self, index: usize) -> u64 {
+            index as u64
         }
     }
 
@@ -194,7 +204,7 @@ mod tests {
         assert_eq!(chosen([out, unfit, left]), [0, 0, 10_000]);
         assert_eq!(chosen([out, unfit]), [10_000, 0]);
         assert_eq!(pick(&&[unfit, unfit][..], &mut Random::seeded(1)), None);
-        assert_eq!(pick(&&[][..], &mut Random::seeded(1)), None);
+        assert_eq!(pick(&(&[] as &[One]), &mut Random::seeded(1)), None);
     }
 
     fn any_one() -> impl Strategy<Value = One> {

@@ -2,19 +2,22 @@
 //! run again.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use model::{InstanceId, Protocol};
+use model::{InstanceId, Priority, Protocol, Resilience};
 
 use super::random::Random;
 use crate::http::gateway_error::GatewayError;
 use crate::http::message::RequestFacts;
 use crate::http::phases::NoAnswer;
 use crate::limits::{CONNECT_RETRIES, Limits};
-use crate::retry::{Attempted, Fault, Heard, Tries};
+use crate::retry::{Attempted, Fault, Heard, Seen, Tries};
 use crate::worker::{Endpoint, Event as Report, InFlight, Reporter, Upstream};
+
+mod overload;
+mod policies;
 
 const GET: RequestFacts = RequestFacts::GET;
 
@@ -67,6 +70,16 @@ struct Outcome {
     failed: bool,
 }
 
+/// What a snapshot says of the service.
+fn declared(resilience: Resilience) -> model::Upstream {
+    model::Upstream {
+        protocol: Protocol::Http,
+        timeout: Duration::from_secs(30),
+        resilience,
+        endpoints: BTreeMap::new(),
+    }
+}
+
 struct Simulation {
     start: Instant,
     limits: Limits,
@@ -77,6 +90,12 @@ struct Simulation {
     /// When the answers to which requests come.
     due: BinaryHeap<Reverse<(Instant, usize)>>,
     outcomes: Vec<Outcome>,
+    /// Which part of the requests has a high priority, and which a low one.
+    priorities: [f64; 2],
+    /// Of how many users the requests are, by chance; of none where it is 0.
+    users: usize,
+    /// How many were refused, by priority.
+    refused: [u64; 3],
     _reports: tokio::sync::mpsc::UnboundedReceiver<(usize, Report)>,
 }
 
@@ -105,6 +124,7 @@ impl Simulation {
         let instances: Vec<_> = instances.collect();
         let endpoints = instances.iter().map(|instance| instance.endpoint.clone());
         upstream.replace_endpoints(endpoints.collect());
+        upstream.configure(&declared(Resilience::default()), 1);
         Self {
             start,
             limits: Limits::default(),
@@ -114,6 +134,9 @@ impl Simulation {
             in_flight: Vec::new(),
             due: BinaryHeap::new(),
             outcomes: Vec::new(),
+            priorities: [0.0; 2],
+            users: 0,
+            refused: [0; 3],
             _reports: reports,
         }
     }
@@ -128,7 +151,23 @@ impl Simulation {
                 return;
             }
             self.upstream.asked(now);
-            self.attempt(now, now, Tries::of(GET, None));
+            let sticky = (self.users > 0).then(|| self.random.below(self.users) as u64);
+            let tries = Tries::of(RequestFacts { sticky, ..GET }, None);
+            let priority = self.priority();
+            match tries.admit_at(&self.upstream, priority, now) {
+                Ok(()) => self.attempt(now, now, tries),
+                Err(_) => self.refused[priority as usize] += 1,
+            }
+        }
+    }
+
+    fn priority(&mut self) -> Priority {
+        let [high, low] = self.priorities;
+        match self.random.fraction() {
+            _ if high + low == 0.0 => Priority::Normal,
+            chance if chance < high => Priority::High,
+            chance if chance < high + low => Priority::Low,
+            _ => Priority::Normal,
         }
     }
 
@@ -140,7 +179,7 @@ impl Simulation {
     /// As `dial` does, and sends the request.
     fn attempt(&mut self, came: Instant, now: Instant, mut tries: Tries) {
         let (mut failed, upstream) = (Vec::new(), self.upstream.clone());
-        while let Some(in_flight) = upstream.pick(now, &self.limits, &failed, tries.left) {
+        while let Some(in_flight) = upstream.pick(now, &self.limits, &failed, &tries) {
             if !failed.is_empty() && !upstream.may_retry(now, true) {
                 break;
             }
@@ -209,9 +248,11 @@ impl Simulation {
             was_idle: false,
             has_deadline: false,
         };
-        let judged = attempted.judge(&request.tries, Heard::Nothing, head, now, |&status| {
-            (status, None)
-        });
+        let see = |&status: &u16| Seen {
+            status,
+            ..Seen::default()
+        };
+        let judged = attempted.judge(&request.tries, Heard::Nothing, head, now, see);
         let fault = judged
             .err()
             .and_then(|error| attempted.fault(error, Heard::Nothing));
@@ -269,6 +310,10 @@ impl Simulation {
             (all, failed) = (all + 1, failed + u32::from(outcome.failed));
         }
         f64::from(failed) / f64::from(all)
+    }
+
+    fn all_refused(&self) -> u64 {
+        self.refused.iter().sum()
     }
 
     /// What its instances were asked.

@@ -17,6 +17,12 @@ use crate::worker::Listener;
 /// The field that has the reason.
 pub(crate) const REASON: &[u8] = b"roadbed-reason";
 
+/// The field that forbids to try a request again, and what it says then. It is understood from
+/// backends too, a proxy like this one or an app that knows.
+pub(crate) const RETRY: &str = "roadbed-retry";
+/// See [`RETRY`].
+pub(crate) const NO_RETRY: &[u8] = b"no";
+
 /// Why the proxy answers in place of a backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum GatewayError {
@@ -28,6 +34,12 @@ pub(crate) enum GatewayError {
     NoHealthyEndpoint,
     #[error("the service speaks TCP, not HTTP")]
     WrongProtocol,
+    #[error("the service has more to do than it can: try again later")]
+    Overloaded,
+    #[error("too many requests wait for the service: try again later")]
+    QueueFull,
+    #[error("the request has waited too long for its turn: try again later")]
+    QueueTimeout,
     #[error("the service does not open WebSockets over HTTP/2")]
     NoWebSocket,
     #[error("no instance of the service accepts connections")]
@@ -63,11 +75,22 @@ impl GatewayError {
         self.status_and_reason().0
     }
 
+    /// Whether trying again at once would make things worse.
+    pub(crate) fn forbids_retry(self) -> bool {
+        matches!(
+            self,
+            Self::Overloaded | Self::QueueFull | Self::QueueTimeout
+        )
+    }
+
     fn status_and_reason(self) -> (u16, &'static str) {
         match self {
             Self::NoRoute => (404, "no-route"),
             Self::Misdirected => (421, "misdirected"),
             Self::NoHealthyEndpoint => (503, "no-healthy-endpoint"),
+            Self::Overloaded => (503, "overloaded"),
+            Self::QueueFull => (503, "queue-full"),
+            Self::QueueTimeout => (503, "queue-timeout"),
             Self::WrongProtocol => (502, "wrong-protocol"),
             Self::NoWebSocket => (502, "no-websocket"),
             Self::ConnectFailed => (502, "connect-failed"),
@@ -95,8 +118,11 @@ impl GatewayError {
     pub(crate) fn response(self, json: bool) -> (StatusCode, FieldSection, Bytes) {
         let (status, reason) = self.status_and_reason();
         let (kind, body) = self.content(json);
-        let mut fields = FieldSection::with_capacity(160, 4);
+        let mut fields = FieldSection::with_capacity(180, 5);
         fields.push(REASON, reason.as_bytes());
+        if self.forbids_retry() {
+            fields.push(RETRY.as_bytes(), NO_RETRY);
+        }
         fields.push(b"content-type", kind.as_bytes());
         fields.push(b"content-length", body.len().to_string().as_bytes());
         fields.push(b"date", &date::now());
@@ -175,8 +201,12 @@ fn text(error: GatewayError, reply: Reply) -> String {
     let connection = reply.connection();
     let retry_after = error.retry_after();
     let retry_after = retry_after.map(|seconds| format!("retry-after: {seconds}\r\n"));
+    let retry = match error.forbids_retry() {
+        true => "roadbed-retry: no\r\n",
+        false => "",
+    };
     format!(
-        "HTTP/1.1 {status} {}\r\nroadbed-reason: {reason}\r\ncontent-type: {kind}\r\n\
+        "HTTP/1.1 {status} {}\r\nroadbed-reason: {reason}\r\n{retry}content-type: {kind}\r\n\
          content-length: {}\r\ndate: {}\r\n{}{connection}\r\n{}",
         phrase(status),
         body.len(),

@@ -32,6 +32,8 @@ pub struct RequestFacts {
     pub upgrade: bool,
     /// An error is best told in JSON.
     pub prefers_json: bool,
+    /// What stands for the requests that go to the same endpoint, once its route is known.
+    pub sticky: Option<u64>,
 }
 
 #[cfg(test)]
@@ -46,6 +48,7 @@ impl RequestFacts {
         expects_continue: false,
         upgrade: false,
         prefers_json: false,
+        sticky: None,
     };
 }
 

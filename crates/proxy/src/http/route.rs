@@ -78,8 +78,8 @@ impl Origin {
 
 /// What is done with a request.
 pub(crate) enum Destination {
-    /// It goes to this upstream, by these rules.
-    Upstream(Rc<Upstream>, Option<Rc<Rules>>),
+    /// It goes to this upstream, by these rules, to the endpoint where others of this number go.
+    Upstream(Rc<Upstream>, Option<Rc<Rules>>, Option<u64>),
     /// It is answered so.
     Redirect(Redirection),
 }
@@ -171,6 +171,11 @@ pub(crate) fn route(
     }
     match upstream.protocol() {
         Protocol::Tcp => Err(GatewayError::WrongProtocol.into()),
-        _ => Ok(Destination::Upstream(upstream, rules)),
+        _ => {
+            // Who calls through the mesh comes from this machine, all of them.
+            let peer = listener.upstream().is_none().then_some(origin.peer);
+            let sticky = upstream.sticky(asked, peer);
+            Ok(Destination::Upstream(upstream, rules, sticky))
+        }
     }
 }

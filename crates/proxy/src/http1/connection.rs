@@ -164,29 +164,38 @@ async fn serve_request(
         listener,
         origin,
     } = connection;
-    let facts = head.facts;
     let bytes = &buffer.bytes()[..head.length];
     let (kept, routed) = {
-        let (asked, version) = (&head.asked(bytes), Version::one(facts.old_version));
+        let (asked, version) = (&head.asked(bytes), Version::one(head.facts.old_version));
         let kept = telemetry::begin(worker, listener, origin, version, Some(asked));
-        let routed = route(worker, listener, origin, asked, facts.body);
+        let routed = route(worker, listener, origin, asked, head.facts.body);
         (kept, routed)
     };
     let (upstream, rules) = match routed {
-        Ok(Destination::Upstream(upstream, rules)) => (upstream, rules),
+        Ok(Destination::Upstream(upstream, rules, sticky)) => {
+            head.facts.sticky = sticky;
+            (upstream, rules)
+        }
         Ok(Destination::Redirect(redirection)) => {
             buffer.consume(head.length);
             *input = Some(buffer);
             note_redirected(worker, listener, kept, redirection.status);
-            return redirect(worker, client, &redirection, Reply::to(facts, listener)).await;
+            return redirect(
+                worker,
+                client,
+                &redirection,
+                Reply::to(head.facts, listener),
+            )
+            .await;
         }
         Err(refused) => {
             buffer.consume(head.length);
             *input = Some(buffer);
             let error = refused.note(worker, listener, kept);
-            return answer(worker, client, error, Reply::to(facts, listener)).await;
+            return answer(worker, client, error, Reply::to(head.facts, listener)).await;
         }
     };
+    let facts = head.facts;
     let measured = &Measured::of(&upstream, worker.sides.of(listener), kept);
     // Requests are copied where they are values. One that cannot become one stays as it is.
     let is_copied = rules.as_ref().is_some_and(|rules| rules.mirror.is_some());

@@ -14,8 +14,8 @@ use crate::dial::{Backend, Connected, dial};
 use crate::http::gateway_error::{GatewayError, Reply};
 use crate::http::message::Body;
 use crate::http::phases::{BodyError, Next, NoAnswer, Sent, await_end, await_head, in_time};
-use crate::retry::{Attempted, Fault, Heard, Tries};
-use crate::routing::rules::body_limit;
+use crate::retry::{Attempted, Fault, Heard, Seen, Tries};
+use crate::routing::rules::{body_limit, priority};
 use crate::socket::Socket;
 use crate::tunnel;
 use crate::worker::buffers::Pooled;
@@ -43,7 +43,15 @@ pub(crate) async fn exchange(
         *input = None;
     }
     let mut tries = Tries::of(facts, exchange.rules);
+    let admitted = {
+        let admitting = pin!(tries.admit(exchange.upstream, priority(exchange.rules)));
+        in_time(exchange.deadline(), admitting).await
+    };
+    let admitted = admitted.unwrap_or(Err(GatewayError::Deadline));
     let error = loop {
+        if let Err(error) = admitted {
+            break error;
+        }
         let dialed = {
             let dialing = pin!(dial(worker, exchange.upstream, &tries));
             in_time(exchange.deadline(), dialing).await
@@ -108,7 +116,15 @@ async fn attempt(
             head.unwrap_or(Err(NoAnswer::Failed(GatewayError::Deadline)))
         };
         let arrived = incoming.as_ref().map_or(0, |buffer| buffer.bytes().len());
-        let see = |head: &ResponseHead| (head.status, head.rest_after(arrived - head.length));
+        let see = |head: &ResponseHead| {
+            let bytes = incoming.as_ref().map_or(&[][..], |buffer| buffer.bytes());
+            Seen {
+                status: head.status,
+                rest: head.rest_after(arrived - head.length),
+                is_open: false,
+                forbids_retry: head.forbids_retry(bytes),
+            }
+        };
         let head = attempted.judge(tries, heard.get(), head, Instant::now(), see);
         match (head, &mut incoming) {
             (Ok(head), _) if head.upgrade => Ok((head, None)),

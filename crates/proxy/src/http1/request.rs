@@ -265,6 +265,7 @@ impl<'a> Reading<'a> {
             expects_continue,
             upgrade,
             prefers_json: self.prefers_json,
+            sticky: None,
         })
     }
 }

@@ -6,8 +6,10 @@ use std::mem::MaybeUninit;
 use super::fields::{Connection, Fields, drop_named, malformed};
 use crate::http::Refusal;
 use crate::http::fields::content_length;
+use crate::http::gateway_error::{NO_RETRY, RETRY};
 use crate::http::message::Body;
 use crate::limits::HEAD_FIELDS;
+use crate::worker::is_gateway_failure;
 
 /// The head of an answer that follows the rules.
 #[derive(Debug, Clone)]
@@ -31,6 +33,16 @@ impl ResponseHead {
     /// Whether another answer to the same request follows.
     pub(crate) fn is_interim(&self) -> bool {
         self.status < 200 && self.status != 101
+    }
+
+    /// Whether it says that its backend cannot serve, and that it is not to be asked again. It begins
+    /// `bytes`.
+    pub(crate) fn forbids_retry(&self, bytes: &[u8]) -> bool {
+        is_gateway_failure(self.status)
+            && self
+                .fields
+                .values(bytes, RETRY)
+                .any(|value| value == NO_RETRY)
     }
 
     /// How much is still to come of the answer, of whose body so many bytes are there; none where

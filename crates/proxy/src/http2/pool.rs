@@ -15,7 +15,7 @@ use super::driver::Driver;
 use super::handle::Handle;
 use super::reason::Reason;
 use crate::http::field_section::FieldLine;
-use crate::limits::HTTP2_STREAMS_TO_BACKEND;
+use crate::limits::{HTTP2_STREAMS_TO_BACKEND, PING_AGAIN, PING_PATIENCE};
 use crate::socket::Socket;
 use crate::worker::buffers::Buffers;
 
@@ -34,6 +34,8 @@ pub(crate) struct Shared {
     connection: Rc<RefCell<Connection>>,
     streams: Cell<usize>,
     idle_since: Cell<Instant>,
+    /// When it is too old for another request.
+    expires: Option<Instant>,
     /// It takes no more requests.
     ended: Cell<bool>,
 }
@@ -42,7 +44,11 @@ impl Shared {
     /// Whether it takes no more requests: it has ended, the backend is about to leave, or all of
     /// its streams' numbers are used up.
     fn is_over(&self) -> bool {
-        self.ended.get() || self.connection.borrow().is_closed_to_more()
+        let is_old = || {
+            self.expires
+                .is_some_and(|expires| Instant::now() >= expires)
+        };
+        self.ended.get() || self.connection.borrow().is_closed_to_more() || is_old()
     }
 
     fn has_room(&self) -> bool {
@@ -60,16 +66,28 @@ impl std::fmt::Debug for Shared {
     }
 }
 
+/// How a connection is opened.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Opening {
+    /// What a backend is given to say what it supports.
+    pub(crate) limit: Duration,
+    /// How long it may be silent while requests wait, see [`Limits::ping`].
+    ///
+    /// [`Limits::ping`]: crate::limits::Limits::ping
+    pub(crate) ping: Duration,
+    /// When the connection will be too old.
+    pub(crate) expires: Option<Instant>,
+}
+
 /// A place for one request on a shared connection.
 #[derive(Debug)]
 pub(crate) struct Slot(Rc<Shared>);
 
 impl Pool {
-    /// A place on a connection that is there, or on one that `connect` opens. A backend is given
-    /// `limit` to say what it supports.
+    /// A place on a connection that is there, or on one that `connect` opens.
     pub(crate) async fn slot(
         &self,
-        limit: Duration,
+        opening: Opening,
         buffers: &Rc<Buffers>,
         connect: impl Future<Output = io::Result<Socket>>,
     ) -> io::Result<Slot> {
@@ -86,7 +104,7 @@ impl Pool {
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
         let opened = match connect.await {
-            Ok(socket) => open(socket, buffers, limit).await,
+            Ok(socket) => open(socket, buffers, opening).await,
             Err(error) => Err(error),
         };
         match opened {
@@ -125,7 +143,7 @@ impl Pool {
     pub(crate) fn sweep(&self, limit: Duration) {
         self.connections.borrow_mut().retain(|shared| {
             let idle = shared.streams.get() == 0 && shared.idle_since.get().elapsed() > limit;
-            !shared.ended.get() && !idle
+            !shared.is_over() && !idle
         });
     }
 }
@@ -179,7 +197,7 @@ impl Drop for Slot {
 
 /// Opens a connection. How many streams the backend allows, and whether it opens WebSockets, comes
 /// before its answer to a ping; without an answer in time, what is known by then has to do.
-async fn open(socket: Socket, buffers: &Rc<Buffers>, limit: Duration) -> io::Result<Rc<Shared>> {
+async fn open(socket: Socket, buffers: &Rc<Buffers>, opening: Opening) -> io::Result<Rc<Shared>> {
     socket.keep_alive();
     let mut driver = Driver::new(Role::Client, socket, None, buffers);
     let connection = driver.connection.clone();
@@ -189,29 +207,67 @@ async fn open(socket: Socket, buffers: &Rc<Buffers>, limit: Duration) -> io::Res
         Poll::Pending if connection.borrow().is_answered(Ping::Opening) => Poll::Ready(Ok(())),
         Poll::Pending => Poll::Pending,
     });
-    if let Ok(Err(error)) = tokio::time::timeout(limit, answered).await {
+    if let Ok(Err(error)) = tokio::time::timeout(opening.limit, answered).await {
         return Err(error);
     }
     let shared = Rc::new(Shared {
         connection,
         streams: Cell::new(0),
         idle_since: Cell::new(Instant::now()),
+        expires: opening.expires,
         ended: Cell::new(false),
     });
     let watched = Rc::downgrade(&shared);
-    drop(tokio::task::spawn_local(drive(driver, watched)));
+    drop(tokio::task::spawn_local(drive(
+        driver,
+        watched,
+        opening.ping,
+    )));
     Ok(shared)
 }
 
 /// Moves a connection's bytes until it ends, or nobody holds it any more.
-async fn drive(mut driver: Driver, watched: Weak<Shared>) {
+async fn drive(mut driver: Driver, watched: Weak<Shared>, ping: Duration) {
+    let mut dead = Box::pin(is_dead(driver.connection.clone(), watched.clone(), ping));
     poll_fn(|cx| match driver.poll(cx) {
         Poll::Pending if watched.strong_count() == 0 => Poll::Ready(()),
+        Poll::Pending => dead.as_mut().poll(cx),
         moved => moved,
     })
     .await;
     driver.connection.borrow_mut().end(Reason::CANCEL);
     if let Some(shared) = watched.upgrade() {
         shared.ended.set(true);
+    }
+}
+
+/// Returns when the backend has not answered a ping for long, while requests waited and nothing came.
+async fn is_dead(connection: Rc<RefCell<Connection>>, watched: Weak<Shared>, ping: Duration) {
+    let mut heard = 0;
+    let mut pinged: Option<Instant> = None;
+    loop {
+        tokio::time::sleep(ping).await;
+        let Some(shared) = watched.upgrade() else {
+            return;
+        };
+        let mut connection = connection.borrow_mut();
+        if shared.streams.get() == 0 || connection.heard() != heard {
+            (heard, pinged) = (connection.heard(), None);
+            continue;
+        }
+        let waits = pinged.map(|at| at.elapsed());
+        let is_answered = connection.is_answered(Ping::Alive);
+        match waits {
+            Some(waits) if is_answered && waits < PING_AGAIN => {}
+            Some(waits) if !is_answered && waits < ping * PING_PATIENCE => {}
+            Some(_) if !is_answered => {
+                tracing::info!("a backend of HTTP/2 does not answer pings: its connection ends");
+                return;
+            }
+            _ => {
+                connection.ping(Ping::Alive);
+                pinged = Some(Instant::now());
+            }
+        }
     }
 }

@@ -117,6 +117,7 @@ impl<'a> Seen<'a> {
             expects_continue: self.continues && body != Body::None,
             upgrade,
             prefers_json: self.prefers_json,
+            sticky: None,
         })
     }
 }

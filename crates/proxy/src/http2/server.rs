@@ -254,7 +254,10 @@ async fn stream(served: Served, _extra: Option<Extra>, arrived: Arrived) {
     );
     let routed = route(worker, listener, &shared.origin, &request, body);
     let (upstream, rules) = match routed {
-        Ok(Destination::Upstream(upstream, rules)) => (upstream, rules),
+        Ok(Destination::Upstream(upstream, rules, sticky)) => {
+            request.facts.sticky = sticky;
+            (upstream, rules)
+        }
         Ok(Destination::Redirect(redirection)) => {
             let (status, fields) = (redirection.status, redirection.fields());
             note_redirected(worker, listener, kept, status);
@@ -300,4 +303,5 @@ const NO_FACTS: RequestFacts = RequestFacts {
     expects_continue: false,
     upgrade: false,
     prefers_json: false,
+    sticky: None,
 };

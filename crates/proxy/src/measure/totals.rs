@@ -50,6 +50,13 @@ impl Totals {
         self.by_class.iter().sum()
     }
 
+    /// How many requests were refused since there were too many.
+    fn refused_for_load(&self) -> u64 {
+        let reasons = ["overloaded", "queue-full", "queue-timeout"];
+        let counts = reasons.iter().filter_map(|reason| self.refused.get(reason));
+        counts.sum()
+    }
+
     /// What the server is told.
     pub(crate) fn counts(&self) -> Counts {
         Counts {
@@ -58,6 +65,7 @@ impl Totals {
             cut: self.cut,
             retried: self.retried,
             ejected: self.ejected,
+            refused: self.refused_for_load(),
             in_flight: self.in_flight,
             latency: self.whole.clone(),
         }

@@ -55,21 +55,22 @@ impl Conditions {
     }
 }
 
-/// The value of the cookie of this name in the value of a `Cookie` field, the first of several.
-pub(crate) fn cookie<'a>(field: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    let pairs = field.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
-    let mut named = pairs
-        .map(halves)
-        .filter(|(given, _)| *given == name.as_bytes());
-    named.next().map(|(_, value)| value)
-}
-
 /// Whether the value of a `Cookie` field has this cookie.
 fn has_cookie(value: &[u8], name: &str, test: &Test) -> bool {
-    let mut pairs = value.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
-    pairs.any(|pair| {
+    let mut values = cookies(value, name);
+    values.any(|value| passes(value.iter().copied(), test))
+}
+
+/// The value of the first cookie of this name in the value of a `Cookie` field.
+pub(crate) fn cookie<'a>(value: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    cookies(value, name).next()
+}
+
+fn cookies<'a>(value: &'a [u8], name: &str) -> impl Iterator<Item = &'a [u8]> {
+    let pairs = value.split(|&byte| byte == b';').map(<[u8]>::trim_ascii);
+    pairs.filter_map(move |pair| {
         let (given, value) = halves(pair);
-        given == name.as_bytes() && passes(value.iter().copied(), test)
+        (given == name.as_bytes()).then_some(value)
     })
 }
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{FieldChanges, PathPattern, Retries, Treatment};
+use model::{FieldChanges, PathPattern, Priority, Retries, Treatment};
 
 use super::Asked;
 use super::path_change::PathChange;
@@ -36,6 +36,8 @@ pub(crate) struct Rules {
     limiter: Option<Arc<Limiter>>,
     /// Which are copied.
     pub(crate) mirror: Option<Mirror>,
+    /// Which requests are refused first when there are too many.
+    pub(crate) priority: Priority,
 }
 
 impl Rules {
@@ -58,6 +60,7 @@ impl Rules {
             body_limit: treatment.body_limit.unwrap_or(u64::MAX),
             limiter,
             mirror,
+            priority: treatment.priority,
         })
     }
 
@@ -85,6 +88,11 @@ pub(crate) fn body_limit(rules: Option<&Rules>, facts: RequestFacts) -> u64 {
         Some(rules) if !facts.upgrade => rules.body_limit,
         _ => u64::MAX,
     }
+}
+
+/// Which of them are refused first when there are too many.
+pub(crate) fn priority(rules: Option<&Rules>) -> Priority {
+    rules.map_or_else(Priority::default, |rules| rules.priority)
 }
 
 #[cfg(test)]

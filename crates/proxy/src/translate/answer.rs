@@ -2,14 +2,17 @@
 
 use http::StatusCode;
 
-use super::fields;
+use super::{fields, grpc};
 use crate::http::field_section::FieldSection;
 use crate::http::fields::one_length;
+use crate::http::gateway_error::{NO_RETRY, RETRY};
 use crate::http::message::{Body, RequestFacts};
 use crate::http::{Refusal, date};
 use crate::http1::response::ResponseHead;
 use crate::http2::head::AnswerHead;
+use crate::retry::Seen;
 use crate::worker::buffers::Buffer;
+use crate::worker::is_gateway_failure;
 
 /// The head of an answer, without the fields that are for one connection only.
 #[derive(Debug, Clone)]
@@ -51,6 +54,22 @@ impl Answer {
             fields: head.fields,
             body,
         })
+    }
+
+    /// What is seen of it, which came in HTTP/2; of gRPC or not.
+    pub(crate) fn seen(&self, is_grpc: bool) -> Seen {
+        let in_head = is_grpc.then(|| grpc::status(&self.fields)).flatten();
+        let status = match in_head {
+            Some(grpc::status::UNAVAILABLE) => StatusCode::SERVICE_UNAVAILABLE.as_u16(),
+            _ => self.status.as_u16(),
+        };
+        Seen {
+            status,
+            rest: None,
+            is_open: is_grpc && in_head.is_none() && self.status == StatusCode::OK,
+            forbids_retry: is_gateway_failure(status)
+                && self.fields.get(RETRY.as_bytes()) == Some(NO_RETRY),
+        }
     }
 
     /// Says when it was made, where it does not say so itself.

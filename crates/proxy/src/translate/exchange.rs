@@ -12,6 +12,7 @@ use crate::http::gateway_error::GatewayError;
 use crate::http::phases::Next;
 use crate::mirror;
 use crate::retry::{Fault, Tries};
+use crate::routing::rules::priority;
 
 /// Has a backend answer a request whose body is `body`; what becomes of the client's connection. Where
 /// its rule says so, a copy goes elsewhere: at once, or when its content has passed.
@@ -32,7 +33,15 @@ pub(crate) async fn exchange(exchange: &Exchange<'_>, mut body: Replayable<'_>) 
 async fn serve(exchange: &Exchange<'_>, body: &mut Replayable<'_>) -> Next {
     let facts = exchange.request.facts;
     let mut tries = Tries::of(facts, exchange.rules);
+    let admitted = {
+        let admitting = pin!(tries.admit(exchange.upstream, priority(exchange.rules)));
+        exchange.in_time(admitting).await
+    };
+    let admitted = admitted.unwrap_or(Err(exchange.late));
     let error = loop {
+        if let Err(error) = admitted {
+            break error;
+        }
         let dialed = {
             let dialing = pin!(dial(exchange.worker, exchange.upstream, &tries));
             exchange.in_time(dialing).await

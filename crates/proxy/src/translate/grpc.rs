@@ -4,11 +4,14 @@
 use std::time::Duration;
 
 use crate::http::field_section::FieldSection;
-use crate::http::gateway_error::{GatewayError, REASON};
+use crate::http::gateway_error::{GatewayError, NO_RETRY, REASON, RETRY};
 
 pub(crate) const TIMEOUT: &[u8] = b"grpc-timeout";
 const STATUS: &[u8] = b"grpc-status";
 const MESSAGE: &[u8] = b"grpc-message";
+/// A negative number forbids to try a call again
+/// (<https://github.com/grpc/proposal/blob/master/A6-client-retries.md>).
+const PUSHBACK: &[u8] = b"grpc-retry-pushback-ms";
 
 /// Status codes of gRPC.
 pub(crate) mod status {
@@ -99,6 +102,7 @@ pub(crate) fn status_of(error: GatewayError) -> u8 {
         | GatewayError::IdleTimeout
         | GatewayError::SlowRequest => status::DEADLINE_EXCEEDED,
         GatewayError::BodyTooLarge | GatewayError::RateLimited(_) => status::RESOURCE_EXHAUSTED,
+        error if error.forbids_retry() => status::RESOURCE_EXHAUSTED,
         GatewayError::NoRoute => status::UNIMPLEMENTED,
         GatewayError::BadRequest(_) | GatewayError::BadResponse(_) => status::INTERNAL,
         _ => status::UNAVAILABLE,
@@ -113,6 +117,10 @@ pub(crate) fn failure(error: GatewayError) -> FieldSection {
     // Its sentences have no byte that would have to be escaped; "%" is the one that could.
     let message = format!("{}: {error}", error.reason()).replace('%', "%25");
     fields.push(MESSAGE, message.as_bytes());
+    if error.forbids_retry() {
+        fields.push(PUSHBACK, b"-1");
+        fields.push(RETRY.as_bytes(), NO_RETRY);
+    }
     fields
 }
 

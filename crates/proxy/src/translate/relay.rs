@@ -1,6 +1,7 @@
 //! Passing an answer's body on, and telling of its failure in the way that its client understands.
 
 use std::pin::pin;
+use std::time::Instant;
 
 use super::answer::Answer;
 use super::context::Exchange;
@@ -10,10 +11,12 @@ use super::source::Source;
 use crate::http::gateway_error::GatewayError;
 use crate::http::phases::{BodyError, Next, Sent};
 use crate::http2::Reason;
+use crate::retry::Attempted;
 
-/// Passes an answer on; `sent` is how far its request has been sent.
+/// Passes an answer to what was attempted on; `sent` is how far its request has been sent.
 pub(crate) async fn answer(
     exchange: &Exchange<'_>,
+    attempted: Attempted<'_>,
     mut answer: Answer,
     mut body: Source<'_>,
     sent: Sent,
@@ -34,6 +37,9 @@ pub(crate) async fn answer(
     match outcome {
         Some(Ok(in_trailers)) => {
             exchange.measured.answered(status, in_trailers.or(in_head));
+            if let (true, Some(status), None) = (exchange.is_grpc, in_trailers, in_head) {
+                attempted.ended(status, Instant::now());
+            }
             Ok(next)
         }
         Some(Err(error)) => {

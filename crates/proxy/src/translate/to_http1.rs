@@ -17,7 +17,7 @@ use crate::http::phases::{BodyError, Next, NoAnswer, Sent, await_end, await_head
 use crate::http1::head::read_one;
 use crate::http1::response::{self, ResponseHead};
 use crate::limits::INTERIM_ANSWERS;
-use crate::retry::{Heard, Tries};
+use crate::retry::{Attempted, Heard, Seen, Tries};
 use crate::socket::Socket;
 use crate::worker::buffers::Pooled;
 
@@ -63,7 +63,10 @@ pub(crate) async fn attempt(
         };
         let head = head.unwrap_or(Err(NoAnswer::Failed(exchange.late)));
         let arrived = incoming.as_ref().map_or(0, |buffer| buffer.bytes().len());
-        let see = |(head, _): &(ResponseHead, _)| (head.status, head.rest_after(arrived));
+        let see = |(head, answer): &(ResponseHead, Answer)| Seen {
+            rest: head.rest_after(arrived),
+            ..answer.seen(exchange.is_grpc)
+        };
         match attempted.judge(tries, heard.get(), head, Instant::now(), see) {
             Err(error) => Err(error),
             Ok((head, answer)) if head.upgrade => Ok((head, Err(answer))),
@@ -71,7 +74,8 @@ pub(crate) async fn attempt(
                 Err(NoAnswer::Failed(GatewayError::NoWebSocket))
             }
             Ok((head, answer)) => {
-                let relay = relay(exchange, &backend.socket, &mut incoming, answer, sent);
+                let socket = &backend.socket;
+                let relay = relay(exchange, (attempted, socket), &mut incoming, answer, sent);
                 let pending = async || std::future::pending().await;
                 let end = await_end(sending.as_mut(), &mut sent, pin!(relay), pending).await;
                 Ok((head, Ok(end)))
@@ -177,11 +181,11 @@ async fn read_head(
 /// Passes the answer on.
 async fn relay(
     exchange: &Exchange<'_>,
-    backend: &Socket,
+    (attempted, backend): (Attempted<'_>, &Socket),
     incoming: &mut Option<Pooled>,
     answer: Answer,
     sent: Sent,
 ) -> Result<Next, BodyError> {
     let body = Http1Source::new(exchange.worker, backend, incoming, answer.body);
-    super::relay::answer(exchange, answer, Source::Http1(body), sent).await
+    super::relay::answer(exchange, attempted, answer, Source::Http1(body), sent).await
 }

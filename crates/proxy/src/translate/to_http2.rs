@@ -66,8 +66,9 @@ pub(crate) async fn attempt(
             // It says nothing of how well the endpoint is.
             Err(error) if unprocessed.get() => Err(error),
             head => {
-                let see = |answer: &Answer| (answer.status.as_u16(), None);
-                attempted.judge(tries, heard.get(), head, std::time::Instant::now(), see)
+                let now = std::time::Instant::now();
+                let see = |answer: &Answer| answer.seen(exchange.is_grpc);
+                attempted.judge(tries, heard.get(), head, now, see)
             }
         };
         match head {
@@ -78,7 +79,7 @@ pub(crate) async fn attempt(
                     Body::None => Source::Nothing,
                     _ => Source::Http2(stream.clone().into()),
                 };
-                let relay = super::relay::answer(exchange, answer, content, sent);
+                let relay = super::relay::answer(exchange, attempted, answer, content, sent);
                 let pending = async || std::future::pending().await;
                 let end = await_end(sending.as_mut(), &mut sent, pin!(relay), pending).await;
                 Ok(Ok(end))

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::{Event, Reporter, RetiredEndpoint};
-use crate::balance::{Entering, Member};
+use crate::balance::{Entering, Member, digest};
 use crate::http2::pool::Pool;
 use crate::limits::IDLE_PER_ENDPOINT;
 use crate::measure::EndpointTotals;
@@ -26,6 +26,8 @@ pub(crate) struct Endpoint {
     pub(crate) protocol: Protocol,
     /// How its instance is verified, where it speaks TLS.
     pub(crate) tls: Option<EndpointTls>,
+    /// What stands for it where requests are spread by a number of theirs.
+    pub(crate) identity: u64,
     /// How it has done.
     pub(crate) member: Cell<Member>,
     in_flight: Cell<u32>,
@@ -45,8 +47,21 @@ pub(crate) struct Endpoint {
 /// A connection that awaits its next request.
 #[derive(Debug)]
 struct Idle {
-    socket: Socket,
+    kept: Kept,
     since: Instant,
+}
+
+/// A connection, and when it is too old to be used again.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) socket: Socket,
+    pub(crate) expires: Option<Instant>,
+}
+
+impl Kept {
+    fn is_old(&self, now: Instant) -> bool {
+        self.expires.is_some_and(|expires| now >= expires)
+    }
 }
 
 impl Endpoint {
@@ -58,6 +73,7 @@ impl Endpoint {
     ) -> Rc<Self> {
         Rc::new(Self {
             upstream,
+            identity: digest(instance.to_string().as_bytes()),
             instance,
             address: wanted.address,
             protocol: wanted.protocol,
@@ -138,7 +154,7 @@ impl Endpoint {
         now: Instant,
         limit: Duration,
         is_spent: impl Fn(&Socket) -> bool,
-    ) -> Option<Socket> {
+    ) -> Option<Kept> {
         let mut idle = self.idle.borrow_mut();
         while let Some(connection) = idle.pop() {
             if now.saturating_duration_since(connection.since) > limit {
@@ -146,29 +162,30 @@ impl Endpoint {
                 idle.push(connection);
                 return None;
             }
-            if !is_spent(&connection.socket) {
-                return Some(connection.socket);
+            let kept = connection.kept;
+            if !kept.is_old(now) && !is_spent(&kept.socket) {
+                return Some(kept);
             }
         }
         None
     }
 
     /// Keeps a connection for the next request.
-    pub(crate) fn keep_idle(&self, socket: Socket) {
-        let mut idle = self.idle.borrow_mut();
-        if !self.retired.get() && idle.len() < IDLE_PER_ENDPOINT {
-            idle.push(Idle {
-                socket,
-                since: Instant::now(),
-            });
+    pub(crate) fn keep_idle(&self, kept: Kept) {
+        let (mut idle, since) = (self.idle.borrow_mut(), Instant::now());
+        if !self.retired.get() && idle.len() < IDLE_PER_ENDPOINT && !kept.is_old(since) {
+            idle.push(Idle { kept, since });
         }
     }
 
-    /// Closes idle connections that are older than `limit` or were closed by the backend.
+    /// Closes idle connections that have been so for longer than `limit`, that are too old or were
+    /// closed by the backend.
     pub(crate) fn sweep(&self, limit: Duration) {
-        self.idle
-            .borrow_mut()
-            .retain(|c| c.since.elapsed() <= limit && !c.socket.is_spent());
+        let now = Instant::now();
+        self.idle.borrow_mut().retain(|idle| {
+            let waits = now.saturating_duration_since(idle.since);
+            waits <= limit && !idle.kept.is_old(now) && !idle.kept.socket.is_spent()
+        });
         self.http2.sweep(limit);
     }
 }

@@ -2,11 +2,14 @@
 //! shares nothing with other workers while it serves, but for limits of rates; the control thread
 //! sends it changes.
 
+mod admission;
 pub(crate) mod buffers;
 mod connections;
 mod endpoint;
+mod gate;
 pub(crate) mod listener;
 mod routes;
+mod sticky;
 mod upstream;
 mod view;
 
@@ -20,10 +23,12 @@ use std::time::Duration;
 use model::{InstanceId, ListenerId, SnapshotDelta, UpstreamId};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
+pub(crate) use self::admission::Place;
 use self::buffers::Buffers;
 use self::connections::Connections;
 pub(crate) use self::connections::Extra;
-pub(crate) use self::endpoint::{Endpoint, InFlight};
+pub(crate) use self::endpoint::{Endpoint, InFlight, Kept};
+pub(crate) use self::gate::Pass;
 pub(crate) use self::listener::Listener;
 pub(crate) use self::routes::Routed;
 pub(crate) use self::upstream::{Left, Upstream, is_gateway_failure};
@@ -106,6 +111,8 @@ impl Reporter {
 #[derive(Debug)]
 pub(crate) struct Worker {
     pub(crate) limits: Limits,
+    /// How many workers the proxy has.
+    pub(crate) workers: usize,
     pub(crate) buffers: Rc<Buffers>,
     pub(crate) view: RefCell<View>,
     pub(crate) trust: RefCell<Trust>,
@@ -119,10 +126,10 @@ pub(crate) struct Worker {
 
 /// Runs a worker on this thread until it is drained.
 ///
-/// `most_connections` bounds the clients' connections that it has at a time.
+/// It is one of `workers`; `most_connections` bounds the clients' connections that it has at a time.
 pub(crate) fn run(
     limits: Limits,
-    most_connections: usize,
+    (workers, most_connections): (usize, usize),
     commands: UnboundedReceiver<Command>,
     reporter: Reporter,
     (limiters, queues): (Arc<Limiters>, Queues),
@@ -133,6 +140,7 @@ pub(crate) fn run(
     let drain = limits.drain;
     let worker = Rc::new(Worker {
         limits,
+        workers,
         buffers: Rc::default(),
         view: RefCell::new(View::new(reporter.clone(), limiters)),
         trust: RefCell::default(),
@@ -212,7 +220,8 @@ async fn sweep(worker: Rc<Worker>) {
     loop {
         interval.tick().await;
         worker.view.borrow().each_upstream(|upstream| {
-            upstream.each_endpoint(|endpoint| endpoint.sweep(worker.limits.pool_idle));
+            let idle = upstream.idle(&worker.limits);
+            upstream.each_endpoint(|endpoint| endpoint.sweep(idle));
         });
     }
 }

@@ -2,15 +2,24 @@
 //! so a request finds the current endpoints without looking anything up.
 
 use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use model::{Protocol, UpstreamId};
+use model::{Balance, Connections, HashKey, Priority, Protocol, UpstreamId};
 
+use super::admission::{Admission, Place};
 use super::endpoint::{Endpoint, InFlight};
-use crate::balance::{Budget, Candidates, Entering, Fitness, Fleet, Load, Member, Random, pick};
-use crate::limits::Limits;
+use super::gate::{Gate, Pass};
+use super::sticky::number;
+use crate::balance::{
+    Budget, Candidates, Chooser, Entering, Fitness, Fleet, Load, Member, Policy, Random,
+};
+use crate::http::gateway_error::GatewayError;
+use crate::limits::{LIFETIME_JITTER, LONG_POLL, Limits};
 use crate::measure::Counters;
+use crate::retry::{Seen, Tries};
+use crate::routing::Asked;
 
 /// A service and its endpoints.
 #[derive(Debug)]
@@ -25,7 +34,13 @@ pub(crate) struct Upstream {
     /// Whether any of them may be ejected.
     any_ejected: Cell<bool>,
     budget: RefCell<Budget>,
+    admission: Admission,
+    gate: Gate,
+    connections: Cell<Connections>,
     random: Cell<Random>,
+    chooser: Cell<Chooser>,
+    /// What requests are alike in that go to the same endpoint, where they do.
+    sticky: RefCell<Option<HashKey>>,
     /// What became of requests to it.
     pub(crate) counters: Counters,
 }
@@ -54,7 +69,12 @@ impl Upstream {
             speaks_http2: Cell::new(false),
             any_ejected: Cell::new(false),
             budget: RefCell::default(),
+            admission: Admission::default(),
+            gate: Gate::default(),
+            connections: Cell::default(),
             random: Cell::new(random),
+            chooser: Cell::default(),
+            sticky: RefCell::default(),
             counters: Counters::default(),
         })
     }
@@ -74,10 +94,75 @@ impl Upstream {
         self.speaks_http2.get()
     }
 
-    /// Sets what a snapshot says of it.
-    pub(crate) fn configure(&self, protocol: Protocol, timeout: Duration) {
-        self.protocol.set(protocol);
-        self.timeout.set(timeout);
+    /// Sets what a snapshot says of it, for one of so many workers.
+    pub(crate) fn configure(&self, wanted: &model::Upstream, workers: usize) {
+        self.protocol.set(wanted.protocol);
+        self.timeout.set(wanted.timeout);
+        self.admission.configure(wanted, workers);
+        self.gate.configure(&wanted.resilience.connections, workers);
+        self.connections.set(wanted.resilience.connections);
+        let (policy, sticky) = match &wanted.resilience.balance {
+            Balance::LeastLatency => (Policy::LeastLatency, None),
+            Balance::LeastConnections => (Policy::LeastConnections, None),
+            Balance::RoundRobin => (Policy::RoundRobin, None),
+            Balance::Hash { key, bounded } => {
+                let bounded = *bounded;
+                (Policy::Hash { bounded }, Some(key.clone()))
+            }
+        };
+        let mut random = self.random.get();
+        self.chooser.set(Chooser::new(policy, &mut random));
+        self.random.set(random);
+        self.sticky.replace(sticky);
+    }
+
+    /// The number that a request has in common with those that go to the same endpoint, where some
+    /// do.
+    pub(crate) fn sticky(&self, asked: &dyn Asked, peer: Option<IpAddr>) -> Option<u64> {
+        match self.chooser.get().is_sticky() {
+            true => number(self.sticky.borrow().as_ref()?, asked, peer),
+            false => None,
+        }
+    }
+
+    /// One more request may wait for an answer, or there are too many that do.
+    pub(crate) fn admit(
+        &self,
+        priority: Priority,
+        now: Instant,
+    ) -> Result<Option<Place>, GatewayError> {
+        let admitted = self.admission.admit(priority, now);
+        admitted.map_err(|_| GatewayError::Overloaded)
+    }
+
+    /// Lets a request, or a connection for bytes, go on to an instance, at once or when it is its
+    /// turn.
+    ///
+    /// # Errors
+    /// Too many wait, or it has waited for too long.
+    pub(crate) async fn enter(&self) -> Result<Option<Pass>, GatewayError> {
+        self.gate.enter().await
+    }
+
+    /// How long a connection waits for its next request.
+    pub(crate) fn idle(&self, limits: &Limits) -> Duration {
+        self.connections.get().idle.min(limits.pool_idle)
+    }
+
+    /// When a connection that is opened now becomes too old, if ever: up to a tenth sooner by chance,
+    /// since those that were opened in one moment should not all end in one.
+    pub(crate) fn expiry(&self, now: Instant) -> Option<Instant> {
+        let lifetime = self.connections.get().lifetime?;
+        let mut random = self.random.get();
+        let sooner = random.fraction() * LIFETIME_JITTER;
+        self.random.set(random);
+        Some(now + lifetime.mul_f64(1.0 - sooner))
+    }
+
+    /// A request got no answer within the service's timeout.
+    pub(crate) fn took_all_its_time(&self, now: Instant) {
+        let took = self.timeout().min(LONG_POLL);
+        self.admission.took(&self.id, now, took);
     }
 
     /// Replaces its endpoints; the old ones are returned.
@@ -103,8 +188,8 @@ impl Upstream {
         Entering::new(now, longest, endpoints, requests_per_second)
     }
 
-    /// Chooses the endpoint of a request, passing over those in `failed`, and over the one in
-    /// `left` where there is another. The request is counted as in flight there: choosing and
+    /// Chooses the endpoint of a request, passing over those in `failed`, and over the one that
+    /// it has left where there is another. The request is counted as in flight there: choosing and
     /// counting are one step, so that whoever retires an endpoint sees every request that can
     /// still reach it.
     pub(crate) fn pick(
@@ -112,7 +197,7 @@ impl Upstream {
         now: Instant,
         limits: &Limits,
         failed: &[InFlight],
-        left: Option<Left>,
+        tries: &Tries,
     ) -> Option<InFlight> {
         let endpoints = &**self.endpoints.borrow();
         if self.any_ejected.get() {
@@ -122,11 +207,13 @@ impl Upstream {
             endpoints,
             now,
             failed,
-            left,
+            left: tries.left,
         };
         let mut random = self.random.get();
-        let index = pick(&candidates, &mut random);
+        let mut chooser = self.chooser.get();
+        let index = chooser.pick(&candidates, tries.sticky, &mut random);
         self.random.set(random);
+        self.chooser.set(chooser);
         index.map(|index| InFlight::begin(&endpoints[index]))
     }
 
@@ -160,25 +247,35 @@ impl Upstream {
         may
     }
 
-    /// `endpoint` has begun to answer with `status`, at `now`; `ended` is when the whole request had
+    /// `endpoint` has begun to answer so, at `now`; `ended` is when the whole request had
     /// been sent, where how long that is ago says something.
     pub(crate) fn heard(
         &self,
         endpoint: &Endpoint,
-        status: u16,
+        seen: Seen,
         ended: Option<Instant>,
         now: Instant,
         limits: &Limits,
     ) {
-        if is_gateway_failure(status) {
-            return self.failed(endpoint, now, limits);
+        let mut took = ended.map(|ended| now.saturating_duration_since(ended));
+        match is_gateway_failure(seen.status) {
+            // It has refused what is too much for it, which says nothing else of it.
+            true if seen.forbids_retry => took = None,
+            true => return self.failed(endpoint, now, limits),
+            false => {}
         }
         let mut member = endpoint.member.get();
-        member.answered(now, ended.map(|ended| now.saturating_duration_since(ended)));
+        match seen.is_open {
+            true => member.began(now, took),
+            false => member.answered(now, took),
+        }
         endpoint.member.set(member);
+        if let Some(took) = took {
+            self.admission.took(&self.id, now, took);
+        }
     }
 
-    /// A connection for bytes to `endpoint` was opened.
+    /// A connection for bytes to `endpoint` was opened, or a call of gRPC has ended well.
     pub(crate) fn connected(&self, endpoint: &Endpoint) {
         let mut member = endpoint.member.get();
         member.connected();
@@ -269,6 +366,14 @@ impl Candidates for Choice<'_> {
 
     fn share(&self, index: usize) -> f64 {
         self.member(index).share(self.now)
+    }
+
+    fn is_failing(&self, index: usize) -> bool {
+        self.member(index).is_failing()
+    }
+
+    fn identity(&self, index: usize) -> u64 {
+        self.endpoints[index].identity
     }
 
     fn load(&self, index: usize) -> Load {

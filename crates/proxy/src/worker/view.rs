@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::endpoint::Endpoint;
 use super::listener::Accepting;
@@ -103,7 +103,7 @@ impl View {
             self.remove_upstream(id);
         }
         for (id, upstream) in &delta.upstreams.set {
-            self.set_upstream(id, upstream, worker.limits.slow_start);
+            self.set_upstream(id, upstream, worker);
         }
         for key in &delta.routes.removed {
             self.routes.remove(key);
@@ -155,10 +155,11 @@ impl View {
         upstream
     }
 
-    fn set_upstream(&mut self, id: &UpstreamId, wanted: &model::Upstream, slow_start: Duration) {
+    fn set_upstream(&mut self, id: &UpstreamId, wanted: &model::Upstream, worker: &Worker) {
+        let slow_start = worker.limits.slow_start;
         let upstream = self.upstream(id);
         self.absent.remove(id);
-        upstream.configure(wanted.protocol, wanted.timeout);
+        upstream.configure(wanted, worker.workers);
         let mut old = self.replace_endpoints(&upstream, Vec::new());
         let entering = upstream.entering(Instant::now(), wanted.endpoints.len(), slow_start);
         let endpoints = wanted.endpoints.iter().map(|(instance, endpoint)| {

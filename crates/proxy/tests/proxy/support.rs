@@ -288,6 +288,7 @@ impl Builder {
         let upstream = Upstream {
             protocol,
             timeout,
+            resilience: model::Resilience::default(),
             endpoints: endpoints.collect(),
         };
         self.0.upstreams.insert(upstream_id(service), upstream);

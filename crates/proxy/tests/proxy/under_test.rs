@@ -47,6 +47,7 @@ fn main() {
             "drain" => &mut limits.drain,
             "eject" => &mut limits.eject,
             "slow-start" => &mut limits.slow_start,
+            "ping" => &mut limits.ping,
             _ => panic!("no limit is called {name}"),
         };
         *limit = Duration::from_millis(milliseconds.parse().expect("a number"));

@@ -174,6 +174,7 @@ impl Fleet {
         let upstream = Upstream {
             protocol: service.protocol,
             timeout: if service.is_wild { SOON } else { LONG },
+            resilience: model::Resilience::default(),
             endpoints: endpoints.collect(),
         };
         self.snapshot

@@ -146,6 +146,9 @@ fn render_app(app: &AppStatus, now: u64) -> String {
         {
             below.entry(rows.len()).or_default().push(counts);
         }
+        if let Some(troubles) = service.requests.and_then(troubles) {
+            below.entry(rows.len()).or_default().push(troubles);
+        }
         rows.push(service_row(service));
         rows.extend(
             service
@@ -229,6 +232,7 @@ fn requests(counts: RequestCounts, latency: Option<Latency>) -> Option<String> {
         answered,
         failed,
         cut,
+        ..
     } = counts;
     let facts = [(answered, "answered"), (failed, "failed"), (cut, "cut")];
     let facts = facts.iter().filter(|(count, _)| *count > 0);
@@ -243,6 +247,21 @@ fn requests(counts: RequestCounts, latency: Option<Latency>) -> Option<String> {
         let times = times.unwrap_or_default();
         format!("requests: {}{times}", facts.join(", "))
     })
+}
+
+/// What the proxy did about instances that fail and about too many requests, once it did.
+fn troubles(counts: RequestCounts) -> Option<String> {
+    let ejections = plural(counts.ejected as usize, "ejection");
+    let facts = [
+        (counts.retried, "tried again"),
+        (counts.refused, "refused"),
+        (counts.ejected, ejections.as_str()),
+    ];
+    let facts = facts.iter().filter(|(count, _)| *count > 0);
+    let facts: Vec<_> = facts
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
+    (!facts.is_empty()).then(|| format!("resilience: {}", facts.join(", ")))
 }
 
 /// A time with two digits at least, in the unit that suits it.

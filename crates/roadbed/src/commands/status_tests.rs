@@ -33,6 +33,9 @@ fn service(name: &str, instances: Vec<InstanceStatus>) -> ServiceStatus {
             answered: 1204,
             failed: 3,
             cut: 0,
+            refused: 0,
+            retried: 12,
+            ejected: 1,
         }),
         latency: (name == "web").then_some(Latency {
             p50_microseconds: 1234,

@@ -21,7 +21,13 @@ fn requests(machine: &Machine, service: &str) -> Value {
 fn requests_through_edge_and_mesh_are_counted_as_their_client_counted_them() {
     let machine = Machine::new();
     machine.up(&AppFolder::pair());
-    let nothing = json!({ "answered": 0, "failed": 0, "cut": 0 });
+    let counts = |answered: u32, failed: u32, cut: u32| {
+        json!({
+            "answered": answered, "failed": failed, "cut": cut,
+            "refused": 0, "retried": 0, "ejected": 0,
+        })
+    };
+    let nothing = counts(0, 0, 0);
     assert_eq!(requests(&machine, "front"), nothing);
     assert!(!machine.ok(&["status"]).contains("requests:"));
 
@@ -56,8 +62,8 @@ fn requests_through_edge_and_mesh_are_counted_as_their_client_counted_them() {
     });
     drop(half);
 
-    let front = json!({ "answered": front[0], "failed": front[1], "cut": 1 });
-    let back = json!({ "answered": back[0], "failed": back[1], "cut": 0 });
+    let front = counts(front[0], front[1], 1);
+    let back = counts(back[0], back[1], 0);
     // The proxy sees the end of a connection after its client has made it.
     until("the half request is counted", || {
         requests(&machine, "front")["cut"] != 0

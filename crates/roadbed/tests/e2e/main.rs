@@ -13,6 +13,7 @@ mod polyglot;
 mod power_loss;
 mod protocols;
 mod refusals;
+mod resilience;
 mod routing;
 mod routing_table;
 mod support;

@@ -89,6 +89,10 @@ pub(crate) struct Route {
     /// How many requests are let through; others are answered with 429.
     #[serde(default)]
     pub(crate) rate_limit: Written<RateLimit>,
+    /// Which requests are refused first when a service has too many.
+    #[serde(default)]
+    #[schemars(extend("enum" = limits::PRIORITIES, "default" = limits::PRIORITIES[1]))]
+    pub(crate) priority: Written<String>,
 }
 
 /// What is asked of a value: to be a certain text, or what a table says.

@@ -11,7 +11,7 @@ use toml::Spanned;
 
 use super::exposure::Exposures;
 use super::treatment::{self, header_changes as changes};
-use super::{attempts, conditions, paths, rate_limit, values};
+use super::{attempts, conditions, paths, rate_limit, resilience, values};
 use crate::app_file;
 use crate::app_file::route::{self, Destination, Route};
 use crate::findings::{Findings, quoted};
@@ -114,6 +114,7 @@ fn route(
         retries: attempts::retries(written.retries, written.retry_on, findings),
         body_limit: treatment::body_limit(written.body_limit, findings),
         rate_limit: rate_limit::rate_limit(written.rate_limit, findings),
+        priority: resilience::priority(written.priority, findings),
     };
     treatment.deadline = attempts::deadline(written.deadline, treatment.timeout, findings);
     let mirror = mirror(written.mirror, context, findings);

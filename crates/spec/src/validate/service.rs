@@ -7,7 +7,7 @@ use model::{NameError, Protocol, ServiceName, VolumeName};
 use toml::Spanned;
 
 use super::environment::{self, Injected};
-use super::{Together, bad_name, exposure, files, health, values};
+use super::{Together, bad_name, connections, exposure, files, health, resilience, values};
 use crate::app_file;
 use crate::command::{Reach, command};
 use crate::findings::{Findings, quoted};
@@ -51,6 +51,8 @@ pub(super) fn service(
     let tls = files::tls(written.tls, context.name, together, findings);
     let health = health::health(written.health, protocol, findings);
     let timeout = timeout(written.timeout, protocol, findings);
+    let resilience = resilience::resilience(written.balance, written.overload, protocol, findings);
+    let connections = connections::connections(written.connections, findings);
     let drain = values::duration("drain", written.drain, &limits::DRAIN, findings);
     Some(model::Service {
         run: run?,
@@ -63,6 +65,10 @@ pub(super) fn service(
         protocol,
         tls,
         timeout,
+        resilience: model::Resilience {
+            connections,
+            ..resilience
+        },
         drain: drain.map_or(limits::DRAIN.usual, Spanned::into_inner),
         volumes: volumes
             .into_iter()

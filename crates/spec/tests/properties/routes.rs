@@ -2,8 +2,8 @@
 
 use model::{
     Action, Caller, ExactPath, FieldChanges, FieldName, FieldValue, HostPattern, Matching, Method,
-    Mirror, PathChange, PathPattern, PathPrefix, Period, RateLimit, Redirect, RedirectStatus,
-    Retries, Rule, ServiceName, Share, Template, Test, Treatment,
+    Mirror, PathChange, PathPattern, PathPrefix, Period, Priority, RateLimit, Redirect,
+    RedirectStatus, Retries, Rule, ServiceName, Share, Template, Test, Treatment,
 };
 use proptest::collection::{btree_map, btree_set};
 use proptest::option;
@@ -134,22 +134,26 @@ fn treatment() -> impl Strategy<Value = Treatment> {
         option::of(0..1_u64 << 40),
         retries,
         option::of(rate_limit()),
+        select(Priority::ALL.to_vec()),
     )
         .prop_map(
-            |(whole, request, response, times, body_limit, retries, rate_limit)| Treatment {
-                rewrite: whole.map(|path| PathChange::Whole(ExactPath::new(&path).unwrap())),
-                request_headers: request,
-                response_headers: response,
-                timeout: times.0,
-                deadline: times.1,
-                idle_timeout: times.2,
-                body_limit,
-                retries: Retries {
-                    most: retries.0.try_into().unwrap(),
-                    on_reset: retries.1.0,
-                    on_status: retries.1.1,
-                },
-                rate_limit,
+            |(whole, request, response, times, body_limit, retries, rate_limit, priority)| {
+                Treatment {
+                    rewrite: whole.map(|path| PathChange::Whole(ExactPath::new(&path).unwrap())),
+                    request_headers: request,
+                    response_headers: response,
+                    timeout: times.0,
+                    deadline: times.1,
+                    idle_timeout: times.2,
+                    body_limit,
+                    retries: Retries {
+                        most: retries.0.try_into().unwrap(),
+                        on_reset: retries.1.0,
+                        on_status: retries.1.1,
+                    },
+                    rate_limit,
+                    priority,
+                }
             },
         )
 }
@@ -370,6 +374,7 @@ fn written_treatment(keys: &mut Vec<(&str, Value)>, rule: &Rule<ServiceName>) {
             .as_ref()
             .map(|limit| ("rate_limit", written_limit(limit))),
     );
+    keys.push(("priority", treatment.priority.name().into()));
     keys.push(("retries", number(treatment.retries.most.get())));
     let on = [
         ("reset", treatment.retries.on_reset),

@@ -66,6 +66,7 @@ impl Connection {
         if !is_due {
             return Err(Reason::PROTOCOL_ERROR);
         }
+        self.heard += u64::from(header.kind != kind::PING);
         if !std::mem::replace(&mut self.has_settings, true) {
             // RFC 9113 section 3.4. The one that has to be there costs nothing.
             let is_settings = header.kind == kind::SETTINGS && !header.has(flag::ACK);
@@ -184,7 +185,7 @@ impl Connection {
             frame::write_ping(&mut self.out, payload, true);
             return Ok(());
         }
-        for ping in [Ping::Probe, Ping::Shutdown, Ping::Opening] {
+        for ping in [Ping::Probe, Ping::Shutdown, Ping::Opening, Ping::Alive] {
             if ping.payload() == payload {
                 self.answered |= 1 << ping as u8;
             }

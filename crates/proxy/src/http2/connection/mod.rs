@@ -49,6 +49,8 @@ pub(crate) enum Ping {
     Shutdown = 2,
     /// Its answer comes behind the other side's settings.
     Opening = 3,
+    /// Asks whether the other side is there.
+    Alive = 4,
 }
 
 impl Ping {
@@ -143,6 +145,8 @@ pub(crate) struct Connection {
     is_ended: bool,
     /// Pings that were answered, by the bit of their number.
     answered: u8,
+    /// How many frames have arrived that were no pings.
+    heard: u64,
     /// Wakes whoever moves bytes between this and its socket.
     driver: Option<Waker>,
 }
@@ -185,6 +189,7 @@ impl Connection {
             is_left: false,
             is_ended: false,
             answered: 0,
+            heard: 0,
             driver: None,
         };
         connection.greet();
@@ -361,6 +366,11 @@ impl Connection {
     /// Whether a ping was answered since it was last sent.
     pub(crate) fn is_answered(&self, ping: Ping) -> bool {
         self.answered & (1 << ping as u8) != 0
+    }
+
+    /// How many frames have arrived that were no pings.
+    pub(crate) fn heard(&self) -> u64 {
+        self.heard
     }
 
     /// Tells the other side of larger windows: of a stream, and of the whole connection.

@@ -123,6 +123,7 @@ fn upstream(endpoints: &[(SocketAddr, Protocol)], timeout: Duration) -> Upstream
     Upstream {
         protocol: Protocol::Http,
         timeout,
+        resilience: model::Resilience::default(),
         endpoints: endpoints.collect(),
     }
 }
