@@ -26,7 +26,7 @@ pub(crate) struct Heard {
 /// What one side said to the other.
 #[derive(Debug)]
 pub(crate) enum Message {
-    ToProxy(ToProxy),
+    ToProxy(Box<ToProxy>),
     FromProxy(FromProxy),
 }
 
@@ -181,7 +181,10 @@ mod tests {
         server.write_all(&answer).unwrap();
         assert_eq!(next_frame(&mut proxy).unwrap(), Some(answer));
         let of_generation = |message: &Message| match message {
-            Message::ToProxy(ToProxy::Snapshot(snapshot)) => Some(snapshot.generation.0),
+            Message::ToProxy(said) => match &**said {
+                ToProxy::Snapshot(snapshot) => Some(snapshot.generation.0),
+                _ => None,
+            },
             _ => None,
         };
         let heard = tap.wait("a snapshot", WAIT, of_generation).unwrap();

@@ -302,7 +302,10 @@ impl ChangeLines {
 
 /// The generation of a change after which the instance is, or is not, an endpoint of its service.
 fn routed(message: &Message, service: &str, instance: &str, there: bool) -> Option<u64> {
-    let Message::ToProxy(ToProxy::Delta(delta)) = message else {
+    let Message::ToProxy(said) = message else {
+        return None;
+    };
+    let ToProxy::Delta(delta) = &**said else {
         return None;
     };
     let upstreams = delta.upstreams.set.iter();

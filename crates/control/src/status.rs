@@ -1,15 +1,16 @@
 //! What users are shown: the stable shape of everything that reads, in the API and with `--json`.
 
+mod instance;
 mod measured;
 mod rules;
+mod urls;
 
 use std::collections::BTreeMap;
 
 use model::{
-    App, Exit, Failure, Host, InstanceId, Intent, ListenerId, ObservedApp, ObservedInstance, Phase,
-    Protocol, Release, RolloutState, Service, ServiceName, UpstreamId, Wait,
+    Failure, InstanceId, Intent, ListenerId, ObservedApp, Protocol, Release, RolloutState, Service,
+    ServiceName, UpstreamId, Wait,
 };
-use plan::is_crash_loop;
 use plan::routes::{self, EdgeAddresses};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -17,7 +18,10 @@ use utoipa::ToSchema;
 use crate::proxies::Connected;
 use crate::settings::Settings;
 
+pub use self::instance::{ExitStatus, InstanceState, InstanceStatus};
 pub use self::rules::RouteStatus;
+pub(crate) use self::urls::url;
+use self::urls::url_of;
 
 /// Everything at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -220,60 +224,6 @@ pub struct Latency {
     pub p99_microseconds: u64,
 }
 
-/// One instance.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct InstanceStatus {
-    /// Its name.
-    pub instance: String,
-    /// The release that it runs.
-    pub release: u64,
-    /// Where it is in its life.
-    pub state: InstanceState,
-    /// Since when, or for `restarting` until when, in milliseconds since the Unix epoch.
-    pub state_time: u64,
-    /// Where it listens.
-    pub address: String,
-    /// Its process, while it has one.
-    pub pid: Option<u32>,
-    /// How often its process ended without being asked to.
-    pub restarts: u32,
-    /// Whether it ends again and again soon after its start.
-    pub crash_loop: bool,
-    /// What its last failed probe said, while it fails.
-    pub probe_failure: Option<String>,
-    /// How its process last ended unasked.
-    pub last_exit: Option<ExitStatus>,
-}
-
-/// Where an instance is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum InstanceState {
-    /// Its process runs and has not been ready yet.
-    Starting,
-    /// It is well and gets traffic.
-    Ready,
-    /// It was ready and fails its probes now; it gets no traffic.
-    Failing,
-    /// Its process ended; another is started soon.
-    Restarting,
-    /// It gets no new traffic and finishes what it has begun.
-    Draining,
-    /// It was told to stop.
-    Stopping,
-}
-
-/// How an instance's process ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct ExitStatus {
-    /// How, in words.
-    pub message: String,
-    /// When, in milliseconds since the Unix epoch.
-    pub at: u64,
-    /// The last lines that it wrote.
-    pub last_lines: Vec<String>,
-}
-
 /// Something that waits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WaitStatus {
@@ -335,7 +285,7 @@ pub(crate) fn app(
             .values()
             .filter(|i| i.record.id.service == *service);
         let instances: Vec<InstanceStatus> = of_service
-            .map(|observed| instance(observed, pid(&observed.record.id)))
+            .map(|observed| self::instance::instance(observed, pid(&observed.record.id)))
             .collect();
         let declared = declared.and_then(|services| services.get(service));
         service_status(
@@ -443,60 +393,6 @@ fn service_status(
             .filter_map(address)
             .collect(),
         instances,
-    }
-}
-
-/// Where a browser finds a service of an app, where it is exposed.
-pub(crate) fn url(app: &App, service: &ServiceName, edge: EdgeAddresses) -> Option<String> {
-    let exposure = app.services.get(service)?.expose.as_ref()?;
-    let is_secure = app.certificates().contains_key(&exposure.host);
-    let (host, path) = (&exposure.host, exposure.path.as_str());
-    Some(url_of(host, path, is_secure, edge))
-}
-
-/// The URL of a host and path at the edge.
-fn url_of(host: &Host, path: &str, is_secure: bool, edge: EdgeAddresses) -> String {
-    let (scheme, address, usual) = match is_secure {
-        true => ("https", edge.tls, 443),
-        false => ("http", edge.plain, 80),
-    };
-    let port = match address.port() {
-        port if port == usual => String::new(),
-        port => format!(":{port}"),
-    };
-    format!("{scheme}://{host}{port}{path}")
-}
-
-fn instance(seen: &ObservedInstance, pid: Option<u32>) -> InstanceStatus {
-    let record = &seen.record;
-    let (state, time) = match record.phase {
-        Phase::Starting { since } => (InstanceState::Starting, since),
-        Phase::Ready { since } => (InstanceState::Ready, since),
-        Phase::Failing { since } => (InstanceState::Failing, since),
-        Phase::Waiting { until } => (InstanceState::Restarting, until),
-        Phase::Leaving { since } => (InstanceState::Draining, since),
-        Phase::Stopping { since } => (InstanceState::Stopping, since),
-    };
-    let in_doubt = matches!(state, InstanceState::Starting | InstanceState::Failing);
-    InstanceStatus {
-        instance: record.id.to_string(),
-        release: record.id.release,
-        state,
-        state_time: time.0,
-        address: format!("127.0.0.1:{}", record.port),
-        pid: pid.filter(|_| seen.process == model::ProcessState::Running),
-        restarts: record.restarts,
-        crash_loop: is_crash_loop(record.streak) && state != InstanceState::Ready,
-        probe_failure: seen.probe.last_failure.clone().filter(|_| in_doubt),
-        last_exit: record.last_exit.as_ref().map(exit),
-    }
-}
-
-fn exit(exit: &Exit) -> ExitStatus {
-    ExitStatus {
-        message: exit.cause.to_string(),
-        at: exit.at,
-        last_lines: exit.last_lines.clone(),
     }
 }
 

@@ -98,15 +98,18 @@ fn every_key_is_in_the_reference() {
         .chain(
             [
                 "Condition",
+                "Connections",
                 "Expose",
                 "HeaderChanges",
                 "Health",
                 "Mirror",
+                "Overload",
                 "RateLimit",
                 "Redirect",
                 "Rewrite",
                 "Route",
                 "Share",
+                "Sticky",
                 "Tls",
             ]
             .map(|name| &schema["definitions"][name]),
