@@ -320,7 +320,8 @@ impl Home {
 
     /// Forgets all these addresses, when nothing is left that they matter to.
     pub(crate) fn forget_addresses(&self) {
-        for path in [self.edge_file(), self.edge_tls_file(), self.metrics_file()] {
+        let addresses = [self.edge_file(), self.edge_tls_file(), self.metrics_file()];
+        for path in addresses.into_iter().chain([self.trusted_file()]) {
             // One that stays is only where the next server begins to look.
             let _ = fs::remove_file(path);
         }
@@ -377,7 +378,7 @@ fn lock_soon(file: &File) -> bool {
     })
 }
 
-fn failed(doing: &'static str, path: &Path, source: io::Error) -> HomeError {
+pub(crate) fn failed(doing: &'static str, path: &Path, source: io::Error) -> HomeError {
     HomeError::Io {
         doing,
         path: path.to_owned(),
@@ -396,7 +397,7 @@ pub(crate) fn make_private_folder(path: &Path) -> io::Result<()> {
 
 /// Replaces a small file as a whole: its readers see the old or the new content, never a part, and
 /// a loss of power does not bring the old one back. Without its format, a home would be refused.
-fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("new");
     let mut file = OpenOptions::new()
         .write(true)

@@ -13,6 +13,7 @@ mod server;
 mod settings;
 mod state;
 pub mod status;
+mod trusted;
 
 pub use api::{
     ApiError, DeployAnswer, DeployRequest, PlanAnswer, ServicePlan, ShutdownRequest, file_obstacle,

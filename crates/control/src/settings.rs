@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use model::TrustedHops;
 use plan::routes::EdgeAddresses;
 
 use crate::home::Home;
@@ -37,6 +38,8 @@ pub struct Settings {
     pub socket: PathBuf,
     /// Where the edge listens.
     pub edge: EdgeAddresses,
+    /// Whom the edge believes what they say of requests that they bring.
+    pub trusted: TrustedHops,
     /// Where a proxy that is started shows what it measures.
     pub metrics: SocketAddr,
     /// The `roadbed` program, which is started again as shim and as proxy.

@@ -51,7 +51,7 @@ impl FieldName {
         let spelled = name.replace('_', "-");
         match spelled.as_str() {
             framing if FRAMING.contains(&framing) => Err(BadFieldName::Framing),
-            "date" | "host" | "forwarded" | "x-real-ip" | "roadbed-reason" => {
+            "date" | "host" | "forwarded" | "roadbed-reason" | "x-real-ip" | "x-request-id" => {
                 Err(BadFieldName::Claim)
             }
             claim if claim.starts_with("x-forwarded-") => Err(BadFieldName::Claim),

@@ -11,6 +11,7 @@ pub mod fields;
 pub mod file_path;
 pub mod instance;
 pub mod names;
+pub mod network;
 pub mod observed;
 pub mod paths;
 pub mod plan;
@@ -30,6 +31,7 @@ pub use fields::{BadFieldName, BadFieldValue, FieldName, FieldValue};
 pub use file_path::{BadFilePath, FilePath};
 pub use instance::{Exit, ExitCause, InstanceId};
 pub use names::{AppName, NameError, ServiceName, VolumeName};
+pub use network::{BadNetwork, Network, TrustedHops};
 pub use observed::{
     Asked, Hold, InstanceRecord, ListenerFailure, ObservedApp, ObservedInstance, Phase, ProbeState,
     ProcessState,

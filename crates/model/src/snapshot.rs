@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::app::{Host, Protocol};
 use crate::instance::InstanceId;
 use crate::names::{AppName, ServiceName};
+use crate::network::TrustedHops;
 use crate::routing::Rule;
 use crate::secret::Secret;
 
@@ -84,6 +85,9 @@ pub struct Listener {
     /// Whether it arrives in TLS, for which [`Snapshot::certificates`] are used.
     #[serde(default)]
     pub tls: bool,
+    /// Whom to believe what they say of requests that they bring, at the edge.
+    #[serde(default, skip_serializing_if = "TrustedHops::is_empty")]
+    pub trusted: TrustedHops,
 }
 
 /// What arrives at a listener.

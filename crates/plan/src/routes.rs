@@ -8,7 +8,7 @@ use crate::app::is_full;
 use model::{
     Action, AuthorityId, Endpoint, EndpointTls, Generation, Host, InstanceRecord, Intent, Listener,
     ListenerId, ListenerRole, ObservedApp, Protocol, Release, Route, ServiceName, Snapshot,
-    Upstream, UpstreamId,
+    TrustedHops, Upstream, UpstreamId,
 };
 
 /// The key of the edge's listener in a snapshot.
@@ -83,6 +83,7 @@ pub fn snapshot<'a>(
         address,
         role: ListenerRole::Edge,
         tls,
+        trusted: TrustedHops::default(),
     };
     if !snapshot.routes.is_empty() {
         let plain = listener(edge.plain, false);
@@ -95,6 +96,15 @@ pub fn snapshot<'a>(
     snapshot
 }
 
+/// Has whoever serves `snapshot` believe `hops` what they say of requests that they bring.
+pub fn trust(snapshot: &mut Snapshot, hops: &TrustedHops) {
+    for listener in snapshot.listeners.values_mut() {
+        if listener.role == ListenerRole::Edge {
+            listener.trusted = hops.clone();
+        }
+    }
+}
+
 fn add_app(snapshot: &mut Snapshot, app: &ObservedApp, ports: &BTreeMap<ListenerId, u16>) {
     for mesh in mesh_edges(app) {
         let id = mesh.listener_id();
@@ -104,10 +114,13 @@ fn add_app(snapshot: &mut Snapshot, app: &ObservedApp, ports: &BTreeMap<Listener
                 caller: mesh.caller,
                 upstream: mesh.upstream,
             };
-            let tls = false;
-            snapshot
-                .listeners
-                .insert(id, Listener { address, role, tls });
+            let listener = Listener {
+                address,
+                role,
+                tls: false,
+                trusted: TrustedHops::default(),
+            };
+            snapshot.listeners.insert(id, listener);
         }
     }
     for release in served_releases(app) {

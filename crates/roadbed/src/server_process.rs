@@ -10,6 +10,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
 use control::EdgeAddresses;
+use model::TrustedHops;
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -68,9 +69,10 @@ impl Edge {
 pub(crate) async fn start(
     context: &Context,
     edge: EdgeAddresses,
+    trusted: &TrustedHops,
     metrics: SocketAddr,
 ) -> Result<bool, Failure> {
-    let mut child = spawn(context, edge, metrics)?;
+    let mut child = spawn(context, edge, trusted, metrics)?;
     let client = context.client();
     let started = Instant::now();
     let mut ended = None;
@@ -96,7 +98,12 @@ pub(crate) async fn start(
     .hint("`roadbed doctor` looks for the reason"))
 }
 
-fn spawn(context: &Context, edge: EdgeAddresses, metrics: SocketAddr) -> Result<Child, Failure> {
+fn spawn(
+    context: &Context,
+    edge: EdgeAddresses,
+    trusted: &TrustedHops,
+    metrics: SocketAddr,
+) -> Result<Child, Failure> {
     let problem = |error: std::io::Error| Failure::new(format!("cannot start a server: {error}"));
     let program = std::env::current_exe().map_err(problem)?;
     Command::new(program)
@@ -106,6 +113,7 @@ fn spawn(context: &Context, edge: EdgeAddresses, metrics: SocketAddr) -> Result<
         .arg(context.home.path())
         .args(["--edge", &edge.plain.to_string()])
         .args(["--edge-tls", &edge.tls.to_string()])
+        .args(["--trusted-hops", &trusted.to_string()])
         .args(["--metrics", &metrics.to_string()])
         .stdin(Stdio::null())
         .stdout(Stdio::null())

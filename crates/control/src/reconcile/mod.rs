@@ -249,6 +249,7 @@ impl Reconciler {
             .filter_map(|app| self.observe(app, &view))
             .collect();
         let mut snapshot = routes::snapshot(&apps, &self.state.ports, self.settings.edge);
+        routes::trust(&mut snapshot, &self.settings.trusted);
         let ahead = self.proxies.ahead();
         if !anyway && ahead.is_none() && snapshot.same_content(&self.proxies.published()) {
             return None;

@@ -8,6 +8,8 @@ use std::fmt;
 
 use model::FieldChanges;
 
+use super::request_id::{REQUEST_ID, RequestId};
+
 /// Fields in the order in which they came. Names are in lower case.
 #[derive(Clone, Default)]
 pub struct FieldSection {
@@ -178,6 +180,13 @@ impl FieldSection {
     pub fn set(&mut self, name: &[u8], value: &[u8]) {
         self.remove(name);
         self.push(name, value);
+    }
+
+    /// Says what the request is called, where it is called something.
+    pub(crate) fn set_id(&mut self, id: Option<&RequestId>) {
+        if let Some(id) = id {
+            self.set(REQUEST_ID, id.as_bytes());
+        }
     }
 
     /// Makes the changes of a route.

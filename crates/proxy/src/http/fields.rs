@@ -2,6 +2,7 @@
 
 use super::field_section::FieldSection;
 use super::refusal::Refusal;
+use super::request_id::REQUEST_ID;
 
 /// Whether a field of this name claims where a request came from or how. Frameworks that name
 /// fields as CGI does take "_" for "-", so a claim must not slip through in that spelling.
@@ -22,6 +23,15 @@ pub(crate) fn is_claim(name: &[u8]) -> bool {
         [b'f' | b'F', ..] => name.eq_ignore_ascii_case(b"forwarded"),
         _ => false,
     }
+}
+
+/// Whether a field of this name is one that the edge writes itself, whatever a client says in it.
+pub(crate) fn is_of_edge(name: &[u8]) -> bool {
+    let same = |b: &u8, c: &u8| b.eq_ignore_ascii_case(c) || (*b == b'_' && *c == b'-');
+    let is_id = name.len() == REQUEST_ID.len()
+        && matches!(name.first(), Some(b'x' | b'X'))
+        && name.iter().zip(REQUEST_ID).all(|(b, c)| same(b, c));
+    is_id || is_claim(name)
 }
 
 /// The length that `Content-Length` says, which is given once or not at all.

@@ -10,6 +10,7 @@ use http::StatusCode;
 use super::date;
 use super::field_section::FieldSection;
 use super::refusal::Refusal;
+use super::request_id::RequestId;
 use crate::http::message::{Body, RequestFacts};
 use crate::socket::Socket;
 use crate::worker::Listener;
@@ -40,6 +41,8 @@ pub(crate) enum GatewayError {
     BadResponse(Refusal),
     #[error("the request's head was not complete in time")]
     SlowRequest,
+    #[error("the request has passed more trusted hops than there can be: it goes in a circle")]
+    InCircle,
     #[error("the request has more content than this route takes")]
     BodyTooLarge,
     #[error("{0}")]
@@ -69,6 +72,7 @@ impl GatewayError {
             Self::Timeout => (504, "timeout"),
             Self::BadResponse(_) => (502, "bad-response"),
             Self::SlowRequest => (408, "slow-request"),
+            Self::InCircle => (508, "loop"),
             Self::BodyTooLarge => (413, "body-too-large"),
             Self::BadRequest(refusal) => (refusal.status(), "bad-request"),
         }
@@ -106,7 +110,9 @@ impl GatewayError {
 
 /// Who is answered, and what follows.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Reply {
+pub(crate) struct Reply<'a> {
+    /// What the request is called, at the edge.
+    pub(crate) id: Option<&'a RequestId>,
     /// The body is JSON rather than text.
     pub(crate) json: bool,
     /// The request was HEAD: the body is only announced.
@@ -117,11 +123,12 @@ pub(crate) struct Reply {
     pub(crate) old_version: bool,
 }
 
-impl Reply {
+impl<'a> Reply<'a> {
     /// The reply to a request. Its connection is kept unless it has a body: what is left of one
     /// would be taken for the next request.
     pub(crate) fn to(facts: RequestFacts, listener: &Listener) -> Self {
         Self {
+            id: None,
             json: facts.prefers_json,
             head_only: facts.is_head,
             keep_alive: facts.keep_alive && facts.body == Body::None && !listener.is_gone(),
@@ -129,12 +136,22 @@ impl Reply {
         }
     }
 
-    /// The field that says what becomes of the connection, where one does.
-    pub(crate) fn connection(self) -> &'static str {
-        match (self.keep_alive, self.old_version) {
+    /// The same for a request that is called so.
+    pub(crate) fn named(self, id: Option<&'a RequestId>) -> Self {
+        Self { id, ..self }
+    }
+
+    /// The fields that say what becomes of the connection, where one does, and what the request is
+    /// called.
+    pub(crate) fn fields(self) -> String {
+        let connection = match (self.keep_alive, self.old_version) {
             (false, _) => "connection: close\r\n",
             (true, true) => "connection: keep-alive\r\n",
             (true, false) => "",
+        };
+        match self.id {
+            None => connection.to_owned(),
+            Some(id) => format!("x-request-id: {id:?}\r\n{connection}"),
         }
     }
 }
@@ -143,19 +160,19 @@ impl Reply {
 pub(crate) async fn send(
     client: &Socket,
     error: GatewayError,
-    reply: Reply,
+    reply: Reply<'_>,
     limit: Duration,
 ) -> io::Result<()> {
     client.write_all(text(error, reply).as_bytes(), limit).await
 }
 
-fn text(error: GatewayError, reply: Reply) -> String {
+fn text(error: GatewayError, reply: Reply<'_>) -> String {
     let (status, reason) = error.status_and_reason();
     let (kind, body) = error.content(reply.json);
-    let connection = reply.connection();
+    let fields = reply.fields();
     format!(
         "HTTP/1.1 {status} {}\r\nroadbed-reason: {reason}\r\ncontent-type: {kind}\r\n\
-         content-length: {}\r\ndate: {}\r\n{connection}\r\n{}",
+         content-length: {}\r\ndate: {}\r\n{fields}\r\n{}",
         phrase(status),
         body.len(),
         String::from_utf8_lossy(&date::now()),
@@ -178,6 +195,7 @@ fn phrase(status: u16) -> &'static str {
         502 => "Bad Gateway",
         503 => "Service Unavailable",
         504 => "Gateway Timeout",
+        508 => "Loop Detected",
         505 => "HTTP Version Not Supported",
         _ => "Error",
     }
@@ -187,7 +205,8 @@ fn phrase(status: u16) -> &'static str {
 mod tests {
     use super::*;
 
-    const REPLY: Reply = Reply {
+    const REPLY: Reply<'_> = Reply {
+        id: None,
         json: false,
         head_only: false,
         keep_alive: true,

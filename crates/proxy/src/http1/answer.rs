@@ -43,7 +43,7 @@ pub(crate) async fn read_head(
                 old_version: false,
                 keep_alive: true,
             };
-            rewrite::response(&mut out, bytes, &head, framing, None);
+            rewrite::response(&mut out, bytes, &head, framing, None, None);
             let limit = exchange.worker.limits.body_idle;
             let sent = exchange.client.write_all(out.bytes(), limit).await;
             sent.map_err(|_| NoAnswer::ClientGone)?;
@@ -66,12 +66,12 @@ pub(crate) async fn relay(
 ) -> Result<(), BodyError> {
     exchange.measured.head();
     let mut out = exchange.worker.buffers.take();
-    let changes = match head.upgrade {
-        true => None,
-        false => exchange.rules.map(|rules| &rules.response),
+    let (changes, id) = match head.upgrade {
+        true => (None, None),
+        false => (exchange.rules.map(|rules| &rules.response), exchange.id),
     };
     let bytes = &incoming.bytes()[..head.length];
-    rewrite::response(&mut out, bytes, head, framing, changes);
+    rewrite::response(&mut out, bytes, head, framing, changes, id);
     incoming.consume(head.length);
     let relay = Relay {
         from: backend,

@@ -11,6 +11,7 @@ use super::request::{self, RequestHead};
 use super::rewrite::{self, Addition};
 use super::{context, translated};
 use crate::http::Refusal;
+use crate::http::attest::{Attested, attest};
 use crate::http::gateway_error::{GatewayError, Reply};
 use crate::http::linger::linger;
 use crate::http::message::Body;
@@ -47,7 +48,7 @@ pub(crate) async fn serve(
         worker,
         client,
         listener,
-        origin: &Origin::of(client, peer),
+        origin: &Origin::of(client, listener, peer),
     };
     let next = loop {
         let mut buffer = match input.take() {
@@ -161,24 +162,36 @@ async fn serve_request(
     } = connection;
     let facts = head.facts;
     let bytes = &buffer.bytes()[..head.length];
-    let routed = route(worker, listener, origin, &head.asked(bytes), facts.body);
+    let asked = head.asked(bytes);
+    let attested = attest(worker, listener, origin, &asked);
+    let routed = attested.as_ref().map_err(|error| *error);
+    let routed = routed.and_then(|attested| {
+        let attested = attested.as_ref();
+        route(worker, listener, origin, attested, &asked, facts.body)
+    });
+    drop(asked);
+    let attested = attested.ok().flatten();
+    let id = attested.as_ref().map(|attested| &attested.id);
     let (upstream, rules) = match routed {
         Ok(Destination::Upstream(upstream, rules)) => (upstream, rules),
         Ok(Destination::Redirect(redirection)) => {
             buffer.consume(head.length);
             *input = Some(buffer);
-            return redirect(worker, client, &redirection, Reply::to(facts, listener)).await;
+            let reply = Reply::to(facts, listener).named(id);
+            return redirect(worker, client, &redirection, reply).await;
         }
         Err(error) => {
             buffer.consume(head.length);
             *input = Some(buffer);
-            return answer(worker, client, error, Reply::to(facts, listener)).await;
+            let reply = Reply::to(facts, listener).named(id);
+            return answer(worker, client, error, reply).await;
         }
     };
     let measured = &Measured::begin(&upstream.counters);
     if upstream.speaks_http2() {
         let to = (&*upstream, rules.as_deref());
-        return Box::pin(translate(connection, to, measured, head, buffer, input)).await;
+        let request = (head, attested.as_ref());
+        return Box::pin(translate(connection, to, measured, request, buffer, input)).await;
     }
     let mut out = match facts.body {
         Body::None => worker.buffers.take_small(),
@@ -186,8 +199,7 @@ async fn serve_request(
     };
     let addition = Addition {
         default_host: upstream.id.service.as_str(),
-        client: listener.upstream().is_none().then_some(origin.peer),
-        is_secure: origin.is_secure,
+        attested: attested.as_ref(),
         rules: rules.as_deref(),
     };
     rewrite::request(&mut out, bytes, &mut head, addition);
@@ -202,6 +214,7 @@ async fn serve_request(
             facts,
             measured,
             rules: rules.as_deref(),
+            id,
         },
         input,
         out,
@@ -214,7 +227,7 @@ async fn translate(
     connection: Connection<'_>,
     (upstream, rules): (&Upstream, Option<&Rules>),
     measured: &Measured<'_>,
-    head: RequestHead,
+    (head, attested): (RequestHead, Option<&Attested<'_>>),
     mut buffer: Pooled,
     input: &mut Option<Pooled>,
 ) -> Next {
@@ -222,7 +235,7 @@ async fn translate(
         worker,
         client,
         listener,
-        origin,
+        ..
     } = connection;
     let request = Request::from_http1(&buffer.bytes()[..head.length], &head);
     buffer.consume(head.length);
@@ -235,8 +248,8 @@ async fn translate(
             return refuse(worker, client, error).await;
         }
     };
-    if listener.upstream().is_none() {
-        request.attest(origin);
+    if let Some(attested) = attested {
+        request.attest(attested);
     }
     if let Some(rules) = rules {
         request.change(rules);
@@ -250,6 +263,7 @@ async fn translate(
         facts,
         measured,
         rules,
+        id: attested.map(|attested| &attested.id),
     };
     translated::serve(one, request, input).await
 }
@@ -305,6 +319,7 @@ async fn read_head(
 /// looks like one may be part of what was not understood.
 async fn refuse(worker: &Worker, client: &Socket, error: GatewayError) -> Next {
     let reply = Reply {
+        id: None,
         json: false,
         head_only: false,
         keep_alive: false,

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::http::message::RequestFacts;
+use crate::http::request_id::RequestId;
 use crate::measure::Measured;
 use crate::routing::rules::Rules;
 use crate::socket::Socket;
@@ -20,6 +21,8 @@ pub(crate) struct Exchange<'a> {
     pub(crate) measured: &'a Measured<'a>,
     /// What the request's route changes.
     pub(crate) rules: Option<&'a Rules>,
+    /// What the request is called, at the edge.
+    pub(crate) id: Option<&'a RequestId>,
 }
 
 impl Exchange<'_> {

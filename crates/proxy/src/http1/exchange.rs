@@ -67,7 +67,7 @@ pub(crate) async fn exchange(
         }
     };
     exchange.measured.answered(error.status(), None);
-    let reply = Reply::to(facts, exchange.listener);
+    let reply = Reply::to(facts, exchange.listener).named(exchange.id);
     in_place::answer(worker, exchange.client, error, reply).await
 }
 

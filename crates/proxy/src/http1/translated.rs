@@ -26,6 +26,7 @@ pub(crate) async fn serve(
         upstream,
         measured,
         rules,
+        id,
         ..
     } = exchange;
     let facts = request.facts;
@@ -40,6 +41,7 @@ pub(crate) async fn serve(
         listener,
     };
     let one = Translation::new(worker, (upstream, rules), client, request, measured);
+    let one = one.named(id);
     let body = Replayable::new(source, body_limit(rules, facts));
     translate::exchange(&one, body).await
 }

@@ -19,6 +19,7 @@ use super::reason::Reason;
 use super::request;
 use super::window::Window;
 use crate::http::Refusal;
+use crate::http::attest::attest;
 use crate::http::gateway_error::GatewayError;
 use crate::http::message::{Body, RequestFacts};
 use crate::http::route::{Destination, Origin, route};
@@ -69,7 +70,7 @@ pub(crate) async fn serve(
     peer: IpAddr,
 ) {
     client.keep_alive();
-    let origin = Origin::of(&client, peer);
+    let origin = Origin::of(&client, listener, peer);
     let driver = Driver::new(Role::Server, client, read_already, &worker.buffers);
     let shared = Rc::new(Shared {
         worker: worker.clone(),
@@ -235,29 +236,37 @@ async fn stream(served: Served, _extra: Option<Extra>, arrived: Arrived) {
         Ok(request) => request,
         Err(refusal) => {
             let error = GatewayError::BadRequest(refusal);
-            Box::pin(client.fail(error, NO_FACTS, is_grpc)).await;
+            Box::pin(client.fail(error, NO_FACTS, is_grpc, None)).await;
             return;
         }
     };
     let body = request.facts.body;
-    let routed = route(worker, listener, &shared.origin, &request, body);
+    let attested = attest(worker, listener, &shared.origin, &request);
+    let routed = attested.as_ref().map_err(|error| *error);
+    let routed = routed.and_then(|attested| {
+        let attested = attested.as_ref();
+        route(worker, listener, &shared.origin, attested, &request, body)
+    });
+    let attested = attested.ok().flatten();
+    let id = attested.as_ref().map(|attested| &attested.id);
     let (upstream, rules) = match routed {
         Ok(Destination::Upstream(upstream, rules)) => (upstream, rules),
         Ok(Destination::Redirect(redirection)) => {
-            let (status, fields) = (redirection.status, redirection.fields());
+            let (status, mut fields) = (redirection.status, redirection.fields());
+            fields.set_id(id);
             if handle.send_answer(status, &fields, true).is_err() {
                 handle.cancel(Reason::INTERNAL_ERROR);
             }
             return;
         }
         Err(error) => {
-            Box::pin(client.fail(error, request.facts, is_grpc)).await;
+            Box::pin(client.fail(error, request.facts, is_grpc, id)).await;
             return;
         }
     };
     let measured = &Measured::begin(&upstream.counters);
-    if listener.upstream().is_none() {
-        request.attest(&shared.origin);
+    if let Some(attested) = &attested {
+        request.attest(attested);
     }
     if let Some(rules) = &rules {
         request.change(rules);
@@ -268,7 +277,7 @@ async fn stream(served: Served, _extra: Option<Extra>, arrived: Arrived) {
     };
     let limit = body_limit(rules.as_deref(), request.facts);
     let to = (&*upstream, rules.as_deref());
-    let one = Exchange::new(worker, to, client, request, measured);
+    let one = Exchange::new(worker, to, client, request, measured).named(id);
     // What becomes of the connection is its own business.
     let _ = Box::pin(exchange(&one, Replayable::new(source, limit))).await;
 }

@@ -11,6 +11,7 @@ use super::grpc;
 use super::request::Request;
 use crate::http::gateway_error::GatewayError;
 use crate::http::phases::{Next, NoAnswer};
+use crate::http::request_id::RequestId;
 use crate::measure::Measured;
 use crate::retry::{Attempted, Fault};
 use crate::routing::rules::Rules;
@@ -25,6 +26,8 @@ pub(crate) struct Exchange<'a> {
     pub(crate) client: Client<'a>,
     pub(crate) request: Request,
     pub(crate) measured: &'a Measured<'a>,
+    /// What the request is called, at the edge.
+    pub(crate) id: Option<&'a RequestId>,
     pub(crate) is_grpc: bool,
     /// When the caller gives up, where it said so.
     pub(crate) deadline: Option<Instant>,
@@ -69,9 +72,15 @@ impl<'a> Exchange<'a> {
             client,
             request,
             measured,
+            id: None,
             is_grpc,
             deadline: timeout.map(|timeout| Instant::from_std(measured.begun()) + timeout),
         }
+    }
+
+    /// The same for a request that is called so.
+    pub(crate) fn named(self, id: Option<&'a RequestId>) -> Self {
+        Self { id, ..self }
     }
 
     /// An attempt at it by `endpoint`, whose connection had been idle or not.

@@ -48,5 +48,5 @@ pub(crate) async fn exchange(exchange: &Exchange<'_>, mut body: Replayable<'_>) 
     let is_grpc = exchange.is_grpc;
     let status = is_grpc.then(|| grpc::status_of(error));
     exchange.measured.answered(error.status(), status);
-    Box::pin(exchange.client.fail(error, facts, is_grpc)).await
+    Box::pin(exchange.client.fail(error, facts, is_grpc, exchange.id)).await
 }

@@ -24,6 +24,7 @@ pub(crate) async fn answer(
     if let Some(rules) = exchange.rules {
         answer.fields.change(&rules.response);
     }
+    answer.fields.set_id(exchange.id);
     answer.add_date();
     let (mut sink, next) = exchange.client.begin(answer, facts, sent)?;
     let sent_bytes = &exchange.upstream.counters.sent;

@@ -4,10 +4,10 @@ use http::Method;
 
 use super::fields;
 use super::http2_head::Http2Head;
+use crate::http::attest::Attested;
 use crate::http::field_section::FieldSection;
-use crate::http::fields::is_claim;
+use crate::http::fields::is_of_edge;
 use crate::http::message::{Body, RequestFacts};
-use crate::http::route::Origin;
 use crate::http::{Refusal, target};
 use crate::http1::request::RequestHead;
 use crate::routing::Asked;
@@ -67,13 +67,11 @@ impl Request {
         })
     }
 
-    /// Says where it came from, at the edge: what the client itself claims of that is left out.
-    pub(crate) fn attest(&mut self, origin: &Origin) {
-        self.fields.retain(|name, _| !is_claim(name));
-        let scheme = scheme(origin.is_secure);
-        let address = origin.forwarded_for();
-        self.fields.push(b"x-forwarded-for", address.as_bytes());
-        self.fields.push(b"x-forwarded-proto", scheme.as_bytes());
+    /// Says what the edge says of it: what the client itself claims of that is left out.
+    pub(crate) fn attest(&mut self, attested: &Attested<'_>) {
+        self.fields.retain(|name, _| !is_of_edge(name));
+        let host = self.authority.as_deref().unwrap_or_default();
+        attested.write(host.as_bytes(), &mut self.fields);
     }
 
     /// Makes the changes of its route.
@@ -188,6 +186,8 @@ fn scheme(secure: bool) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::request_id::RequestIds;
+    use crate::http::route::Origin;
     use crate::http1::request::parse;
 
     fn read(head: &str) -> Result<Request, Refusal> {
@@ -240,13 +240,19 @@ mod tests {
     fn at_the_edge_claims_give_way_to_what_we_see() {
         let mut request = from_http1(
             "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\nx_forwarded_host: x\r\n\
-             Forwarded: for=6.6.6.6\r\n\r\n",
+             Forwarded: for=6.6.6.6\r\nX-Request-Id: x\r\n\r\n",
         );
-        request.attest(&Origin::secure("::ffff:192.0.2.1".parse().unwrap()));
+        let origin = Origin::secure("::ffff:192.0.2.1".parse().unwrap());
+        let attested = Attested::of(&origin, &RequestIds::default(), &request).unwrap();
+        request.attest(&attested);
+        let id = String::from_utf8_lossy(attested.id.as_bytes());
         assert_eq!(
             written(&request),
-            "GET / HTTP/1.1\r\nhost: a\r\nx-forwarded-for: 192.0.2.1\r\n\
-             x-forwarded-proto: https\r\n\r\n"
+            format!(
+                "GET / HTTP/1.1\r\nhost: a\r\nx-forwarded-for: 192.0.2.1\r\n\
+                 forwarded: for=192.0.2.1;proto=https\r\nx-forwarded-proto: https\r\n\
+                 x-forwarded-port: 443\r\nx-forwarded-host: a\r\nx-request-id: {id}\r\n\r\n"
+            )
         );
     }
 

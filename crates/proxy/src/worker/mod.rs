@@ -27,6 +27,7 @@ pub(crate) use self::listener::Listener;
 pub(crate) use self::routes::Routed;
 pub(crate) use self::upstream::{Left, Upstream, is_gateway_failure};
 use self::view::View;
+use crate::http::request_id::RequestIds;
 use crate::limits::{Limits, SWEEP_INTERVAL};
 use crate::measure::Totals;
 use crate::tls::Trust;
@@ -102,6 +103,7 @@ pub(crate) struct Worker {
     pub(crate) view: RefCell<View>,
     pub(crate) trust: RefCell<Trust>,
     pub(crate) connections: Rc<Connections>,
+    pub(crate) request_ids: RequestIds,
 }
 
 /// Runs a worker on this thread until it is drained.
@@ -123,6 +125,7 @@ pub(crate) fn run(
         view: RefCell::new(View::new(reporter.clone())),
         trust: RefCell::default(),
         connections: Connections::new(most_connections),
+        request_ids: RequestIds::default(),
     });
     runtime.block_on(serve(worker, commands, &reporter, drain));
     Ok(())

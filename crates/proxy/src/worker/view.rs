@@ -201,7 +201,7 @@ impl View {
     fn retarget(&mut self, id: &ListenerId, wanted: &model::Listener) {
         let upstream = self.role_upstream(&wanted.role);
         if let Some(accepting) = self.listeners.get(id) {
-            accepting.retarget(upstream, wanted.tls);
+            accepting.retarget(upstream, wanted);
         }
     }
 
@@ -214,7 +214,7 @@ impl View {
         wanted: &model::Listener,
     ) -> Option<Accepting> {
         let upstream = self.role_upstream(&wanted.role);
-        match Accepting::start(worker, socket, wanted.tls, upstream) {
+        match Accepting::start(worker, socket, wanted, upstream) {
             Ok(accepting) => self.listeners.insert(id, accepting),
             Err(error) => {
                 // The runtime has no room for another descriptor. Other workers may have.

@@ -6,6 +6,7 @@ mod balance;
 mod bodies;
 mod counts;
 mod flood;
+mod forwarded;
 mod grpc;
 mod http;
 mod http2;

@@ -87,7 +87,12 @@ impl Fleet {
         ];
         for (id, address, tls) in edges {
             let role = ListenerRole::Edge;
-            let listener = Listener { address, role, tls };
+            let listener = Listener {
+                address,
+                role,
+                tls,
+                trusted: Default::default(),
+            };
             self.snapshot.listeners.insert(id.to_owned(), listener);
         }
         let authority = self.signer.authority();
@@ -116,7 +121,12 @@ impl Fleet {
             upstream: upstream_id(service),
         };
         let (id, tls) = (format!("mesh/app/caller/{name}"), false);
-        let listener = Listener { address, role, tls };
+        let listener = Listener {
+            address,
+            role,
+            tls,
+            trusted: Default::default(),
+        };
         self.snapshot.listeners.insert(id, listener);
     }
 

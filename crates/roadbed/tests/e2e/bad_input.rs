@@ -24,6 +24,7 @@ const COMMANDS: [(&str, &[&str]); 10] = [
             "-d, --detach",
             "--edge <ADDRESS:PORT>",
             "--edge-tls <ADDRESS:PORT>",
+            "--trusted-hops <RANGES>",
             "--metrics <ADDRESS:PORT>",
         ],
     ),
@@ -47,6 +48,7 @@ const COMMANDS: [(&str, &[&str]); 10] = [
         &[
             "--edge <ADDRESS:PORT>",
             "--edge-tls <ADDRESS:PORT>",
+            "--trusted-hops <RANGES>",
             "--metrics <ADDRESS:PORT>",
         ],
     ),
