@@ -18,6 +18,7 @@ pub mod plan;
 pub mod routing;
 pub mod secret;
 pub mod snapshot;
+pub mod static_files;
 pub mod time;
 pub mod treatment;
 
@@ -47,5 +48,6 @@ pub use snapshot::{
     Listener, ListenerId, ListenerRole, Route, Snapshot, SnapshotDelta, StaleGeneration, Upstream,
     UpstreamId,
 };
+pub use static_files::{ServedFiles, StaticFiles, Work};
 pub use time::Timestamp;
 pub use treatment::{FieldChanges, PathChange, Redirect, RedirectStatus, Treatment};

@@ -17,6 +17,7 @@ use crate::names::{AppName, ServiceName};
 use crate::network::TrustedHops;
 use crate::routing::Rule;
 use crate::secret::Secret;
+use crate::static_files::ServedFiles;
 
 /// The number of a snapshot. It only grows; a receiver refuses one below its own.
 #[derive(
@@ -117,6 +118,9 @@ pub struct Upstream {
     pub timeout: Duration,
     /// Where it can be reached, by instance.
     pub endpoints: BTreeMap<InstanceId, Endpoint>,
+    /// What the proxy serves itself, in place of endpoints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<ServedFiles>,
 }
 
 /// One address of an upstream.
@@ -338,6 +342,7 @@ mod tests {
         let upstream = btree_map(1..4u32, 1000..1010u16, 0..4).prop_map(|ports| Upstream {
             protocol: Protocol::Http,
             timeout: Duration::from_secs(30),
+            files: None,
             endpoints: ports
                 .into_iter()
                 .map(|(ordinal, port)| {
@@ -397,6 +402,7 @@ mod tests {
             protocol: Protocol::Tcp,
             timeout: Duration::from_millis(1500),
             endpoints: BTreeMap::new(),
+            files: None,
         };
         let written = snapshot(1, BTreeMap::from([(id, upstream)]));
         let json = serde_json::to_string(&written).unwrap();

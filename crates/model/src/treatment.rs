@@ -27,6 +27,12 @@ pub struct Treatment {
     /// How many bytes the content of a request may have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body_limit: Option<u64>,
+    /// Answers are compressed for clients that take that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub compress: bool,
+    /// Answers have fields that make browsers careful, where their service does not say them itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub security_headers: bool,
 }
 
 /// What becomes of a path; the query stays.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crate::app::is_full;
 use model::{
     Action, AuthorityId, Endpoint, EndpointTls, Generation, Host, InstanceRecord, Intent, Listener,
-    ListenerId, ListenerRole, ObservedApp, Protocol, Release, Route, ServiceName, Snapshot,
-    TrustedHops, Upstream, UpstreamId,
+    ListenerId, ListenerRole, ObservedApp, Protocol, Release, Route, ServedFiles, Service,
+    ServiceName, Snapshot, TrustedHops, Upstream, UpstreamId,
 };
 
 /// The key of the edge's listener in a snapshot.
@@ -129,6 +129,7 @@ fn add_app(snapshot: &mut Snapshot, app: &ObservedApp, ports: &BTreeMap<Listener
                 protocol: service.protocol,
                 timeout: service.timeout,
                 endpoints: BTreeMap::new(),
+                files: served_files(release, service),
             };
             snapshot
                 .upstreams
@@ -168,6 +169,35 @@ fn for_both(older: &Upstream, newer: &Upstream) -> Upstream {
         },
         timeout: older.timeout.max(newer.timeout),
         endpoints: BTreeMap::new(),
+        files: newer.files.clone(),
+    }
+}
+
+/// What a proxy serves itself of a service.
+fn served_files(release: &Release, service: &Service) -> Option<ServedFiles> {
+    Some(ServedFiles {
+        app_folder: release.folder.clone(),
+        files: service.work.files()?.clone(),
+    })
+}
+
+/// Files of the release before the target are served until what takes their place is ready: they
+/// have no instances that would be kept for that long.
+fn keep_files(snapshot: &mut Snapshot, before: &Release) {
+    for (name, service) in &before.app.services {
+        let Some(files) = served_files(before, service) else {
+            continue;
+        };
+        let id = upstream_id(before, name);
+        let upstream = snapshot.upstreams.entry(id).or_insert_with(|| Upstream {
+            protocol: service.protocol,
+            timeout: service.timeout,
+            endpoints: BTreeMap::new(),
+            files: None,
+        });
+        if upstream.endpoints.is_empty() {
+            upstream.files.get_or_insert(files);
+        }
     }
 }
 
@@ -180,10 +210,14 @@ fn add_routes(snapshot: &mut Snapshot, app: &ObservedApp, target: &Release) {
         .confirmed
         .filter(|number| *number != target.number && !is_full(app, target))
         .and_then(|number| app.releases.get(&number));
+    if let Some(before) = before {
+        keep_files(snapshot, before);
+    }
     let is_served = |route: &Route| {
         route.services().all(|id| {
             let upstream = snapshot.upstreams.get(id);
-            upstream.is_some_and(|upstream| !upstream.endpoints.is_empty())
+            upstream
+                .is_some_and(|upstream| !upstream.endpoints.is_empty() || upstream.files.is_some())
         })
     };
     let mut routes: BTreeMap<String, Route> = before
@@ -336,6 +370,8 @@ mod tests {
                 certificate: file("shop.pem"),
                 key: file("shop.key"),
             }),
+            compress: false,
+            security_headers: false,
         });
         let api = app.services.get_mut(&service("api")).unwrap();
         api.protocol = Protocol::Grpc;

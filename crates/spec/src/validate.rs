@@ -10,6 +10,7 @@ mod health;
 mod paths;
 mod routes;
 mod service;
+mod static_files;
 mod treatment;
 mod values;
 
@@ -37,6 +38,8 @@ pub(crate) struct Valid {
     pub(crate) programs: BTreeMap<ServiceName, Range<usize>>,
     /// The files that have to be there when the app is deployed.
     pub(crate) files: Files,
+    /// The folders whose files are served.
+    pub(crate) folders: Files,
 }
 
 /// What concerns all services together.
@@ -44,6 +47,7 @@ pub(crate) struct Valid {
 struct Together {
     exposures: Exposures,
     files: Files,
+    folders: Files,
 }
 
 /// Validates `file`; `None` only where something was found.
@@ -106,6 +110,7 @@ pub(crate) fn app(file: AppFile, source: &str, findings: &mut Findings) -> Optio
         },
         programs,
         files: together.files,
+        folders: together.folders,
     })
 }
 

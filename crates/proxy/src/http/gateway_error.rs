@@ -41,6 +41,12 @@ pub(crate) enum GatewayError {
     BadResponse(Refusal),
     #[error("the request's head was not complete in time")]
     SlowRequest,
+    #[error("there is no such file")]
+    NoFile,
+    #[error("files can be read and nothing else: by GET and HEAD")]
+    MethodNotAllowed,
+    #[error("the file is there and cannot be read")]
+    FileUnreadable,
     #[error("the request has passed more trusted hops than there can be: it goes in a circle")]
     InCircle,
     #[error("the request has more content than this route takes")]
@@ -72,10 +78,18 @@ impl GatewayError {
             Self::Timeout => (504, "timeout"),
             Self::BadResponse(_) => (502, "bad-response"),
             Self::SlowRequest => (408, "slow-request"),
+            Self::NoFile => (404, "no-file"),
+            Self::MethodNotAllowed => (405, "method-not-allowed"),
+            Self::FileUnreadable => (500, "file-unreadable"),
             Self::InCircle => (508, "loop"),
             Self::BodyTooLarge => (413, "body-too-large"),
             Self::BadRequest(refusal) => (refusal.status(), "bad-request"),
         }
+    }
+
+    /// The methods that would do, where the method was wrong (RFC 9110 section 15.5.6).
+    fn allow(self) -> Option<&'static str> {
+        (self == Self::MethodNotAllowed).then_some("GET, HEAD")
     }
 
     /// The answer that tells of it over HTTP/2: its status, fields and content.
@@ -87,6 +101,9 @@ impl GatewayError {
         fields.push(b"content-type", kind.as_bytes());
         fields.push(b"content-length", body.len().to_string().as_bytes());
         fields.push(b"date", &date::now());
+        if let Some(methods) = self.allow() {
+            fields.push(b"allow", methods.as_bytes());
+        }
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
         (status, fields, body.into())
     }
@@ -169,7 +186,10 @@ pub(crate) async fn send(
 fn text(error: GatewayError, reply: Reply<'_>) -> String {
     let (status, reason) = error.status_and_reason();
     let (kind, body) = error.content(reply.json);
-    let fields = reply.fields();
+    let mut fields = reply.fields();
+    if let Some(methods) = error.allow() {
+        fields.push_str(&format!("allow: {methods}\r\n"));
+    }
     format!(
         "HTTP/1.1 {status} {}\r\nroadbed-reason: {reason}\r\ncontent-type: {kind}\r\n\
          content-length: {}\r\ndate: {}\r\n{fields}\r\n{}",
@@ -185,12 +205,14 @@ fn phrase(status: u16) -> &'static str {
     match status {
         400 => "Bad Request",
         404 => "Not Found",
+        405 => "Method Not Allowed",
         408 => "Request Timeout",
         413 => "Content Too Large",
         414 => "URI Too Long",
         421 => "Misdirected Request",
         417 => "Expectation Failed",
         431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
         501 => "Not Implemented",
         502 => "Bad Gateway",
         503 => "Service Unavailable",

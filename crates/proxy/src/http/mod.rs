@@ -2,6 +2,7 @@
 //! backend, and where a request is for.
 
 pub(crate) mod accept;
+pub(crate) mod accept_encoding;
 pub(crate) mod attest;
 pub(crate) mod date;
 pub mod field_section;
@@ -15,6 +16,7 @@ pub(crate) mod redirect;
 mod refusal;
 pub(crate) mod request_id;
 pub(crate) mod route;
+pub(crate) mod security;
 pub(crate) mod target;
 
 pub use refusal::Refusal;

@@ -172,6 +172,7 @@ async fn serve_request(
     drop(asked);
     let attested = attested.ok().flatten();
     let id = attested.as_ref().map(|attested| &attested.id);
+    let is_secure = attested.as_ref().is_some_and(Attested::is_secure);
     let (upstream, rules) = match routed {
         Ok(Destination::Upstream(upstream, rules)) => (upstream, rules),
         Ok(Destination::Redirect(redirection)) => {
@@ -188,7 +189,8 @@ async fn serve_request(
         }
     };
     let measured = &Measured::begin(&upstream.counters);
-    if upstream.speaks_http2() {
+    let is_compressed = || rules.as_ref().is_some_and(|rules| rules.compress) && !facts.upgrade;
+    if upstream.speaks_http2() || is_compressed() {
         let to = (&*upstream, rules.as_deref());
         let request = (head, attested.as_ref());
         return Box::pin(translate(connection, to, measured, request, buffer, input)).await;
@@ -215,6 +217,7 @@ async fn serve_request(
             measured,
             rules: rules.as_deref(),
             id,
+            is_secure,
         },
         input,
         out,
@@ -264,6 +267,7 @@ async fn translate(
         measured,
         rules,
         id: attested.map(|attested| &attested.id),
+        is_secure: attested.is_some_and(Attested::is_secure),
     };
     translated::serve(one, request, input).await
 }

@@ -23,6 +23,8 @@ pub(crate) struct Exchange<'a> {
     pub(crate) rules: Option<&'a Rules>,
     /// What the request is called, at the edge.
     pub(crate) id: Option<&'a RequestId>,
+    /// Whether its client speaks TLS, to us or to a trusted hop.
+    pub(crate) is_secure: bool,
 }
 
 impl Exchange<'_> {

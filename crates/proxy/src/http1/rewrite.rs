@@ -9,6 +9,7 @@ use crate::http::attest::Attested;
 use crate::http::date;
 use crate::http::message::Body;
 use crate::http::request_id::{REQUEST_ID, RequestId};
+use crate::http::security;
 use crate::routing::rules::Rules;
 use crate::worker::buffers::Buffer;
 
@@ -76,16 +77,31 @@ pub(crate) struct Framing {
     pub(crate) keep_alive: bool,
 }
 
-/// Writes the answer's head for the client, with what its route changes. At the edge `id` is what
-/// its request is called.
+/// What an answer is told on its way that its service did not say.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Told<'a> {
+    /// What its route changes.
+    pub(crate) rules: Option<&'a Rules>,
+    /// What its request is called, at the edge.
+    pub(crate) id: Option<&'a RequestId>,
+    /// Whether its client speaks TLS.
+    pub(crate) is_secure: bool,
+}
+
+/// Writes the answer's head for the client.
 pub(crate) fn response(
     out: &mut Buffer,
     bytes: &[u8],
     head: &ResponseHead,
     framing: Framing,
-    changes: Option<&FieldChanges>,
-    id: Option<&RequestId>,
+    told: Told<'_>,
 ) {
+    let Told {
+        rules,
+        id,
+        is_secure,
+    } = told;
+    let changes = rules.map(|rules| &rules.response);
     out.append(b"HTTP/1.1 ");
     let line_end = memchr::memchr(b'\n', bytes).map_or(bytes.len(), |at| at + 1);
     // The parser has seen "HTTP/1.x " in front of the status.
@@ -105,6 +121,12 @@ pub(crate) fn response(
         out.append(run);
     }
     append_added(out, changes);
+    if let Some(rules) = rules.filter(|rules| rules.security) {
+        let has = |name: &str| head.fields.values(bytes, name).next().is_some();
+        for (name, value) in security::missing(&rules.response, is_secure, has) {
+            out.append_parts([name.as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+        }
+    }
     if let Some(id) = id {
         out.append_parts([REQUEST_ID, b": ", id.as_bytes(), b"\r\n"]);
     }

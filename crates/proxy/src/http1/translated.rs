@@ -27,6 +27,7 @@ pub(crate) async fn serve(
         measured,
         rules,
         id,
+        is_secure,
         ..
     } = exchange;
     let facts = request.facts;
@@ -41,7 +42,7 @@ pub(crate) async fn serve(
         listener,
     };
     let one = Translation::new(worker, (upstream, rules), client, request, measured);
-    let one = one.named(id);
+    let one = one.named(id, is_secure);
     let body = Replayable::new(source, body_limit(rules, facts));
     translate::exchange(&one, body).await
 }

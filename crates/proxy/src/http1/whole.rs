@@ -7,7 +7,7 @@ use super::chunked::{Decoder, Step};
 use super::fields::head_end;
 use super::request::{self, RequestHead};
 use super::response;
-use super::rewrite::{self, Addition, Framing};
+use super::rewrite::{self, Addition, Framing, Told};
 use crate::http::Refusal;
 use crate::http::attest::Attested;
 use crate::http::date;
@@ -81,7 +81,7 @@ pub fn forward_answer(
         old_version: old_client,
         keep_alive: true,
     };
-    rewrite::response(&mut out, &bytes[..end], &head, framing, None, None);
+    rewrite::response(&mut out, &bytes[..end], &head, framing, Told::default());
     let mut forwarded = out.bytes().to_vec();
     if !head.has_date {
         pin_date(&mut forwarded);

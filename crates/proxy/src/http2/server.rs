@@ -19,7 +19,7 @@ use super::reason::Reason;
 use super::request;
 use super::window::Window;
 use crate::http::Refusal;
-use crate::http::attest::attest;
+use crate::http::attest::{Attested, attest};
 use crate::http::gateway_error::GatewayError;
 use crate::http::message::{Body, RequestFacts};
 use crate::http::route::{Destination, Origin, route};
@@ -277,7 +277,8 @@ async fn stream(served: Served, _extra: Option<Extra>, arrived: Arrived) {
     };
     let limit = body_limit(rules.as_deref(), request.facts);
     let to = (&*upstream, rules.as_deref());
-    let one = Exchange::new(worker, to, client, request, measured).named(id);
+    let one = Exchange::new(worker, to, client, request, measured);
+    let one = one.named(id, attested.as_ref().is_some_and(Attested::is_secure));
     // What becomes of the connection is its own business.
     let _ = Box::pin(exchange(&one, Replayable::new(source, limit))).await;
 }

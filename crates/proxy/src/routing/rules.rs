@@ -19,6 +19,10 @@ pub(crate) struct Rules {
     pub(crate) timeout: Option<Duration>,
     /// How many bytes the content of a request may have.
     pub(crate) body_limit: u64,
+    /// Answers are compressed for clients that take that.
+    pub(crate) compress: bool,
+    /// Answers have fields that make browsers careful.
+    pub(crate) security: bool,
 }
 
 impl Rules {
@@ -31,6 +35,8 @@ impl Rules {
             response: treatment.response_headers.clone(),
             timeout: treatment.timeout,
             body_limit: treatment.body_limit.unwrap_or(u64::MAX),
+            compress: treatment.compress,
+            security: treatment.security_headers,
         })
     }
 

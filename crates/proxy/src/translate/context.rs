@@ -28,6 +28,8 @@ pub(crate) struct Exchange<'a> {
     pub(crate) measured: &'a Measured<'a>,
     /// What the request is called, at the edge.
     pub(crate) id: Option<&'a RequestId>,
+    /// Whether its client speaks TLS, to us or to a trusted hop.
+    pub(crate) is_secure: bool,
     pub(crate) is_grpc: bool,
     /// When the caller gives up, where it said so.
     pub(crate) deadline: Option<Instant>,
@@ -73,14 +75,19 @@ impl<'a> Exchange<'a> {
             request,
             measured,
             id: None,
+            is_secure: false,
             is_grpc,
             deadline: timeout.map(|timeout| Instant::from_std(measured.begun()) + timeout),
         }
     }
 
-    /// The same for a request that is called so.
-    pub(crate) fn named(self, id: Option<&'a RequestId>) -> Self {
-        Self { id, ..self }
+    /// The same for a request that is called so, and whose client speaks TLS or not.
+    pub(crate) fn named(self, id: Option<&'a RequestId>, is_secure: bool) -> Self {
+        Self {
+            id,
+            is_secure,
+            ..self
+        }
     }
 
     /// An attempt at it by `endpoint`, whose connection had been idle or not.

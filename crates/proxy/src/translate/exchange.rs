@@ -8,12 +8,16 @@ use super::context::{Attempt, Exchange};
 use super::source::Replayable;
 use super::{grpc, to_http1, to_http2};
 use crate::dial::{Connected, dial};
+use crate::files;
 use crate::http::gateway_error::GatewayError;
 use crate::http::phases::Next;
 use crate::retry::{Fault, Tries};
 
 /// Has a backend answer a request whose body is `body`; what becomes of the client's connection.
 pub(crate) async fn exchange(exchange: &Exchange<'_>, mut body: Replayable<'_>) -> Next {
+    if let Some(files) = exchange.upstream.files() {
+        return Box::pin(files::answer(exchange, &files)).await;
+    }
     let facts = exchange.request.facts;
     let mut tries = Tries::new(facts);
     let error = loop {

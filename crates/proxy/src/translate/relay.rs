@@ -7,6 +7,7 @@ use super::context::Exchange;
 use super::grpc;
 use super::sink::{Sink, pump};
 use super::source::Source;
+use crate::compress::{self, Compressed};
 use crate::http::gateway_error::GatewayError;
 use crate::http::phases::{BodyError, Next, Sent};
 use crate::http2::Reason;
@@ -23,14 +24,29 @@ pub(crate) async fn answer(
     let facts = &exchange.request.facts;
     if let Some(rules) = exchange.rules {
         answer.fields.change(&rules.response);
+        if rules.security {
+            answer.fields.secure(&rules.response, exchange.is_secure);
+        }
     }
     answer.fields.set_id(exchange.id);
     answer.add_date();
+    let compression = match exchange.rules {
+        Some(rules) if rules.compress => compress::prepare(exchange, &mut answer),
+        _ => None,
+    };
     let (mut sink, next) = exchange.client.begin(answer, facts, sent)?;
     let sent_bytes = &exchange.upstream.counters.sent;
-    let outcome = {
-        let pumping = pin!(pump(&mut body, &mut sink, exchange.idle(), sent_bytes));
-        exchange.in_time(pumping).await
+    let idle = exchange.idle();
+    let outcome = match compression {
+        None => {
+            let pumping = pin!(pump(&mut body, &mut sink, idle, sent_bytes));
+            exchange.in_time(pumping).await
+        }
+        Some(compression) => {
+            let mut pieces = Compressed::new(body, compression);
+            let pumping = Box::pin(pump(&mut pieces, &mut sink, idle, sent_bytes));
+            exchange.in_time(pin!(pumping)).await
+        }
     };
     match outcome {
         Some(Ok(in_trailers)) => {

@@ -23,6 +23,8 @@ pub(crate) struct Request {
     pub(crate) authority: Option<Box<str>>,
     /// Path and query.
     pub(crate) path: Box<str>,
+    /// The same as the client asked, where its route has changed it.
+    asked_path: Option<Box<str>>,
     pub(crate) fields: FieldSection,
 }
 
@@ -63,8 +65,32 @@ impl Request {
             method,
             authority: authority.map(Box::from),
             path: path.into(),
+            asked_path: None,
             fields,
         })
+    }
+
+    /// A request for `path` at `authority`.
+    pub(crate) fn new(
+        facts: RequestFacts,
+        method: Method,
+        authority: Box<str>,
+        path: Box<str>,
+        fields: FieldSection,
+    ) -> Self {
+        Self {
+            facts,
+            method,
+            authority: Some(authority),
+            path,
+            asked_path: None,
+            fields,
+        }
+    }
+
+    /// Path and query as the client asked.
+    pub(crate) fn asked_path(&self) -> &str {
+        self.asked_path.as_deref().unwrap_or(&self.path)
     }
 
     /// Says what the edge says of it: what the client itself claims of that is left out.
@@ -79,7 +105,8 @@ impl Request {
         if let Some(change) = &rules.path {
             let path = change.apply(self.path.as_bytes()).concat();
             // Both parts are ASCII.
-            self.path = String::from_utf8_lossy(&path).into();
+            let path = String::from_utf8_lossy(&path).into();
+            self.asked_path = Some(std::mem::replace(&mut self.path, path));
         }
         self.fields.change(&rules.request);
     }

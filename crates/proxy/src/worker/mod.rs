@@ -9,7 +9,7 @@ mod routes;
 mod upstream;
 mod view;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -28,7 +28,7 @@ pub(crate) use self::routes::Routed;
 pub(crate) use self::upstream::{Left, Upstream, is_gateway_failure};
 use self::view::View;
 use crate::http::request_id::RequestIds;
-use crate::limits::{Limits, SWEEP_INTERVAL};
+use crate::limits::{DISK_THREADS, Limits, SWEEP_INTERVAL};
 use crate::measure::Totals;
 use crate::tls::Trust;
 
@@ -104,6 +104,8 @@ pub(crate) struct Worker {
     pub(crate) trust: RefCell<Trust>,
     pub(crate) connections: Rc<Connections>,
     pub(crate) request_ids: RequestIds,
+    /// How many answers are being compressed.
+    pub(crate) compressing: Cell<usize>,
 }
 
 /// Runs a worker on this thread until it is drained.
@@ -117,6 +119,7 @@ pub(crate) fn run(
 ) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .max_blocking_threads(DISK_THREADS)
         .build_local(tokio::runtime::LocalOptions::default())?;
     let drain = limits.drain;
     let worker = Rc::new(Worker {
@@ -126,6 +129,7 @@ pub(crate) fn run(
         trust: RefCell::default(),
         connections: Connections::new(most_connections),
         request_ids: RequestIds::default(),
+        compressing: Cell::new(0),
     });
     runtime.block_on(serve(worker, commands, &reporter, drain));
     Ok(())

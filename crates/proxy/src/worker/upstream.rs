@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use model::{Protocol, UpstreamId};
+use model::{Protocol, ServedFiles, UpstreamId};
 
 use super::endpoint::{Endpoint, InFlight};
 use crate::balance::{Budget, Candidates, Entering, Fitness, Fleet, Load, Member, Random, pick};
@@ -20,7 +20,9 @@ pub(crate) struct Upstream {
     protocol: Cell<Protocol>,
     timeout: Cell<Duration>,
     endpoints: RefCell<Vec<Rc<Endpoint>>>,
-    /// Whether any of them speaks HTTP/2.
+    /// What the proxy serves itself, in place of endpoints.
+    files: RefCell<Option<Rc<ServedFiles>>>,
+    /// Whether any of them speaks HTTP/2, or it has no endpoints but files: requests are values then.
     speaks_http2: Cell<bool>,
     /// Whether any of them may be ejected.
     any_ejected: Cell<bool>,
@@ -51,6 +53,7 @@ impl Upstream {
             protocol: Cell::new(Protocol::Http),
             timeout: Cell::new(Duration::ZERO),
             endpoints: RefCell::default(),
+            files: RefCell::default(),
             speaks_http2: Cell::new(false),
             any_ejected: Cell::new(false),
             budget: RefCell::default(),
@@ -69,21 +72,27 @@ impl Upstream {
         self.timeout.get()
     }
 
-    /// Whether any of its endpoints speaks HTTP/2.
+    /// Whether any of its endpoints speaks HTTP/2, or its requests have to be values as if one did.
     pub(crate) fn speaks_http2(&self) -> bool {
         self.speaks_http2.get()
     }
 
-    /// Sets what a snapshot says of it.
-    pub(crate) fn configure(&self, protocol: Protocol, timeout: Duration) {
-        self.protocol.set(protocol);
-        self.timeout.set(timeout);
+    /// Sets what a snapshot says of it, but for its endpoints.
+    pub(crate) fn configure(&self, wanted: &model::Upstream) {
+        self.protocol.set(wanted.protocol);
+        self.timeout.set(wanted.timeout);
+        *self.files.borrow_mut() = wanted.files.clone().map(Rc::new);
+    }
+
+    /// What the proxy serves itself, in place of its endpoints.
+    pub(crate) fn files(&self) -> Option<Rc<ServedFiles>> {
+        self.files.borrow().clone()
     }
 
     /// Replaces its endpoints; the old ones are returned.
     pub(crate) fn replace_endpoints(&self, endpoints: Vec<Rc<Endpoint>>) -> Vec<Rc<Endpoint>> {
         let any = endpoints.iter().any(|endpoint| endpoint.speaks_http2());
-        self.speaks_http2.set(any);
+        self.speaks_http2.set(any || self.files.borrow().is_some());
         self.endpoints.replace(endpoints)
     }
 

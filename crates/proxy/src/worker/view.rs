@@ -135,7 +135,7 @@ impl View {
     fn set_upstream(&mut self, id: &UpstreamId, wanted: &model::Upstream, slow_start: Duration) {
         let upstream = self.upstream(id);
         self.absent.remove(id);
-        upstream.configure(wanted.protocol, wanted.timeout);
+        upstream.configure(wanted);
         let mut old = upstream.replace_endpoints(Vec::new());
         let entering = upstream.entering(Instant::now(), wanted.endpoints.len(), slow_start);
         let endpoints = wanted.endpoints.iter().map(|(instance, endpoint)| {

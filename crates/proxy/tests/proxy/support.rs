@@ -293,6 +293,7 @@ impl Builder {
             (instance, endpoint)
         });
         let upstream = Upstream {
+            files: None,
             protocol,
             timeout,
             endpoints: endpoints.collect(),

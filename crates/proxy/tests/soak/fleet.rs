@@ -182,6 +182,7 @@ impl Fleet {
             (shared.name.parse().unwrap(), endpoint)
         });
         let upstream = Upstream {
+            files: None,
             protocol: service.protocol,
             timeout: if service.is_wild { SOON } else { LONG },
             endpoints: endpoints.collect(),

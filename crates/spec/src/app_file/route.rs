@@ -60,6 +60,14 @@ pub(crate) struct Route {
     /// How much content a request may have.
     #[serde(default)]
     pub(crate) body_limit: Written<SizeText>,
+    /// Whether answers are compressed for clients that take that.
+    #[serde(default)]
+    #[schemars(extend("default" = false))]
+    pub(crate) compress: Written<bool>,
+    /// Whether answers have fields that make browsers careful, where the service has none of them.
+    #[serde(default)]
+    #[schemars(extend("default" = false))]
+    pub(crate) security_headers: Written<bool>,
 }
 
 /// What is asked of a value: to be a certain text, or what a table says.

@@ -103,6 +103,8 @@ fn route(
         timeout: values::duration("timeout", written.timeout, &limits::TIMEOUT, findings)
             .map(Spanned::into_inner),
         body_limit: treatment::body_limit(written.body_limit, findings),
+        compress: values::flag("compress", written.compress, findings),
+        security_headers: values::flag("security_headers", written.security_headers, findings),
     };
     if let Some(place) = place.filter(|_| has_to || treatment != Treatment::default()) {
         let message = "a redirect is answered by the edge: no service sees the request";
