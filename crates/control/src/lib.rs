@@ -15,6 +15,7 @@ mod server;
 mod settings;
 mod state;
 pub mod status;
+mod trusted;
 
 pub use api::{
     ApiError, DeployAnswer, DeployRequest, PlanAnswer, RoutePlan, ServicePlan, ShutdownRequest,

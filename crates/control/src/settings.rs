@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use model::Telemetry;
+use model::{Telemetry, TrustedHops};
 use plan::routes::EdgeAddresses;
 
 use crate::home::Home;
@@ -38,6 +38,8 @@ pub struct Settings {
     pub socket: PathBuf,
     /// Where the edge listens.
     pub edge: EdgeAddresses,
+    /// Whom the edge believes what they say of requests that they bring.
+    pub trusted: TrustedHops,
     /// Where a proxy that is started shows what it measures.
     pub metrics: SocketAddr,
     /// What proxies say of single requests.

@@ -55,6 +55,9 @@ pub struct ServerStatus {
     /// Where the edge listens for TLS, while a host has a certificate.
     #[serde(default)]
     pub edge_tls: String,
+    /// Whose word on where requests come from is taken: ranges of addresses, or `none`.
+    #[serde(default)]
+    pub trusted_hops: String,
     /// The number of the snapshot that proxies should serve.
     pub generation: u64,
     /// The proxies that are connected.
@@ -251,6 +254,7 @@ pub(crate) fn server(
         home: settings.home.path().display().to_string(),
         edge: settings.edge.plain.to_string(),
         edge_tls: settings.edge.tls.to_string(),
+        trusted_hops: settings.trusted.to_string(),
         generation: generation.0,
         proxies: proxies.iter().map(proxy).collect(),
         connections: None,

@@ -11,6 +11,7 @@ use crate::names::{AppName, ServiceName, VolumeName};
 use crate::paths::is_segment;
 use crate::resilience::Resilience;
 use crate::routing::Rule;
+use crate::static_files::Work;
 
 /// Everything that one `roadbed.toml` declares.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,8 +37,12 @@ impl App {
     /// Everything that the edge does for it: what its services expose, and its routes.
     pub fn rules(&self) -> impl Iterator<Item = Rule<ServiceName>> {
         let exposed = self.services.iter().filter_map(|(name, service)| {
-            let Exposure { host, path, .. } = service.expose.as_ref()?;
-            Some(Rule::exposing(host.clone(), path.clone(), name.clone()))
+            let exposure = service.expose.as_ref()?;
+            let Exposure { host, path, .. } = exposure;
+            let mut rule = Rule::exposing(host.clone(), path.clone(), name.clone());
+            rule.treatment.compress = exposure.compress;
+            rule.treatment.security_headers = exposure.security_headers;
+            Some(rule)
         });
         exposed.chain(self.routes.iter().cloned())
     }
@@ -51,11 +56,13 @@ impl App {
 /// A named, replicated part of an app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
-    /// What one instance runs.
-    pub run: Command,
+    /// What does its work.
+    #[serde(flatten)]
+    pub work: Work,
     /// What is run in the app's folder before a release, where anything is.
     pub build: Option<Command>,
-    /// How many instances should be ready; at least one.
+    /// How many instances should be ready: at least one of a program, none where there are only
+    /// files.
     pub replicas: u16,
     /// The services that this one calls.
     pub uses: BTreeSet<ServiceName>,
@@ -177,6 +184,12 @@ pub struct Exposure {
     /// host, whether that names it too or not.
     #[serde(default)]
     pub certificate: Option<CertificateFiles>,
+    /// Answers are compressed for clients that take that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub compress: bool,
+    /// Answers have fields that make browsers careful, where their service does not say them itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub security_headers: bool,
 }
 
 /// A certificate and its private key on disk, each in PEM.

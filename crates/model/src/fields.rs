@@ -51,9 +51,8 @@ impl FieldName {
         let spelled = name.replace('_', "-");
         match spelled.as_str() {
             framing if FRAMING.contains(&framing) => Err(BadFieldName::Framing),
-            "date" | "host" | "forwarded" | "x-real-ip" | "roadbed-reason" | "roadbed-mirror" => {
-                Err(BadFieldName::Claim)
-            }
+            "date" | "host" | "forwarded" | "roadbed-mirror" | "roadbed-reason" | "x-real-ip"
+            | "x-request-id" => Err(BadFieldName::Claim),
             claim if claim.starts_with("x-forwarded-") => Err(BadFieldName::Claim),
             _ => Ok(Self(name)),
         }

@@ -12,6 +12,7 @@ pub mod file_path;
 pub mod instance;
 pub mod mirror;
 pub mod names;
+pub mod network;
 pub mod observed;
 pub mod paths;
 pub mod plan;
@@ -21,6 +22,7 @@ pub mod retries;
 pub mod routing;
 pub mod secret;
 pub mod snapshot;
+pub mod static_files;
 pub mod telemetry;
 pub mod time;
 pub mod treatment;
@@ -36,6 +38,7 @@ pub use file_path::{BadFilePath, FilePath};
 pub use instance::{Exit, ExitCause, InstanceId};
 pub use mirror::{BadMirror, Mirror, MirroredBody, Percent};
 pub use names::{AppName, NameError, ServiceName, VolumeName};
+pub use network::{BadNetwork, Network, TrustedHops};
 pub use observed::{
     Asked, Hold, InstanceRecord, ListenerFailure, ObservedApp, ObservedInstance, Phase, ProbeState,
     ProcessState,
@@ -54,6 +57,7 @@ pub use snapshot::{
     Listener, ListenerId, ListenerRole, Route, Snapshot, SnapshotDelta, StaleGeneration, Upstream,
     UpstreamId,
 };
+pub use static_files::{ServedFiles, StaticFiles, Work};
 pub use telemetry::{AccessLog, Collector, SampledShare, Telemetry, Tracing};
 pub use time::Timestamp;
 pub use treatment::{FieldChanges, PathChange, Redirect, RedirectStatus, Treatment};

@@ -14,9 +14,11 @@ use serde::{Deserialize, Serialize};
 use crate::app::{Host, Protocol};
 use crate::instance::InstanceId;
 use crate::names::{AppName, ServiceName};
+use crate::network::TrustedHops;
 use crate::resilience::Resilience;
 use crate::routing::{HostPattern, Rule};
 use crate::secret::Secret;
+use crate::static_files::ServedFiles;
 use crate::telemetry::Telemetry;
 
 /// The number of a snapshot. It only grows; a receiver refuses one below its own.
@@ -86,6 +88,9 @@ pub struct Listener {
     /// Whether it arrives in TLS, for which [`Snapshot::certificates`] are used.
     #[serde(default)]
     pub tls: bool,
+    /// Whom to believe what they say of requests that they bring, at the edge.
+    #[serde(default, skip_serializing_if = "TrustedHops::is_empty")]
+    pub trusted: TrustedHops,
 }
 
 /// What arrives at a listener.
@@ -118,6 +123,9 @@ pub struct Upstream {
     pub resilience: Resilience,
     /// Where it can be reached, by instance.
     pub endpoints: BTreeMap<InstanceId, Endpoint>,
+    /// What the proxy serves itself, in place of endpoints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<ServedFiles>,
 }
 
 /// One address of an upstream.
@@ -356,6 +364,7 @@ mod tests {
             protocol: Protocol::Http,
             timeout: Duration::from_secs(30),
             resilience: Resilience::default(),
+            files: None,
             endpoints: ports
                 .into_iter()
                 .map(|(ordinal, port)| {
@@ -423,6 +432,7 @@ mod tests {
             timeout: Duration::from_millis(1500),
             resilience: Resilience::default(),
             endpoints: BTreeMap::new(),
+            files: None,
         };
         let written = snapshot(1, BTreeMap::from([(id, upstream)]));
         let json = serde_json::to_string(&written).unwrap();

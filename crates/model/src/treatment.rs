@@ -45,6 +45,12 @@ pub struct Treatment {
     /// Which requests are refused first when the service has too many.
     #[serde(default, skip_serializing_if = "Priority::is_usual")]
     pub priority: Priority,
+    /// Answers are compressed for clients that take that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub compress: bool,
+    /// Answers have fields that make browsers careful, where their service does not say them itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub security_headers: bool,
 }
 
 /// What becomes of a path; the query stays.

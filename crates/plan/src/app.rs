@@ -229,6 +229,10 @@ fn obstacle(
         return None;
     }
     let is_up = |used: &ServiceName| {
+        let service = target.app.services.get(used);
+        if service.is_some_and(|service| service.work.files().is_some()) {
+            return true;
+        }
         let (fresh, _) = split(seen, used, target.number);
         fresh
             .iter()

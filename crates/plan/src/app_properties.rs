@@ -46,6 +46,8 @@ fn any_app() -> impl Strategy<Value = App> {
                     certificate: FilePath::new("shop.pem").unwrap(),
                     key: FilePath::new("shop.key").unwrap(),
                 }),
+                compress: false,
+                security_headers: false,
             });
         }
         app

@@ -4,6 +4,8 @@
 
 mod app;
 mod backoff;
+#[cfg(test)]
+mod files_tests;
 mod instance;
 mod order;
 pub mod preview;

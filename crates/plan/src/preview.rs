@@ -113,7 +113,7 @@ fn stopped(name: &ServiceName, service: &Service) -> ServicePreview {
 
 fn changed_keys(before: &Service, after: &Service) -> Vec<&'static str> {
     let Service {
-        run,
+        work,
         build,
         replicas,
         uses,
@@ -128,7 +128,8 @@ fn changed_keys(before: &Service, after: &Service) -> Vec<&'static str> {
         volumes,
     } = before;
     [
-        ("run", *run != after.run),
+        ("run", work.command() != after.work.command()),
+        ("static", work.files() != after.work.files()),
         ("build", *build != after.build),
         ("replicas", *replicas != after.replicas),
         ("uses", *uses != after.uses),

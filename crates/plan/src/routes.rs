@@ -8,7 +8,7 @@ use crate::app::is_full;
 use model::{
     Action, AuthorityId, Certificate, Endpoint, EndpointTls, Generation, HostPattern,
     InstanceRecord, Intent, Listener, ListenerId, ListenerRole, ObservedApp, Protocol, Release,
-    Route, ServiceName, Snapshot, Upstream, UpstreamId,
+    Route, ServedFiles, Service, ServiceName, Snapshot, TrustedHops, Upstream, UpstreamId,
 };
 
 /// The key of the edge's listener in a snapshot.
@@ -83,6 +83,7 @@ pub fn snapshot<'a>(
         address,
         role: ListenerRole::Edge,
         tls,
+        trusted: TrustedHops::default(),
     };
     if !snapshot.routes.is_empty() {
         let plain = listener(edge.plain, false);
@@ -95,6 +96,15 @@ pub fn snapshot<'a>(
     snapshot
 }
 
+/// Has whoever serves `snapshot` believe `hops` what they say of requests that they bring.
+pub fn trust(snapshot: &mut Snapshot, hops: &TrustedHops) {
+    for listener in snapshot.listeners.values_mut() {
+        if listener.role == ListenerRole::Edge {
+            listener.trusted = hops.clone();
+        }
+    }
+}
+
 fn add_app(snapshot: &mut Snapshot, app: &ObservedApp, ports: &BTreeMap<ListenerId, u16>) {
     for mesh in mesh_edges(app) {
         let id = mesh.listener_id();
@@ -104,10 +114,13 @@ fn add_app(snapshot: &mut Snapshot, app: &ObservedApp, ports: &BTreeMap<Listener
                 caller: mesh.caller,
                 upstream: mesh.upstream,
             };
-            let tls = false;
-            snapshot
-                .listeners
-                .insert(id, Listener { address, role, tls });
+            let listener = Listener {
+                address,
+                role,
+                tls: false,
+                trusted: TrustedHops::default(),
+            };
+            snapshot.listeners.insert(id, listener);
         }
     }
     for release in served_releases(app) {
@@ -117,6 +130,7 @@ fn add_app(snapshot: &mut Snapshot, app: &ObservedApp, ports: &BTreeMap<Listener
                 timeout: service.timeout,
                 resilience: service.resilience.clone(),
                 endpoints: BTreeMap::new(),
+                files: served_files(release, service),
             };
             snapshot
                 .upstreams
@@ -157,6 +171,36 @@ fn for_both(older: &Upstream, newer: &Upstream) -> Upstream {
         timeout: older.timeout.max(newer.timeout),
         resilience: newer.resilience.clone(),
         endpoints: BTreeMap::new(),
+        files: newer.files.clone(),
+    }
+}
+
+/// What a proxy serves itself of a service.
+fn served_files(release: &Release, service: &Service) -> Option<ServedFiles> {
+    Some(ServedFiles {
+        app_folder: release.folder.clone(),
+        files: service.work.files()?.clone(),
+    })
+}
+
+/// Files of the release before the target are served until what takes their place is ready: they
+/// have no instances that would be kept for that long.
+fn keep_files(snapshot: &mut Snapshot, before: &Release) {
+    for (name, service) in &before.app.services {
+        let Some(files) = served_files(before, service) else {
+            continue;
+        };
+        let id = upstream_id(before, name);
+        let upstream = snapshot.upstreams.entry(id).or_insert_with(|| Upstream {
+            protocol: service.protocol,
+            timeout: service.timeout,
+            resilience: service.resilience.clone(),
+            endpoints: BTreeMap::new(),
+            files: None,
+        });
+        if upstream.endpoints.is_empty() {
+            upstream.files.get_or_insert(files);
+        }
     }
 }
 
@@ -169,10 +213,14 @@ fn add_routes(snapshot: &mut Snapshot, app: &ObservedApp, target: &Release) {
         .confirmed
         .filter(|number| *number != target.number && !is_full(app, target))
         .and_then(|number| app.releases.get(&number));
+    if let Some(before) = before {
+        keep_files(snapshot, before);
+    }
     let is_served = |route: &Route| {
         route.services().all(|id| {
             let upstream = snapshot.upstreams.get(id);
-            upstream.is_some_and(|upstream| !upstream.endpoints.is_empty())
+            upstream
+                .is_some_and(|upstream| !upstream.endpoints.is_empty() || upstream.files.is_some())
         })
     };
     let mut routes: BTreeMap<String, Route> = before
@@ -336,6 +384,8 @@ mod tests {
                 certificate: file("shop.pem"),
                 key: file("shop.key"),
             }),
+            compress: false,
+            security_headers: false,
         });
         let api = app.services.get_mut(&service("api")).unwrap();
         api.protocol = Protocol::Grpc;

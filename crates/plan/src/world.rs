@@ -16,7 +16,7 @@ pub(crate) fn service(name: &str) -> ServiceName {
 pub(crate) fn app(services: &[(&str, &[&str])]) -> App {
     let declare = |(name, uses): &(&str, &[&str])| {
         let declared = Service {
-            run: Command::new(vec!["./run".into()]).unwrap(),
+            work: Work::Run(Command::new(vec!["./run".into()]).unwrap()),
             build: None,
             replicas: 2,
             uses: uses.iter().map(|used| service(used)).collect(),

@@ -5,8 +5,10 @@
 //! nothing with the others while it does, but for limits of rates. The proxy outlives the server and starts without it.
 
 mod balance;
+mod compress;
 mod control;
 mod dial;
+pub mod files;
 pub mod http;
 pub mod http1;
 pub mod http2;

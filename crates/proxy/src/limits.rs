@@ -13,6 +13,25 @@ pub const HEAD_FIELDS: usize = 100;
 /// Longest request target, in bytes (RFC 9110 section 4.1 asks for at least 8,000).
 pub const TARGET_BYTES: usize = 16 * 1024;
 
+/// Shortest content that is compressed, in bytes: what fits a packet arrives no sooner for it.
+pub const LEAST_COMPRESSED: u64 = 1024;
+
+/// Answers that a worker compresses at a time. Each takes about 1 MiB; those beyond are sent as they
+/// are.
+pub const COMPRESSED_AT_A_TIME: usize = 64;
+
+/// How much compressed content is gathered before it is sent, while more comes without a pause.
+pub const COMPRESSED_PIECE: usize = 16 * 1024;
+
+/// How much of an answer is compressed before the worker's other connections have their turn.
+pub const COMPRESSED_TURN: usize = 128 * 1024;
+
+/// Longest path of a file that is served, in bytes (Linux allows 4,096 in one call).
+pub const FILE_PATH_BYTES: usize = 4000;
+
+/// Threads of a worker that wait for the disk, at most. What the kernel has in memory needs none.
+pub const DISK_THREADS: usize = 8;
+
 /// Longest method, in bytes. The longest registered one has 17.
 pub const METHOD_BYTES: usize = 24;
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use model::{AccessLog, Collector, SampledShare};
+use model::{AccessLog, Collector, SampledShare, TrustedHops};
 
 /// Runs your services: deploys them, connects them, serves them.
 ///
@@ -101,6 +101,10 @@ pub(crate) struct Up {
     /// the last one did, else port 8443 beside the edge, or 443 beside port 80]
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = edge)]
     pub(crate) edge_tls: Option<SocketAddr>,
+    /// Whose word such a server takes on where requests come from: ranges such as 10.0.0.0/8 with
+    /// commas between them, or none [default: whose the last one took, else none]
+    #[arg(long, value_name = "RANGES")]
+    pub(crate) trusted_hops: Option<TrustedHops>,
     /// Where the proxy of such a server shows what it measures, an address of this machine alone
     /// [default: where the last one did, else 127.0.0.1:9700]
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = loopback)]
@@ -221,6 +225,10 @@ pub(crate) struct Server {
     /// last server had it, else port 8443 beside the edge, or 443 beside port 80]
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = edge)]
     pub(crate) edge_tls: Option<SocketAddr>,
+    /// Whose word is taken on where requests come from, of those in front of the edge: ranges such
+    /// as 10.0.0.0/8 with commas between them, or none [default: as the last server, else none]
+    #[arg(long, value_name = "RANGES")]
+    pub(crate) trusted_hops: Option<TrustedHops>,
     /// Where the proxy shows what it measures, an address of this machine alone [default: where the
     /// last server had it, else 127.0.0.1:9700]
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = loopback)]

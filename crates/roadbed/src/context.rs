@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use control::{DEFAULT_EDGE, DEFAULT_METRICS, EdgeAddresses, Home, usual_edge_tls};
 use model::{SampledShare, Tracing};
 
+use model::TrustedHops;
+
 use crate::api_client::ApiClient;
 use crate::arguments::{Telemetry, Traces};
 use crate::failure::Failure;
@@ -49,6 +51,11 @@ impl Context {
             plain,
             tls: tls.unwrap_or_else(|| usual_edge_tls(plain)),
         }
+    }
+
+    /// Whom the edge of a server that is started now trusts.
+    pub(crate) fn trusted_hops(&self, wanted: Option<&TrustedHops>) -> TrustedHops {
+        wanted.cloned().unwrap_or_else(|| self.home.trusted_hops())
     }
 
     /// Where the proxy of a server that is started now shows what it measures.

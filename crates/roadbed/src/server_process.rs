@@ -10,7 +10,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
 use control::EdgeAddresses;
-use model::Telemetry;
+use model::{Telemetry, TrustedHops};
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -69,10 +69,11 @@ impl Edge {
 pub(crate) async fn start(
     context: &Context,
     edge: EdgeAddresses,
+    trusted: &TrustedHops,
     metrics: SocketAddr,
     telemetry: &Telemetry,
 ) -> Result<bool, Failure> {
-    let mut child = spawn(context, edge, metrics, telemetry)?;
+    let mut child = spawn(context, edge, trusted, metrics, telemetry)?;
     let client = context.client();
     let started = Instant::now();
     let mut ended = None;
@@ -101,6 +102,7 @@ pub(crate) async fn start(
 fn spawn(
     context: &Context,
     edge: EdgeAddresses,
+    trusted: &TrustedHops,
     metrics: SocketAddr,
     telemetry: &Telemetry,
 ) -> Result<Child, Failure> {
@@ -113,6 +115,7 @@ fn spawn(
         .arg(context.home.path())
         .args(["--edge", &edge.plain.to_string()])
         .args(["--edge-tls", &edge.tls.to_string()])
+        .args(["--trusted-hops", &trusted.to_string()])
         .args(["--metrics", &metrics.to_string()])
         .args(telemetry_words(telemetry))
         .stdin(Stdio::null())

@@ -7,6 +7,7 @@ pub(crate) mod mirror;
 pub(crate) mod rate_limit;
 pub(crate) mod resilience;
 pub(crate) mod route;
+pub(crate) mod static_files;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -18,6 +19,7 @@ use crate::written::{Described, Table, Written};
 
 use resilience::{BalanceText, Connections, Overload};
 use route::Route;
+use static_files::Static;
 
 /// What one app is made of.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -46,11 +48,16 @@ pub(crate) struct AppFile {
 /// A named, replicated part of the app.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{ "required": ["run"] }, { "required": ["static"] }]))]
 pub(crate) struct Service {
     /// The program of an instance and its arguments: a line that is split into words as a shell
     /// does, or a list of words. No shell runs. `$NAME` and `${NAME}` stand for variables of the
     /// instance's environment, `$$` for a dollar sign.
+    #[serde(default)]
     pub(crate) run: Written<CommandText>,
+    /// Instead of `run`: a folder whose files the edge serves itself, or a table with that and more.
+    #[serde(default, rename = "static")]
+    pub(crate) files: Written<Static>,
     /// A command that is run in the app's folder before a release is packed.
     #[serde(default)]
     pub(crate) build: Written<CommandText>,
@@ -124,6 +131,14 @@ pub(crate) struct Expose {
     /// A file in PEM: the private key of the certificate.
     #[serde(default)]
     pub(crate) key: Written<String>,
+    /// Whether answers are compressed for clients that take that.
+    #[serde(default)]
+    #[schemars(extend("default" = false))]
+    pub(crate) compress: Written<bool>,
+    /// Whether answers have fields that make browsers careful, where the service has none of them.
+    #[serde(default)]
+    #[schemars(extend("default" = false))]
+    pub(crate) security_headers: Written<bool>,
 }
 
 /// How the instances of a service that speak TLS are verified.

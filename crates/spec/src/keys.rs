@@ -9,6 +9,7 @@ use crate::app_file::mirror::Mirror;
 use crate::app_file::rate_limit::RateLimit;
 use crate::app_file::resilience::{Connections, Overload, Sticky};
 use crate::app_file::route::{Condition, HeaderChanges, Redirect, Rewrite, Route, Share};
+use crate::app_file::static_files::StaticTable;
 use crate::app_file::{AppFile, Expose, Health, Service, Tls};
 use crate::findings::{Findings, quoted};
 
@@ -101,6 +102,7 @@ fn keep_known_of_services(file: &mut DeTable<'_>, findings: &mut Findings) {
     let inner = [
         ("expose", Known::of::<Expose>()),
         ("health", Known::of::<Health>()),
+        ("static", Known::of::<StaticTable>()),
         ("tls", Known::of::<Tls>()),
         ("balance", Known::of::<Sticky>()),
         ("overload", Known::of::<Overload>()),
@@ -207,7 +209,14 @@ mod tests {
         assert_eq!(Known::of::<AppFile>().keys, ["app", "routes", "services"]);
         assert_eq!(
             Known::of::<Expose>().keys,
-            ["certificate", "host", "key", "path"]
+            [
+                "certificate",
+                "compress",
+                "host",
+                "key",
+                "path",
+                "security_headers"
+            ]
         );
         assert!(Known::of::<Service>().keys.contains(&"replicas".to_owned()));
         assert!(Known::of::<Health>().keys.contains(&"deadline".to_owned()));

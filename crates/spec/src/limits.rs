@@ -42,6 +42,8 @@ pub(crate) const LONGEST_PROBE_PATH: usize = 1_024;
 /// The longest name of a gRPC service that a probe asks about, in bytes.
 pub(crate) const LONGEST_PROBE_SERVICE: usize = 200;
 
+/// `static.cache_control`: browsers ask each time whether what they have is still good.
+pub(crate) const CACHE_CONTROL: &str = "no-cache";
 /// `replicas`
 pub(crate) const REPLICAS: Bounds<u16> = Bounds {
     least: 1,

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use model::{App, Command, FilePath};
+use model::{App, Command, FilePath, ServiceName};
 
 use crate::findings::{Findings, quoted};
 use crate::limits::MOST_BYTES;
@@ -110,18 +110,22 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
         app,
         programs,
         files,
+        folders,
     } = crate::read(&shown, &source)?;
     let mut findings = Findings::default();
     let builds = app.services.values().any(|service| service.build.is_some());
     for (name, span) in programs {
-        if let Some((message, hint)) =
-            program_problem(&folder, app.services[&name].run.words(), builds)
-        {
+        if let Some((message, hint)) = program_problem(&folder, words(&app, &name), builds) {
             findings.add(span, message).hint(hint);
         }
     }
     for (path, span) in files.named() {
         if let Some((message, hint)) = file_problem(&folder, path, builds) {
+            findings.add(span.clone(), message).hint(hint);
+        }
+    }
+    for (path, span) in folders.named() {
+        if let Some((message, hint)) = folder_problem(&folder, path, builds) {
             findings.add(span.clone(), message).hint(hint);
         }
     }
@@ -134,6 +138,12 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
         file,
         source,
     })
+}
+
+/// The words of a service's command; none where it is a folder of files.
+fn words<'a>(app: &'a App, service: &ServiceName) -> &'a [String] {
+    let command = app.services[service].work.command();
+    command.map(Command::words).unwrap_or_default()
 }
 
 fn read(path: &Path, unreadable: &dyn Fn(io::Error) -> LoadError) -> Result<String, LoadError> {
@@ -200,6 +210,28 @@ fn program_problem(folder: &Path, words: &[String], builds: bool) -> Option<(Str
         Err(error) => {
             let hint = "check the permissions of the folders above it".into();
             Some((format!("{shown} cannot be looked at: {error}"), hint))
+        }
+    }
+}
+
+/// What the disk says against a folder whose files are served, with a hint. One that a `build` may yet
+/// make can be absent.
+fn folder_problem(folder: &Path, path: &FilePath, builds: bool) -> Option<(String, String)> {
+    let shown = quoted(path.as_str());
+    let full = path.within(folder);
+    match fs::read_dir(&full) {
+        Ok(_) => None,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => (!builds).then(|| {
+            let hint = "make it, or say how with `build`".into();
+            (format!("there is no {}", full.display()), hint)
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            let hint = "name the folder that it is in".into();
+            Some((format!("{shown} is not a folder"), hint))
+        }
+        Err(error) => {
+            let hint = "let the user who runs the server read it".into();
+            Some((format!("{shown} cannot be read: {error}"), hint))
         }
     }
 }

@@ -15,6 +15,7 @@ mod rate_limit;
 mod resilience;
 mod routes;
 mod service;
+mod static_files;
 mod treatment;
 mod values;
 
@@ -42,6 +43,8 @@ pub(crate) struct Valid {
     pub(crate) programs: BTreeMap<ServiceName, Range<usize>>,
     /// The files that have to be there when the app is deployed.
     pub(crate) files: Files,
+    /// The folders whose files are served.
+    pub(crate) folders: Files,
 }
 
 /// What concerns all services together.
@@ -49,6 +52,7 @@ pub(crate) struct Valid {
 struct Together {
     exposures: Exposures,
     files: Files,
+    folders: Files,
 }
 
 /// Validates `file`; `None` only where something was found.
@@ -111,6 +115,7 @@ pub(crate) fn app(file: AppFile, source: &str, findings: &mut Findings) -> Optio
         },
         programs,
         files: together.files,
+        folders: together.folders,
     })
 }
 

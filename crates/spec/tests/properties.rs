@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use model::{
     App, AppName, CertificateFiles, Command, Exposure, FilePath, Health, Host, PathPrefix, Probe,
-    Protocol, Service, ServiceName, ServiceTls, VolumeName,
+    Protocol, Service, ServiceName, ServiceTls, VolumeName, Work,
 };
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
@@ -204,7 +204,7 @@ fn service() -> impl Strategy<Value = Service> {
         let (run, build, replicas, env, volumes) = basics;
         let (protocol, tls) = spoken;
         health(protocol).prop_map(move |health| Service {
-            run: run.clone(),
+            work: Work::Run(run.clone()),
             build: build.clone(),
             replicas,
             uses: BTreeSet::new(),
@@ -216,6 +216,8 @@ fn service() -> impl Strategy<Value = Service> {
                     host: Host::new("localhost").unwrap(),
                     path,
                     certificate,
+                    compress: false,
+                    security_headers: false,
                 }),
             env: env.clone(),
             health,
@@ -317,7 +319,10 @@ fn written_service(service: &Service, as_line: bool) -> Table {
         .iter()
         .map(|(key, value)| (key.clone(), value.clone().into()));
     let mut keys = vec![
-        ("run", written_command(&service.run, as_line)),
+        (
+            "run",
+            written_command(service.work.command().unwrap(), as_line),
+        ),
         ("replicas", Value::Integer(service.replicas.into())),
         ("uses", strings(&service.uses)),
         ("env", Value::Table(env.collect())),
@@ -342,6 +347,7 @@ fn written_service(service: &Service, as_line: bool) -> Table {
         host,
         path,
         certificate,
+        ..
     }) = &service.expose
     {
         let mut expose = BTreeMap::from([("host", host.as_str()), ("path", path.as_str())]);

@@ -8,7 +8,7 @@ use anyhow::Result;
 use model::snapshot::Changes;
 use model::{
     AppName, Endpoint, Host, InstanceId, Listener, ListenerRole, PathPrefix, Protocol, Route,
-    ServiceName, Snapshot, SnapshotDelta, Upstream, UpstreamId,
+    ServiceName, Snapshot, SnapshotDelta, TrustedHops, Upstream, UpstreamId,
 };
 
 /// How many endpoints a service has.
@@ -30,6 +30,7 @@ impl Fleet {
             address: edge,
             role: ListenerRole::Edge,
             tls: false,
+            trusted: TrustedHops::default(),
         };
         snapshot.listeners.insert("edge".into(), listener);
         for service in 0..services {
@@ -114,6 +115,7 @@ fn upstream(service: usize, address: SocketAddr) -> Result<Upstream> {
         timeout: Duration::from_secs(30),
         resilience: model::Resilience::default(),
         endpoints: endpoints?,
+        files: None,
     })
 }
 

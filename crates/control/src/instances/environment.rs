@@ -66,22 +66,22 @@ pub(super) fn of_instance(
     all
 }
 
-/// How the present attempt of `record` is launched.
+/// How the present attempt of `record` is launched; none where its service has no program.
 pub(super) fn launch(
     home: &Home,
     record: &InstanceRecord,
     release: &Release,
     service: &Service,
     environment: BTreeMap<String, String>,
-) -> Launch {
-    Launch {
+) -> Option<Launch> {
+    Some(Launch {
         unit: UnitName::from(&record.id),
         attempt: record.attempt,
-        command: service.run.clone(),
+        command: service.work.command()?.clone(),
         folder: release.folder.clone(),
         environment,
         stop_limit: service.drain,
         logs: home.instance_logs(&record.id),
         restart: Restart::Never,
-    }
+    })
 }

@@ -97,6 +97,11 @@ impl Instances {
         };
         let environment =
             environment::of_instance(&self.base, &self.home, record, service, addresses);
+        let launch = environment::launch(&self.home, record, release, service, environment);
+        let Some(launch) = launch else {
+            tracing::error!(instance = %record.id, "its service is files and has no program");
+            return;
+        };
         let mut facts = Facts::default();
         if matches!(start, Start::Adopt { .. }) {
             // What the last server knew holds until a probe says otherwise: not to know yet must
@@ -121,7 +126,6 @@ impl Instances {
             volumes: service.volumes.iter().map(volume).collect(),
         };
         let after = self.forgetting.remove(&record.id);
-        let launch = environment::launch(&self.home, record, release, service, environment);
         let (service, port) = (service.clone(), record.port);
         tokio::spawn(async move {
             if let Some(forgotten) = after {

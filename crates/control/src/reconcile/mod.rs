@@ -250,6 +250,7 @@ impl Reconciler {
             .collect();
         let mut snapshot = routes::snapshot(&apps, &self.state.ports, self.settings.edge);
         snapshot.telemetry = self.settings.telemetry.clone();
+        routes::trust(&mut snapshot, &self.settings.trusted);
         let ahead = self.proxies.ahead();
         if !anyway && ahead.is_none() && snapshot.same_content(&self.proxies.published()) {
             return None;

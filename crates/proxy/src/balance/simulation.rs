@@ -77,6 +77,7 @@ fn declared(resilience: Resilience) -> model::Upstream {
         timeout: Duration::from_secs(30),
         resilience,
         endpoints: BTreeMap::new(),
+        files: None,
     }
 }
 

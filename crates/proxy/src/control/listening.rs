@@ -160,6 +160,7 @@ mod tests {
             address,
             role: ListenerRole::Edge,
             tls: false,
+            trusted: Default::default(),
         };
         Snapshot {
             generation: Generation(generation),

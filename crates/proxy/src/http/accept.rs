@@ -27,7 +27,7 @@ pub(crate) fn prefers_json(accept: &[u8]) -> bool {
 }
 
 /// A quality of 0 to 1 in thousandths; what is no quality counts as 0.
-fn thousandths(quality: &[u8]) -> u32 {
+pub(crate) fn thousandths(quality: &[u8]) -> u32 {
     let (whole, fraction) = match quality {
         [whole @ (b'0' | b'1')] => (whole, &b""[..]),
         [whole @ (b'0' | b'1'), b'.', fraction @ ..] if fraction.len() <= 3 => (whole, fraction),

@@ -8,6 +8,9 @@ use std::fmt;
 
 use model::FieldChanges;
 
+use super::request_id::{REQUEST_ID, RequestId};
+use super::security;
+
 /// Fields in the order in which they came. Names are in lower case.
 #[derive(Clone, Default)]
 pub struct FieldSection {
@@ -178,6 +181,24 @@ impl FieldSection {
     pub fn set(&mut self, name: &[u8], value: &[u8]) {
         self.remove(name);
         self.push(name, value);
+    }
+
+    /// Says what the request is called, where it is called something.
+    pub(crate) fn set_id(&mut self, id: Option<&RequestId>) {
+        if let Some(id) = id {
+            self.set(REQUEST_ID, id.as_bytes());
+        }
+    }
+
+    /// Adds what makes browsers careful, beside what a route changes.
+    pub(crate) fn secure(&mut self, changes: &FieldChanges, is_secure: bool) {
+        let missing = {
+            let has = |name: &str| self.contains(name.as_bytes());
+            security::missing(changes, is_secure, has).collect::<Vec<_>>()
+        };
+        for (name, value) in missing {
+            self.push(name.as_bytes(), value.as_bytes());
+        }
     }
 
     /// Makes the changes of a route.

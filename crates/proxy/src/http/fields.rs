@@ -2,10 +2,12 @@
 
 use super::field_section::FieldSection;
 use super::refusal::Refusal;
+use super::request_id::REQUEST_ID;
 use crate::mirror::MIRRORED;
 
-/// Whether a field of this name claims where a request came from or how, or that it is a copy. Frameworks that name
-/// fields as CGI does take "_" for "-", so a claim must not slip through in that spelling.
+/// Whether a field of this name claims where a request came from or how, or that it is a copy.
+/// Frameworks that name fields as CGI does take "_" for "-", so a claim must not slip through in that
+/// spelling.
 pub(crate) fn is_claim(name: &[u8]) -> bool {
     const FAMILY: &[u8] = b"x-forwarded-";
     let same = |part: &[u8], claim: &[u8]| {
@@ -24,6 +26,15 @@ pub(crate) fn is_claim(name: &[u8]) -> bool {
         [b'r' | b'R', ..] => same(name, MIRRORED),
         _ => false,
     }
+}
+
+/// Whether a field of this name is one that the edge writes itself, whatever a client says in it.
+pub(crate) fn is_of_edge(name: &[u8]) -> bool {
+    let same = |b: &u8, c: &u8| b.eq_ignore_ascii_case(c) || (*b == b'_' && *c == b'-');
+    let is_id = name.len() == REQUEST_ID.len()
+        && matches!(name.first(), Some(b'x' | b'X'))
+        && name.iter().zip(REQUEST_ID).all(|(b, c)| same(b, c));
+    is_id || is_claim(name)
 }
 
 /// The length that `Content-Length` says, which is given once or not at all.

@@ -10,6 +10,7 @@ use http::StatusCode;
 use super::date;
 use super::field_section::FieldSection;
 use super::refusal::Refusal;
+use super::request_id::RequestId;
 use crate::http::message::{Body, RequestFacts};
 use crate::socket::Socket;
 use crate::worker::Listener;
@@ -56,6 +57,14 @@ pub(crate) enum GatewayError {
     BadResponse(Refusal),
     #[error("the request's head was not complete in time")]
     SlowRequest,
+    #[error("there is no such file")]
+    NoFile,
+    #[error("files can be read and nothing else: by GET and HEAD")]
+    MethodNotAllowed,
+    #[error("the file is there and cannot be read")]
+    FileUnreadable,
+    #[error("the request has passed more trusted hops than there can be: it goes in a circle")]
+    InCircle,
     #[error("the request has more content than this route takes")]
     BodyTooLarge,
     #[error("there were more requests than this route takes; the next is taken in {0} s")]
@@ -100,6 +109,10 @@ impl GatewayError {
             Self::IdleTimeout => (408, "idle-timeout"),
             Self::BadResponse(_) => (502, "bad-response"),
             Self::SlowRequest => (408, "slow-request"),
+            Self::NoFile => (404, "no-file"),
+            Self::MethodNotAllowed => (405, "method-not-allowed"),
+            Self::FileUnreadable => (500, "file-unreadable"),
+            Self::InCircle => (508, "loop"),
             Self::BodyTooLarge => (413, "body-too-large"),
             Self::RateLimited(_) => (429, "rate-limited"),
             Self::BadRequest(refusal) => (refusal.status(), "bad-request"),
@@ -112,6 +125,11 @@ impl GatewayError {
             Self::RateLimited(seconds) => Some(seconds),
             _ => None,
         }
+    }
+
+    /// The methods that would do, where the method was wrong (RFC 9110 section 15.5.6).
+    fn allow(self) -> Option<&'static str> {
+        (self == Self::MethodNotAllowed).then_some("GET, HEAD")
     }
 
     /// The answer that tells of it over HTTP/2: its status, fields and content.
@@ -128,6 +146,9 @@ impl GatewayError {
         fields.push(b"date", &date::now());
         if let Some(seconds) = self.retry_after() {
             fields.push(b"retry-after", seconds.to_string().as_bytes());
+        }
+        if let Some(methods) = self.allow() {
+            fields.push(b"allow", methods.as_bytes());
         }
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
         (status, fields, body.into())
@@ -152,7 +173,9 @@ impl GatewayError {
 
 /// Who is answered, and what follows.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Reply {
+pub(crate) struct Reply<'a> {
+    /// What the request is called, at the edge.
+    pub(crate) id: Option<&'a RequestId>,
     /// The body is JSON rather than text.
     pub(crate) json: bool,
     /// The request was HEAD: the body is only announced.
@@ -163,11 +186,12 @@ pub(crate) struct Reply {
     pub(crate) old_version: bool,
 }
 
-impl Reply {
+impl<'a> Reply<'a> {
     /// The reply to a request. Its connection is kept unless it has a body: what is left of one
     /// would be taken for the next request.
     pub(crate) fn to(facts: RequestFacts, listener: &Listener) -> Self {
         Self {
+            id: None,
             json: facts.prefers_json,
             head_only: facts.is_head,
             keep_alive: facts.keep_alive && facts.body == Body::None && !listener.is_gone(),
@@ -175,12 +199,22 @@ impl Reply {
         }
     }
 
-    /// The field that says what becomes of the connection, where one does.
-    pub(crate) fn connection(self) -> &'static str {
-        match (self.keep_alive, self.old_version) {
+    /// The same for a request that is called so.
+    pub(crate) fn named(self, id: Option<&'a RequestId>) -> Self {
+        Self { id, ..self }
+    }
+
+    /// The fields that say what becomes of the connection, where one does, and what the request is
+    /// called.
+    pub(crate) fn fields(self) -> String {
+        let connection = match (self.keep_alive, self.old_version) {
             (false, _) => "connection: close\r\n",
             (true, true) => "connection: keep-alive\r\n",
             (true, false) => "",
+        };
+        match self.id {
+            None => connection.to_owned(),
+            Some(id) => format!("x-request-id: {id:?}\r\n{connection}"),
         }
     }
 }
@@ -189,29 +223,31 @@ impl Reply {
 pub(crate) async fn send(
     client: &Socket,
     error: GatewayError,
-    reply: Reply,
+    reply: Reply<'_>,
     limit: Duration,
 ) -> io::Result<()> {
     client.write_all(text(error, reply).as_bytes(), limit).await
 }
 
-fn text(error: GatewayError, reply: Reply) -> String {
+fn text(error: GatewayError, reply: Reply<'_>) -> String {
     let (status, reason) = error.status_and_reason();
     let (kind, body) = error.content(reply.json);
-    let connection = reply.connection();
-    let retry_after = error.retry_after();
-    let retry_after = retry_after.map(|seconds| format!("retry-after: {seconds}\r\n"));
-    let retry = match error.forbids_retry() {
-        true => "roadbed-retry: no\r\n",
-        false => "",
-    };
+    let mut fields = reply.fields();
+    if let Some(methods) = error.allow() {
+        fields.push_str(&format!("allow: {methods}\r\n"));
+    }
+    if let Some(seconds) = error.retry_after() {
+        fields.push_str(&format!("retry-after: {seconds}\r\n"));
+    }
+    if error.forbids_retry() {
+        fields.push_str("roadbed-retry: no\r\n");
+    }
     format!(
-        "HTTP/1.1 {status} {}\r\nroadbed-reason: {reason}\r\n{retry}content-type: {kind}\r\n\
-         content-length: {}\r\ndate: {}\r\n{}{connection}\r\n{}",
+        "HTTP/1.1 {status} {}\r\nroadbed-reason: {reason}\r\ncontent-type: {kind}\r\n\
+         content-length: {}\r\ndate: {}\r\n{fields}\r\n{}",
         phrase(status),
         body.len(),
         String::from_utf8_lossy(&date::now()),
-        retry_after.unwrap_or_default(),
         if reply.head_only { "" } else { &body },
     )
 }
@@ -221,6 +257,7 @@ fn phrase(status: u16) -> &'static str {
     match status {
         400 => "Bad Request",
         404 => "Not Found",
+        405 => "Method Not Allowed",
         408 => "Request Timeout",
         413 => "Content Too Large",
         414 => "URI Too Long",
@@ -228,10 +265,12 @@ fn phrase(status: u16) -> &'static str {
         429 => "Too Many Requests",
         417 => "Expectation Failed",
         431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
         501 => "Not Implemented",
         502 => "Bad Gateway",
         503 => "Service Unavailable",
         504 => "Gateway Timeout",
+        508 => "Loop Detected",
         505 => "HTTP Version Not Supported",
         _ => "Error",
     }
@@ -241,7 +280,8 @@ fn phrase(status: u16) -> &'static str {
 mod tests {
     use super::*;
 
-    const REPLY: Reply = Reply {
+    const REPLY: Reply<'_> = Reply {
+        id: None,
         json: false,
         head_only: false,
         keep_alive: true,

@@ -2,16 +2,21 @@
 //! backend, and where a request is for.
 
 pub(crate) mod accept;
+pub(crate) mod accept_encoding;
+pub(crate) mod attest;
 pub(crate) mod date;
 pub mod field_section;
 pub(crate) mod fields;
+pub(crate) mod forwarded;
 pub(crate) mod gateway_error;
 pub(crate) mod linger;
 pub mod message;
 pub(crate) mod phases;
 pub(crate) mod redirect;
 mod refusal;
+pub(crate) mod request_id;
 pub(crate) mod route;
+pub(crate) mod security;
 pub(crate) mod target;
 
 pub use refusal::Refusal;

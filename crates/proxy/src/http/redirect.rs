@@ -90,7 +90,7 @@ pub(crate) struct Redirection {
 
 impl Redirection {
     /// Itself over HTTP/1.x.
-    pub(crate) fn text(&self, reply: Reply) -> String {
+    pub(crate) fn text(&self, reply: Reply<'_>) -> String {
         let phrase = self.status.canonical_reason().unwrap_or_default();
         format!(
             "HTTP/1.1 {} {phrase}\r\nlocation: {}\r\nroadbed-reason: {REDIRECT}\r\n\
@@ -98,7 +98,7 @@ impl Redirection {
             self.status.as_u16(),
             self.location,
             String::from_utf8_lossy(&date::now()),
-            reply.connection(),
+            reply.fields(),
         )
     }
 

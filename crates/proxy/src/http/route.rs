@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use http::StatusCode;
-use model::Protocol;
+use model::{Protocol, TrustedHops};
 
+use super::attest::{Attested, Texts};
 use super::gateway_error::GatewayError;
 use super::message::Body;
 use super::redirect::Redirection;
@@ -23,20 +24,34 @@ pub(crate) struct Origin {
     pub(crate) peer: IpAddr,
     /// They arrive in TLS.
     pub(crate) is_secure: bool,
-    /// The address as a field's value, once it was needed.
-    forwarded_for: OnceCell<Box<str>>,
+    /// Whom to believe where its requests come from, where its peer is one of them.
+    pub(crate) trusted: Option<TrustedHops>,
+    /// The address as fields say it, once that was needed.
+    texts: OnceCell<Texts>,
     /// The host that the connection was opened for, where its client said so in TLS.
     opened_for: Option<String>,
 }
 
 impl Origin {
-    /// The origin of what `client` sends, whose address is `peer`.
-    pub(crate) fn of(client: &Socket, peer: IpAddr) -> Self {
+    /// The origin of what `client` sends to `listener`, whose address is `peer`.
+    pub(crate) fn of(client: &Socket, listener: &Listener, peer: IpAddr) -> Self {
         Self {
             peer,
             is_secure: client.is_secure(),
-            forwarded_for: OnceCell::new(),
+            trusted: listener.trusts(peer),
+            texts: OnceCell::new(),
             opened_for: client.server_name(),
+        }
+    }
+
+    /// One in the clear, which is not trusted.
+    pub(crate) fn in_clear(peer: IpAddr) -> Self {
+        Self {
+            peer,
+            is_secure: false,
+            trusted: None,
+            texts: OnceCell::new(),
+            opened_for: None,
         }
     }
 
@@ -46,17 +61,15 @@ impl Origin {
         Self {
             peer,
             is_secure: true,
-            forwarded_for: OnceCell::new(),
+            trusted: None,
+            texts: OnceCell::new(),
             opened_for: None,
         }
     }
 
-    /// The client's address as the value of `X-Forwarded-For`.
-    pub(crate) fn forwarded_for(&self) -> &str {
-        self.forwarded_for.get_or_init(|| {
-            // A socket for both IP versions sees IPv4 in IPv6's clothes.
-            self.peer.to_canonical().to_string().into()
-        })
+    /// The address as fields say it.
+    pub(crate) fn texts(&self) -> &Texts {
+        self.texts.get_or_init(|| Texts::of(self.peer))
     }
 
     /// Whether requests for `host` may come over this connection: one that was opened for another
@@ -133,14 +146,16 @@ impl From<GatewayError> for Refused {
     }
 }
 
-/// Finds what is done with a request, which has this body.
+/// Finds what is done with a request, which has this body; `attested` is what the edge says of it.
 pub(crate) fn route(
     worker: &Worker,
     listener: &Listener,
     origin: &Origin,
+    attested: Option<&Attested<'_>>,
     asked: &dyn Asked,
     body: Body,
 ) -> Result<Destination, Refused> {
+    let is_secure = attested.map_or(origin.is_secure, Attested::is_secure);
     let routed = match listener.upstream() {
         Some(upstream) => Routed::To(upstream, None),
         None if !origin.may_ask_for(worker, asked.host()) => {
@@ -148,7 +163,7 @@ pub(crate) fn route(
         }
         None => {
             let view = worker.view.borrow();
-            let routed = match origin.is_secure {
+            let routed = match is_secure {
                 true => view.route(&InTls(asked)),
                 false => view.route(asked),
             };
@@ -158,11 +173,12 @@ pub(crate) fn route(
     let (upstream, rules) = match routed {
         Routed::To(upstream, rules) => (upstream, rules),
         Routed::Redirect(redirect) => {
-            let answer = redirect.answer(asked, origin.is_secure);
+            let answer = redirect.answer(asked, is_secure);
             return Ok(Destination::Redirect(answer));
         }
     };
-    let refusal = |rules: &Rc<Rules>| rules.refusal(asked, origin.peer, body);
+    let client = attested.map_or(origin.peer, Attested::client);
+    let refusal = |rules: &Rc<Rules>| rules.refusal(asked, client, body);
     if let Some(error) = rules.as_ref().and_then(refusal) {
         return Err(Refused {
             error,
@@ -173,8 +189,7 @@ pub(crate) fn route(
         Protocol::Tcp => Err(GatewayError::WrongProtocol.into()),
         _ => {
             // Who calls through the mesh comes from this machine, all of them.
-            let peer = listener.upstream().is_none().then_some(origin.peer);
-            let sticky = upstream.sticky(asked, peer);
+            let sticky = upstream.sticky(asked, attested.map(Attested::client));
             Ok(Destination::Upstream(upstream, rules, sticky))
         }
     }

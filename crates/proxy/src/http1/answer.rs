@@ -5,7 +5,7 @@ use std::cell::Cell;
 use super::body::{Coding, Relay, Turn};
 use super::context::Exchange;
 use super::response::{self, ResponseHead};
-use super::rewrite::{self, Framing};
+use super::rewrite::{self, Framing, Told};
 use crate::http::gateway_error::GatewayError;
 use crate::http::message::Body;
 use crate::http::phases::{BodyError, NoAnswer};
@@ -43,7 +43,7 @@ pub(crate) async fn read_head(
                 old_version: false,
                 keep_alive: true,
             };
-            rewrite::response(&mut out, bytes, &head, framing, None);
+            rewrite::response(&mut out, bytes, &head, framing, Told::default());
             let limit = exchange.worker.limits.body_idle;
             let sent = exchange.client.write_all(out.bytes(), limit).await;
             sent.map_err(|_| NoAnswer::ClientGone)?;
@@ -66,12 +66,16 @@ pub(crate) async fn relay(
 ) -> Result<(), BodyError> {
     exchange.measured.head(head.status);
     let mut out = exchange.worker.buffers.take();
-    let changes = match head.upgrade {
-        true => None,
-        false => exchange.rules.map(|rules| &rules.response),
+    let told = match head.upgrade {
+        true => Told::default(),
+        false => Told {
+            rules: exchange.rules,
+            id: exchange.id,
+            is_secure: exchange.is_secure,
+        },
     };
     let bytes = &incoming.bytes()[..head.length];
-    rewrite::response(&mut out, bytes, head, framing, changes);
+    rewrite::response(&mut out, bytes, head, framing, told);
     incoming.consume(head.length);
     let relay = Relay {
         from: backend,

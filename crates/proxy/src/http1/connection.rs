@@ -11,6 +11,7 @@ use super::request::{self, RequestHead};
 use super::rewrite::{self, Addition};
 use super::{context, translated};
 use crate::http::Refusal;
+use crate::http::attest::{Attested, attest};
 use crate::http::gateway_error::{GatewayError, Reply};
 use crate::http::linger::linger;
 use crate::http::message::Body;
@@ -49,7 +50,7 @@ pub(crate) async fn serve(
         worker,
         client,
         listener,
-        origin: &Origin::of(client, peer),
+        origin: &Origin::of(client, listener, peer),
     };
     let next = loop {
         let mut buffer = match input.take() {
@@ -165,12 +166,20 @@ async fn serve_request(
         origin,
     } = connection;
     let bytes = &buffer.bytes()[..head.length];
-    let (kept, routed) = {
-        let (asked, version) = (&head.asked(bytes), Version::one(head.facts.old_version));
-        let kept = telemetry::begin(worker, listener, origin, version, Some(asked));
-        let routed = route(worker, listener, origin, asked, head.facts.body);
-        (kept, routed)
+    let asked = head.asked(bytes);
+    let attested = attest(worker, listener, origin, &asked);
+    let said = attested.as_ref().map(Option::as_ref);
+    let version = Version::one(head.facts.old_version);
+    let from = (origin, said.ok().flatten());
+    let kept = telemetry::begin(worker, listener, from, version, Some(&asked));
+    let routed = match said {
+        Ok(said) => route(worker, listener, origin, said, &asked, head.facts.body),
+        Err(error) => Err((*error).into()),
     };
+    drop(asked);
+    let attested = attested.ok().flatten();
+    let id = attested.as_ref().map(|attested| &attested.id);
+    let is_secure = attested.as_ref().is_some_and(Attested::is_secure);
     let (upstream, rules) = match routed {
         Ok(Destination::Upstream(upstream, rules, sticky)) => {
             head.facts.sticky = sticky;
@@ -180,19 +189,15 @@ async fn serve_request(
             buffer.consume(head.length);
             *input = Some(buffer);
             note_redirected(worker, listener, kept, redirection.status);
-            return redirect(
-                worker,
-                client,
-                &redirection,
-                Reply::to(head.facts, listener),
-            )
-            .await;
+            let reply = Reply::to(head.facts, listener).named(id);
+            return redirect(worker, client, &redirection, reply).await;
         }
         Err(refused) => {
             buffer.consume(head.length);
             *input = Some(buffer);
             let error = refused.note(worker, listener, kept);
-            return answer(worker, client, error, Reply::to(head.facts, listener)).await;
+            let reply = Reply::to(head.facts, listener).named(id);
+            return answer(worker, client, error, reply).await;
         }
     };
     let facts = head.facts;
@@ -202,9 +207,11 @@ async fn serve_request(
     let is_copied = is_copied
         && !facts.upgrade
         && Request::from_http1(&buffer.bytes()[..head.length], &head).is_ok();
-    if upstream.speaks_http2() || is_copied {
+    let is_compressed = || rules.as_ref().is_some_and(|rules| rules.compress) && !facts.upgrade;
+    if upstream.speaks_http2() || is_copied || is_compressed() {
         let to = (&*upstream, rules.as_deref());
-        return Box::pin(translate(connection, to, measured, head, buffer, input)).await;
+        let request = (head, attested.as_ref());
+        return Box::pin(translate(connection, to, measured, request, buffer, input)).await;
     }
     let mut out = match facts.body {
         Body::None => worker.buffers.take_small(),
@@ -213,8 +220,7 @@ async fn serve_request(
     let onward = measured.onward();
     let addition = Addition {
         default_host: upstream.id.service.as_str(),
-        client: listener.upstream().is_none().then_some(origin.peer),
-        is_secure: origin.is_secure,
+        attested: attested.as_ref(),
         rules: rules.as_deref(),
         onward: onward.as_ref(),
     };
@@ -230,6 +236,8 @@ async fn serve_request(
             facts,
             measured,
             rules: rules.as_deref(),
+            id,
+            is_secure,
         },
         input,
         out,
@@ -245,7 +253,7 @@ fn note_unread(connection: Connection<'_>, error: GatewayError) {
         origin,
         ..
     } = connection;
-    let kept = telemetry::begin(worker, listener, origin, Version::One, None);
+    let kept = telemetry::begin(worker, listener, (origin, None), Version::One, None);
     Refused::from(error).note(worker, listener, kept);
 }
 
@@ -254,7 +262,7 @@ async fn translate(
     connection: Connection<'_>,
     (upstream, rules): (&Upstream, Option<&Rules>),
     measured: &Measured<'_>,
-    head: RequestHead,
+    (head, attested): (RequestHead, Option<&Attested<'_>>),
     mut buffer: Pooled,
     input: &mut Option<Pooled>,
 ) -> Next {
@@ -262,7 +270,7 @@ async fn translate(
         worker,
         client,
         listener,
-        origin,
+        ..
     } = connection;
     let request = Request::from_http1(&buffer.bytes()[..head.length], &head);
     buffer.consume(head.length);
@@ -275,8 +283,8 @@ async fn translate(
             return refuse(worker, client, error).await;
         }
     };
-    if listener.upstream().is_none() {
-        request.attest(origin);
+    if let Some(attested) = attested {
+        request.attest(attested);
     }
     if let Some(onward) = measured.onward() {
         request.follow(&onward);
@@ -293,6 +301,8 @@ async fn translate(
         facts,
         measured,
         rules,
+        id: attested.map(|attested| &attested.id),
+        is_secure: attested.is_some_and(Attested::is_secure),
     };
     translated::serve(one, request, input).await
 }
@@ -348,6 +358,7 @@ async fn read_head(
 /// looks like one may be part of what was not understood.
 async fn refuse(worker: &Worker, client: &Socket, error: GatewayError) -> Next {
     let reply = Reply {
+        id: None,
         json: false,
         head_only: false,
         keep_alive: false,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::http::message::RequestFacts;
+use crate::http::request_id::RequestId;
 use crate::measure::Measured;
 use crate::routing::rules::Rules;
 use crate::socket::Socket;
@@ -22,6 +23,10 @@ pub(crate) struct Exchange<'a> {
     pub(crate) measured: &'a Measured<'a>,
     /// What the request's route changes.
     pub(crate) rules: Option<&'a Rules>,
+    /// What the request is called, at the edge.
+    pub(crate) id: Option<&'a RequestId>,
+    /// Whether its client speaks TLS, to us or to a trusted hop.
+    pub(crate) is_secure: bool,
 }
 
 impl Exchange<'_> {

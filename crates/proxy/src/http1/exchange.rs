@@ -82,7 +82,7 @@ pub(crate) async fn exchange(
         }
     };
     exchange.measured.refused(error, None);
-    let reply = Reply::to(facts, exchange.listener);
+    let reply = Reply::to(facts, exchange.listener).named(exchange.id);
     in_place::answer(worker, exchange.client, error, reply).await
 }
 

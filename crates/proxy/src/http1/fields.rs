@@ -102,12 +102,17 @@ impl Fields {
         }
     }
 
-    /// Notes that the field at `index` claims where the request came from.
+    /// Notes that the field at `index` is one that the edge writes itself.
     pub(crate) fn claim(&mut self, index: usize) {
         self.claims |= 1 << index;
     }
 
-    /// Leaves out what the sender claims about where the request came from.
+    /// Whether there are fields that the edge writes itself.
+    pub(crate) fn has_claims(&self) -> bool {
+        self.claims != 0
+    }
+
+    /// Leaves out what the edge writes itself.
     pub(crate) fn drop_claims(&mut self) {
         self.dropped |= self.claims;
     }

@@ -11,7 +11,7 @@ pub(crate) async fn redirect(
     worker: &Worker,
     client: &Socket,
     redirection: &Redirection,
-    reply: Reply,
+    reply: Reply<'_>,
 ) -> Next {
     let text = redirection.text(reply);
     match client
@@ -29,7 +29,7 @@ pub(crate) async fn answer(
     worker: &Worker,
     client: &Socket,
     error: GatewayError,
-    reply: Reply,
+    reply: Reply<'_>,
 ) -> Next {
     match gateway_error::send(client, error, reply, worker.limits.body_idle).await {
         Ok(()) if reply.keep_alive => Next::Request,

@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::fields::{Connection, Fields, drop_named, head_end, malformed};
-use crate::http::fields::{content_length, elements, is_claim};
+use crate::http::fields::{content_length, elements, is_of_edge};
 use crate::http::message::{Body, RequestFacts, is_idempotent};
 use crate::http::{Refusal, target};
 use crate::limits::{HEAD_FIELDS, METHOD_BYTES};
@@ -209,7 +209,7 @@ impl<'a> Reading<'a> {
                 // The codec says anew how it frames, in the one spelling that everybody reads.
                 self.fields.drop(index);
             }
-            _ if is_claim(header.name.as_bytes()) => self.fields.claim(index),
+            _ if is_of_edge(header.name.as_bytes()) => self.fields.claim(index),
             _ => {}
         }
         Ok(())
@@ -284,13 +284,16 @@ mod tests {
     #[test]
     fn claims_are_left_out_at_the_edge_in_whatever_spelling() {
         let claims = "X-Forwarded-For: 1\r\nx_forwarded_for: 1\r\nX-FORWARDED-Port: 1\r\n\
-                      Forwarded: for=1\r\nX-Real-Ip: 1\r\nX_Forwarded-Host: 1\r\n";
+                      Forwarded: for=1\r\nX-Real-Ip: 1\r\nX_Forwarded-Host: 1\r\n\
+                      X-Request-Id: 1\r\nx_request-id: 1\r\n";
         let others = "X-Forwarded: 1\r\nX-Forward-For: 1\r\nForwarded-To: 1\r\nX: 1\r\n";
         assert_eq!(
             forwarded(&format!("{claims}{others}"), Some("192.0.2.1")),
             format!(
                 "GET / HTTP/1.1\r\nHost: a\r\n{others}x-forwarded-for: 192.0.2.1\r\n\
-                 x-forwarded-proto: http\r\n\r\n"
+                 forwarded: for=192.0.2.1;proto=http\r\nx-forwarded-proto: http\r\n\
+                 x-forwarded-port: 80\r\nx-forwarded-host: a\r\n\
+                 x-request-id: 00000000000000000000000000000000\r\n\r\n"
             )
         );
         let mapped = forwarded("", Some("::ffff:192.0.2.1"));

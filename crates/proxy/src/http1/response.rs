@@ -123,6 +123,7 @@ impl Reading {
                 self.fields.drop(index);
             }
             10 if is("keep-alive") => self.fields.drop(index),
+            12 if is("x-request-id") => self.fields.claim(index),
             14 if is("content-length") => {
                 if self.length.is_some() {
                     return Err(Refusal::ContentLength);

@@ -1,15 +1,15 @@
 //! The head that leaves, from the head that arrived: its first line and what is for this
 //! connection only are written anew, everything else is copied as it came.
 
-use std::io::Write;
-use std::net::IpAddr;
-
 use model::FieldChanges;
 
 use super::request::RequestHead;
 use super::response::ResponseHead;
+use crate::http::attest::Attested;
 use crate::http::date;
 use crate::http::message::Body;
+use crate::http::request_id::{REQUEST_ID, RequestId};
+use crate::http::security;
 use crate::routing::rules::Rules;
 use crate::telemetry::Onward;
 use crate::telemetry::trace_context::TRACEPARENT;
@@ -20,10 +20,8 @@ use crate::worker::buffers::Buffer;
 pub(crate) struct Addition<'a> {
     /// `Host`, where the client gave none.
     pub(crate) default_host: &'a str,
-    /// The client's address, at the edge. What the client itself claimed there is left out.
-    pub(crate) client: Option<IpAddr>,
-    /// Whether that client speaks TLS.
-    pub(crate) is_secure: bool,
+    /// What the edge says of it, there. What the client itself claimed is left out.
+    pub(crate) attested: Option<&'a Attested<'a>>,
     /// What its route changes.
     pub(crate) rules: Option<&'a Rules>,
     /// What is said of its trace, in place of what the client said.
@@ -50,7 +48,7 @@ pub(crate) fn request(
     } else if head.absolute {
         append_field(out, b"host: ", &bytes[head.host.clone()]);
     }
-    if addition.client.is_some() {
+    if addition.attested.is_some() {
         head.fields.drop_claims();
     }
     if let Some(onward) = addition.onward {
@@ -69,14 +67,8 @@ pub(crate) fn request(
     if let Some(onward) = addition.onward.filter(|_| !is_changed) {
         append_field(out, b"traceparent: ", &onward.traceparent);
     }
-    if let Some(client) = addition.client {
-        out.append(b"x-forwarded-for: ");
-        // A socket for both IP versions sees IPv4 in IPv6's clothes.
-        append_display(out, client.to_canonical());
-        out.append(match addition.is_secure {
-            true => b"\r\nx-forwarded-proto: https\r\n",
-            false => b"\r\nx-forwarded-proto: http\r\n",
-        });
+    if let Some(attested) = addition.attested {
+        attested.write(&bytes[head.host.clone()], out);
     }
     if head.facts.body == Body::Chunked {
         out.append(b"transfer-encoding: chunked\r\n");
@@ -96,27 +88,59 @@ pub(crate) struct Framing {
     pub(crate) keep_alive: bool,
 }
 
-/// Writes the answer's head for the client, with what its route changes.
+/// What an answer is told on its way that its service did not say.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Told<'a> {
+    /// What its route changes.
+    pub(crate) rules: Option<&'a Rules>,
+    /// What its request is called, at the edge.
+    pub(crate) id: Option<&'a RequestId>,
+    /// Whether its client speaks TLS.
+    pub(crate) is_secure: bool,
+}
+
+/// Writes the answer's head for the client.
 pub(crate) fn response(
     out: &mut Buffer,
     bytes: &[u8],
     head: &ResponseHead,
     framing: Framing,
-    changes: Option<&FieldChanges>,
+    told: Told<'_>,
 ) {
+    let Told {
+        rules,
+        id,
+        is_secure,
+    } = told;
+    let changes = rules.map(|rules| &rules.response);
     out.append(b"HTTP/1.1 ");
     let line_end = memchr::memchr(b'\n', bytes).map_or(bytes.len(), |at| at + 1);
     // The parser has seen "HTTP/1.x " in front of the status.
     out.append(&bytes[9..line_end]);
-    let changed = changes.map(|changes| {
+    let names_request = id.is_some() && head.fields.has_claims();
+    let changed = (names_request || changes.is_some()).then(|| {
         let mut fields = head.fields.clone();
-        fields.drop_changed(bytes, changes);
+        if let Some(changes) = changes {
+            fields.drop_changed(bytes, changes);
+        }
+        if names_request {
+            fields.drop_claims();
+        }
         fields
     });
     for run in changed.as_ref().unwrap_or(&head.fields).kept(bytes) {
         out.append(run);
     }
     append_added(out, changes);
+    if let Some(rules) = rules.filter(|rules| rules.security) {
+        let has = |name: &str| head.fields.values(bytes, name).next().is_some();
+        for (name, value) in security::missing(&rules.response, is_secure, has) {
+            out.append_parts([name.as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+        }
+    }
+    if let Some(id) = id {
+        out.append_parts([REQUEST_ID, b": ", id.as_bytes(), b"\r\n"]);
+    }
     if !head.has_date && head.status >= 200 {
         append_field(out, b"date: ", &date::now());
     }
@@ -148,15 +172,4 @@ fn append_field(out: &mut Buffer, name: &[u8], value: &[u8]) {
     out.append(name);
     out.append(value);
     out.append(b"\r\n");
-}
-
-fn append_display(out: &mut Buffer, value: impl std::fmt::Display) {
-    // The longest IPv6 address has 45 characters.
-    let mut text = [0; 64];
-    let mut rest = &mut text[..];
-    let room = rest.len();
-    if write!(rest, "{value}").is_ok() {
-        let length = room - rest.len();
-        out.append(&text[..length]);
-    }
 }

@@ -26,6 +26,8 @@ pub(crate) async fn serve(
         upstream,
         measured,
         rules,
+        id,
+        is_secure,
         ..
     } = exchange;
     let facts = request.facts;
@@ -40,6 +42,7 @@ pub(crate) async fn serve(
         listener,
     };
     let one = Translation::new(worker, (upstream, rules), client, request, measured);
+    let one = one.named(id, is_secure);
     let body = Replayable::new(source, body_limit(rules, facts));
     translate::exchange(&one, body).await
 }

@@ -7,10 +7,13 @@ use super::chunked::{Decoder, Step};
 use super::fields::head_end;
 use super::request::{self, RequestHead};
 use super::response;
-use super::rewrite::{self, Addition, Framing};
+use super::rewrite::{self, Addition, Framing, Told};
 use crate::http::Refusal;
+use crate::http::attest::Attested;
 use crate::http::date;
 use crate::http::message::Body;
+use crate::http::request_id::RequestIds;
+use crate::http::route::Origin;
 use crate::worker::buffers::Buffer;
 
 /// The head at the beginning of `bytes`, and the head that a backend is sent for it; none while
@@ -26,15 +29,23 @@ pub fn forward_request(
         return Ok(None);
     };
     let mut out = Buffer::new(head.length);
+    let origin = client.map(Origin::in_clear);
+    let attested = {
+        let asked = head.asked(bytes);
+        let attested = |origin| Attested::of(origin, &RequestIds::default(), &asked).ok();
+        origin.as_ref().and_then(attested)
+    };
     let addition = Addition {
         default_host: "service",
-        client,
-        is_secure: false,
+        attested: attested.as_ref(),
         rules: None,
         onward: None,
     };
     rewrite::request(&mut out, &bytes[..head.length], &mut head, addition);
-    let forwarded = out.bytes().to_vec();
+    let mut forwarded = out.bytes().to_vec();
+    if attested.is_some() {
+        pin_id(&mut forwarded);
+    }
     Ok(Some((head, forwarded)))
 }
 
@@ -71,7 +82,7 @@ pub fn forward_answer(
         old_version: old_client,
         keep_alive: true,
     };
-    rewrite::response(&mut out, &bytes[..end], &head, framing, None);
+    rewrite::response(&mut out, &bytes[..end], &head, framing, Told::default());
     let mut forwarded = out.bytes().to_vec();
     if !head.has_date {
         pin_date(&mut forwarded);
@@ -83,6 +94,14 @@ pub fn forward_answer(
         upgrade: head.upgrade,
     };
     Ok(Some((answer, forwarded)))
+}
+
+/// Has the name that we have given be the same for every request.
+fn pin_id(head: &mut [u8]) {
+    const FIELD: &[u8] = b"\r\nx-request-id: ";
+    if let Some(at) = memchr::memmem::rfind(head, FIELD) {
+        head[at + FIELD.len()..][..32].fill(b'0');
+    }
 }
 
 /// Has the date that we have added be the same whenever the answer is made.

@@ -41,13 +41,8 @@ pub(crate) fn validate(mut head: RequestHead, ended: bool) -> Result<Request, Re
             _ => true,
         });
     }
-    Ok(Request {
-        facts,
-        method: head.method,
-        authority: Some(authority),
-        path,
-        fields: head.fields,
-    })
+    let (method, fields) = (head.method, head.fields);
+    Ok(Request::new(facts, method, authority, path, fields))
 }
 
 /// Whether it opens a WebSocket (RFC 8441). No other use of CONNECT is for a gateway.

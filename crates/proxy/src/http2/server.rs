@@ -19,6 +19,7 @@ use super::reason::Reason;
 use super::request;
 use super::window::Window;
 use crate::http::Refusal;
+use crate::http::attest::{Attested, attest};
 use crate::http::gateway_error::GatewayError;
 use crate::http::message::{Body, RequestFacts};
 use crate::http::route::{Destination, Origin, Refused, note_redirected, route};
@@ -71,7 +72,7 @@ pub(crate) async fn serve(
     peer: IpAddr,
 ) {
     client.keep_alive();
-    let origin = Origin::of(&client, peer);
+    let origin = Origin::of(&client, listener, peer);
     let driver = Driver::new(Role::Server, client, read_already, &worker.buffers);
     let shared = Rc::new(Shared {
         worker: worker.clone(),
@@ -238,29 +239,33 @@ async fn stream(served: Served, _extra: Option<Extra>, arrived: Arrived) {
         Ok(request) => request,
         Err(refusal) => {
             let error = GatewayError::BadRequest(refusal);
-            let kept = telemetry::begin(worker, listener, &shared.origin, Version::Two, None);
+            let from = (&shared.origin, None);
+            let kept = telemetry::begin(worker, listener, from, Version::Two, None);
             Refused::from(error).note(worker, listener, kept);
-            Box::pin(client.fail(error, NO_FACTS, is_grpc)).await;
+            Box::pin(client.fail(error, NO_FACTS, is_grpc, None)).await;
             return;
         }
     };
     let body = request.facts.body;
-    let kept = telemetry::begin(
-        worker,
-        listener,
-        &shared.origin,
-        Version::Two,
-        Some(&request),
-    );
-    let routed = route(worker, listener, &shared.origin, &request, body);
+    let attested = attest(worker, listener, &shared.origin, &request);
+    let said = attested.as_ref().map(Option::as_ref);
+    let from = (&shared.origin, said.ok().flatten());
+    let kept = telemetry::begin(worker, listener, from, Version::Two, Some(&request));
+    let routed = match said {
+        Ok(said) => route(worker, listener, &shared.origin, said, &request, body),
+        Err(error) => Err((*error).into()),
+    };
+    let attested = attested.ok().flatten();
+    let id = attested.as_ref().map(|attested| &attested.id);
     let (upstream, rules) = match routed {
         Ok(Destination::Upstream(upstream, rules, sticky)) => {
             request.facts.sticky = sticky;
             (upstream, rules)
         }
         Ok(Destination::Redirect(redirection)) => {
-            let (status, fields) = (redirection.status, redirection.fields());
+            let (status, mut fields) = (redirection.status, redirection.fields());
             note_redirected(worker, listener, kept, status);
+            fields.set_id(id);
             if handle.send_answer(status, &fields, true).is_err() {
                 handle.cancel(Reason::INTERNAL_ERROR);
             }
@@ -268,13 +273,13 @@ async fn stream(served: Served, _extra: Option<Extra>, arrived: Arrived) {
         }
         Err(refused) => {
             let error = refused.note(worker, listener, kept);
-            Box::pin(client.fail(error, request.facts, is_grpc)).await;
+            Box::pin(client.fail(error, request.facts, is_grpc, id)).await;
             return;
         }
     };
     let measured = &Measured::of(&upstream, worker.sides.of(listener), kept);
-    if listener.upstream().is_none() {
-        request.attest(&shared.origin);
+    if let Some(attested) = &attested {
+        request.attest(attested);
     }
     if let Some(onward) = measured.onward() {
         request.follow(&onward);
@@ -289,6 +294,7 @@ async fn stream(served: Served, _extra: Option<Extra>, arrived: Arrived) {
     let limit = body_limit(rules.as_deref(), request.facts);
     let to = (&*upstream, rules.as_deref());
     let one = Exchange::new(worker, to, client, request, measured);
+    let one = one.named(id, attested.as_ref().is_some_and(Attested::is_secure));
     // What becomes of the connection is its own business.
     let _ = Box::pin(exchange(&one, Replayable::new(source, limit))).await;
 }

@@ -38,6 +38,10 @@ pub(crate) struct Rules {
     pub(crate) mirror: Option<Mirror>,
     /// Which requests are refused first when there are too many.
     pub(crate) priority: Priority,
+    /// Answers are compressed for clients that take that.
+    pub(crate) compress: bool,
+    /// Answers have fields that make browsers careful.
+    pub(crate) security: bool,
 }
 
 impl Rules {
@@ -61,6 +65,8 @@ impl Rules {
             limiter,
             mirror,
             priority: treatment.priority,
+            compress: treatment.compress,
+            security: treatment.security_headers,
         })
     }
 

@@ -25,6 +25,7 @@ use self::queue::{Gathered, Queue};
 use self::record::{Logging, Outcome, Record, Trace, Version};
 use self::trace_context::{TRACEPARENT, TRACESTATE, TraceParent, TraceParentText};
 use crate::balance::Random;
+use crate::http::attest::Attested;
 use crate::http::gateway_error::GatewayError;
 use crate::http::route::Origin;
 use crate::limits::SPARE_RECORDS;
@@ -181,24 +182,24 @@ impl Onward {
 }
 
 /// Begins to follow a request, if anything may come of it; `asked` is what it asks, where that
-/// could be read.
+/// could be read, and `attested` what the edge says of it.
 pub(crate) fn begin<'a>(
     worker: &'a Worker,
     listener: &Listener,
-    origin: &Origin,
+    (origin, attested): (&Origin, Option<&Attested<'_>>),
     version: Version,
     asked: Option<&dyn Asked>,
 ) -> Option<Kept<'a>> {
     match worker.telemetry.follows.get() {
         false => None,
-        true => follow(worker, listener, origin, version, asked),
+        true => follow(worker, listener, (origin, attested), version, asked),
     }
 }
 
 fn follow<'a>(
     worker: &'a Worker,
     listener: &Listener,
-    origin: &Origin,
+    (origin, attested): (&Origin, Option<&Attested<'_>>),
     version: Version,
     asked: Option<&dyn Asked>,
 ) -> Option<Kept<'a>> {
@@ -214,12 +215,13 @@ fn follow<'a>(
     (record.logging, record.trace) = (logging, trace);
     (record.began, record.version) = (time::now(), version);
     (record.is_edge, record.caller) = (is_edge, listener.caller());
-    (record.peer, record.is_secure) = (origin.peer, origin.is_secure);
+    record.peer = attested.map_or(origin.peer, Attested::client);
+    record.is_secure = attested.map_or(origin.is_secure, Attested::is_secure);
     if let Some(asked) = asked {
         record.ask(asked);
         if is_edge {
             let view = worker.view.borrow();
-            record.route = match origin.is_secure {
+            record.route = match record.is_secure {
                 true => view.route_key(&InTls(asked)),
                 false => view.route_key(asked),
             };

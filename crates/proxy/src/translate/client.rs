@@ -10,6 +10,7 @@ use super::sink::{Framing, Http1Sink, Sink};
 use crate::http::gateway_error::{GatewayError, Reply};
 use crate::http::message::{Body, RequestFacts};
 use crate::http::phases::{BodyError, Next, Sent};
+use crate::http::request_id::RequestId;
 use crate::http1::answer_in_place;
 use crate::http2::{Failure, Handle, Reason};
 use crate::limits::MIRROR_ANSWER_BYTES;
@@ -156,19 +157,27 @@ impl<'a> Client<'a> {
         error: GatewayError,
         facts: RequestFacts,
         is_grpc: bool,
+        id: Option<&RequestId>,
     ) -> Next {
         match self {
             Self::Http1 {
                 worker,
                 socket,
                 listener,
-            } => answer_in_place(worker, socket, error, Reply::to(facts, listener)).await,
+            } => {
+                let reply = Reply::to(facts, listener).named(id);
+                answer_in_place(worker, socket, error, reply).await
+            }
             Self::Nobody => Next::Close,
             Self::Http2 { worker, stream } => {
                 let limit = worker.limits.body_idle;
                 let told = match is_grpc {
-                    true => stream.send_answer(StatusCode::OK, &grpc::refusal(error), true),
-                    false => fail_plainly(stream, error, facts, limit).await,
+                    true => {
+                        let mut fields = grpc::refusal(error);
+                        fields.set_id(id);
+                        stream.send_answer(StatusCode::OK, &fields, true)
+                    }
+                    false => fail_plainly(stream, error, facts, id, limit).await,
                 };
                 if told.is_err() {
                     // It cannot be told, so the stream ends as far as it has not yet.
@@ -184,9 +193,11 @@ async fn fail_plainly(
     stream: &Handle,
     error: GatewayError,
     facts: RequestFacts,
+    id: Option<&RequestId>,
     limit: Duration,
 ) -> Result<(), Failure> {
-    let (status, fields, body) = error.response(facts.prefers_json);
+    let (status, mut fields, body) = error.response(facts.prefers_json);
+    fields.set_id(id);
     stream.send_answer(status, &fields, facts.is_head)?;
     match facts.is_head {
         true => Ok(()),

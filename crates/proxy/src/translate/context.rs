@@ -13,6 +13,7 @@ use super::request::Request;
 use super::sink::Silence;
 use crate::http::gateway_error::GatewayError;
 use crate::http::phases::{Next, NoAnswer, in_time};
+use crate::http::request_id::RequestId;
 use crate::measure::Measured;
 use crate::retry::{Attempted, Fault};
 use crate::routing::rules::Rules;
@@ -27,6 +28,10 @@ pub(crate) struct Exchange<'a> {
     pub(crate) client: Client<'a>,
     pub(crate) request: Request,
     pub(crate) measured: &'a Measured<'a>,
+    /// What the request is called, at the edge.
+    pub(crate) id: Option<&'a RequestId>,
+    /// Whether its client speaks TLS, to us or to a trusted hop.
+    pub(crate) is_secure: bool,
     pub(crate) is_grpc: bool,
     /// When all of it has to be over, where its caller or its route said so.
     pub(crate) deadline: Option<Instant>,
@@ -85,11 +90,22 @@ impl<'a> Exchange<'a> {
             client,
             request,
             measured,
+            id: None,
+            is_secure: false,
             is_grpc,
             deadline: limit.map(|limit| Instant::from_std(measured.begun()) + limit),
             has_callers_deadline: callers.is_some(),
             late,
             moved: Cell::new(0),
+        }
+    }
+
+    /// The same for a request that is called so, and whose client speaks TLS or not.
+    pub(crate) fn named(self, id: Option<&'a RequestId>, is_secure: bool) -> Self {
+        Self {
+            id,
+            is_secure,
+            ..self
         }
     }
 

@@ -8,6 +8,7 @@ use super::context::{Attempt, Exchange};
 use super::source::Replayable;
 use super::{grpc, to_http1, to_http2};
 use crate::dial::{Connected, dial};
+use crate::files;
 use crate::http::gateway_error::GatewayError;
 use crate::http::phases::Next;
 use crate::mirror;
@@ -31,6 +32,9 @@ pub(crate) async fn exchange(exchange: &Exchange<'_>, mut body: Replayable<'_>) 
 }
 
 async fn serve(exchange: &Exchange<'_>, body: &mut Replayable<'_>) -> Next {
+    if let Some(files) = exchange.upstream.files() {
+        return Box::pin(files::answer(exchange, &files)).await;
+    }
     let facts = exchange.request.facts;
     let mut tries = Tries::of(facts, exchange.rules);
     let admitted = {
@@ -76,5 +80,5 @@ async fn serve(exchange: &Exchange<'_>, body: &mut Replayable<'_>) -> Next {
     let is_grpc = exchange.is_grpc;
     let status = is_grpc.then(|| grpc::status_of(error));
     exchange.measured.refused(error, status);
-    Box::pin(exchange.client.fail(error, facts, is_grpc)).await
+    Box::pin(exchange.client.fail(error, facts, is_grpc, exchange.id)).await
 }

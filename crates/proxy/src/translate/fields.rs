@@ -9,9 +9,9 @@ use crate::http::fields::is_forbidden_trailer;
 use crate::worker::buffers::Buffer;
 
 /// How many fields are added to a head on its way, at most.
-const ADDED_FIELDS: usize = 2;
-/// How many bytes they have, at most.
-const ADDED_BYTES: usize = 96;
+const ADDED_FIELDS: usize = 6;
+/// How many bytes they have as a rule.
+const ADDED_BYTES: usize = 288;
 
 /// The fields of `runs`, which are whole lines of a head of `bytes` and `fields`, parsed before.
 /// What HTTP/1.1 allows in them, HTTP/2 does too.

@@ -12,7 +12,7 @@ mod exchange;
 mod fields;
 pub(crate) mod grpc;
 mod http2_head;
-mod relay;
+pub(crate) mod relay;
 pub(crate) mod request;
 pub(crate) mod sink;
 pub(crate) mod source;

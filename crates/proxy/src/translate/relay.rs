@@ -8,15 +8,17 @@ use super::context::Exchange;
 use super::grpc;
 use super::sink::{Sink, pump};
 use super::source::Source;
+use crate::compress::{self, Compressed};
 use crate::http::gateway_error::GatewayError;
 use crate::http::phases::{BodyError, Next, Sent};
 use crate::http2::Reason;
 use crate::retry::Attempted;
 
-/// Passes an answer to what was attempted on; `sent` is how far its request has been sent.
+/// Passes an answer on, where it is a backend's to what was attempted; `sent` is how far its request
+/// has been sent.
 pub(crate) async fn answer(
     exchange: &Exchange<'_>,
-    attempted: Attempted<'_>,
+    attempted: Option<Attempted<'_>>,
     mut answer: Answer,
     mut body: Source<'_>,
     sent: Sent,
@@ -26,18 +28,36 @@ pub(crate) async fn answer(
     let facts = &exchange.request.facts;
     if let Some(rules) = exchange.rules {
         answer.fields.change(&rules.response);
+        if rules.security {
+            answer.fields.secure(&rules.response, exchange.is_secure);
+        }
     }
+    answer.fields.set_id(exchange.id);
     answer.add_date();
+    let compression = match exchange.rules {
+        Some(rules) if rules.compress => compress::prepare(exchange, &mut answer),
+        _ => None,
+    };
     let (mut sink, next) = exchange.client.begin(answer, facts, sent)?;
     let sent_bytes = exchange.measured.sent();
-    let outcome = {
-        let pumping = pin!(pump(&mut body, &mut sink, exchange.idle(), sent_bytes));
-        exchange.in_time(pumping).await
+    let idle = exchange.idle();
+    let outcome = match compression {
+        None => {
+            let pumping = pin!(pump(&mut body, &mut sink, idle, sent_bytes));
+            exchange.in_time(pumping).await
+        }
+        Some(compression) => {
+            let mut pieces = Compressed::new(body, compression);
+            let pumping = Box::pin(pump(&mut pieces, &mut sink, idle, sent_bytes));
+            exchange.in_time(pin!(pumping)).await
+        }
     };
     match outcome {
         Some(Ok(in_trailers)) => {
             exchange.measured.answered(status, in_trailers.or(in_head));
-            if let (true, Some(status), None) = (exchange.is_grpc, in_trailers, in_head) {
+            if let (Some(attempted), Some(status), None) = (attempted, in_trailers, in_head)
+                && exchange.is_grpc
+            {
                 attempted.ended(status, Instant::now());
             }
             Ok(next)

@@ -4,10 +4,10 @@ use http::Method;
 
 use super::fields;
 use super::http2_head::Http2Head;
+use crate::http::attest::Attested;
 use crate::http::field_section::FieldSection;
-use crate::http::fields::is_claim;
+use crate::http::fields::is_of_edge;
 use crate::http::message::{Body, RequestFacts};
-use crate::http::route::Origin;
 use crate::http::{Refusal, target};
 use crate::http1::request::RequestHead;
 use crate::routing::Asked;
@@ -25,6 +25,8 @@ pub(crate) struct Request {
     pub(crate) authority: Option<Box<str>>,
     /// Path and query.
     pub(crate) path: Box<str>,
+    /// The same as the client asked, where its route has changed it.
+    asked_path: Option<Box<str>>,
     pub(crate) fields: FieldSection,
 }
 
@@ -65,17 +67,39 @@ impl Request {
             method,
             authority: authority.map(Box::from),
             path: path.into(),
+            asked_path: None,
             fields,
         })
     }
 
-    /// Says where it came from, at the edge: what the client itself claims of that is left out.
-    pub(crate) fn attest(&mut self, origin: &Origin) {
-        self.fields.retain(|name, _| !is_claim(name));
-        let scheme = scheme(origin.is_secure);
-        let address = origin.forwarded_for();
-        self.fields.push(b"x-forwarded-for", address.as_bytes());
-        self.fields.push(b"x-forwarded-proto", scheme.as_bytes());
+    /// A request for `path` at `authority`.
+    pub(crate) fn new(
+        facts: RequestFacts,
+        method: Method,
+        authority: Box<str>,
+        path: Box<str>,
+        fields: FieldSection,
+    ) -> Self {
+        Self {
+            facts,
+            method,
+            authority: Some(authority),
+            path,
+            asked_path: None,
+            fields,
+        }
+    }
+
+    /// Path and query as the client asked.
+    pub(crate) fn asked_path(&self) -> &str {
+        self.asked_path.as_deref().unwrap_or(&self.path)
+    }
+
+    /// Says what the edge says of it: what the client itself claims of that is left out.
+    pub(crate) fn attest(&mut self, attested: &Attested<'_>) {
+        self.fields.retain(|name, _| !is_of_edge(name));
+        let host = self.authority.as_deref().unwrap_or_default();
+        attested.write(host.as_bytes(), &mut self.fields);
     }
 
     /// Says which trace it is part of, in place of what it said itself.
@@ -90,7 +114,8 @@ impl Request {
         if let Some(change) = &rules.path {
             let path = change.apply(self.path.as_bytes());
             // All parts are ASCII.
-            self.path = String::from_utf8_lossy(&path).into();
+            let path = String::from_utf8_lossy(&path).into();
+            self.asked_path = Some(std::mem::replace(&mut self.path, path));
         }
         self.fields.change(&rules.request);
     }
@@ -197,6 +222,8 @@ fn scheme(secure: bool) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::request_id::RequestIds;
+    use crate::http::route::Origin;
     use crate::http1::request::parse;
 
     fn read(head: &str) -> Result<Request, Refusal> {
@@ -249,13 +276,19 @@ mod tests {
     fn at_the_edge_claims_give_way_to_what_we_see() {
         let mut request = from_http1(
             "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\nx_forwarded_host: x\r\n\
-             Forwarded: for=6.6.6.6\r\n\r\n",
+             Forwarded: for=6.6.6.6\r\nX-Request-Id: x\r\n\r\n",
         );
-        request.attest(&Origin::secure("::ffff:192.0.2.1".parse().unwrap()));
+        let origin = Origin::secure("::ffff:192.0.2.1".parse().unwrap());
+        let attested = Attested::of(&origin, &RequestIds::default(), &request).unwrap();
+        request.attest(&attested);
+        let id = String::from_utf8_lossy(attested.id.as_bytes());
         assert_eq!(
             written(&request),
-            "GET / HTTP/1.1\r\nhost: a\r\nx-forwarded-for: 192.0.2.1\r\n\
-             x-forwarded-proto: https\r\n\r\n"
+            format!(
+                "GET / HTTP/1.1\r\nhost: a\r\nx-forwarded-for: 192.0.2.1\r\n\
+                 forwarded: for=192.0.2.1;proto=https\r\nx-forwarded-proto: https\r\n\
+                 x-forwarded-port: 443\r\nx-forwarded-host: a\r\nx-request-id: {id}\r\n\r\n"
+            )
         );
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::fields;
+use crate::files::FileSource;
 use crate::http::field_section::FieldSection;
 use crate::http::message::Body;
 use crate::http::phases::BodyError;
@@ -33,6 +34,8 @@ pub(crate) enum Source<'a> {
     Http1(Http1Source<'a>),
     /// A stream of HTTP/2.
     Http2(Http2Source),
+    /// A file.
+    File(FileSource),
 }
 
 impl Source<'_> {
@@ -43,6 +46,13 @@ impl Source<'_> {
                 Self::Nothing => Ok(None),
                 Self::Http1(source) => source.next().await,
                 Self::Http2(source) => source.next().await,
+                Self::File(source) => match source.next().await {
+                    Ok(data) => Ok(data.map(Piece::Data)),
+                    Err(error) => {
+                        tracing::warn!(%error, "a file cannot be read to its end");
+                        Err(BodyError::Source)
+                    }
+                },
             }
         };
         within(idle, next).await.unwrap_or(Err(BodyError::Idle))
@@ -54,6 +64,7 @@ impl Source<'_> {
             Self::Nothing => true,
             Self::Http1(source) => source.is_over(),
             Self::Http2(source) => source.0.is_at_end(),
+            Self::File(source) => source.is_over(),
         }
     }
 

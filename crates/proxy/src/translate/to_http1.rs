@@ -187,5 +187,5 @@ async fn relay(
     sent: Sent,
 ) -> Result<Next, BodyError> {
     let body = Http1Source::new(exchange.worker, backend, incoming, answer.body);
-    super::relay::answer(exchange, attempted, answer, Source::Http1(body), sent).await
+    super::relay::answer(exchange, Some(attempted), answer, Source::Http1(body), sent).await
 }

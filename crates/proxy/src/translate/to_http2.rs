@@ -79,7 +79,7 @@ pub(crate) async fn attempt(
                     Body::None => Source::Nothing,
                     _ => Source::Http2(stream.clone().into()),
                 };
-                let relay = super::relay::answer(exchange, attempted, answer, content, sent);
+                let relay = super::relay::answer(exchange, Some(attempted), answer, content, sent);
                 let pending = async || std::future::pending().await;
                 let end = await_end(sending.as_mut(), &mut sent, pin!(relay), pending).await;
                 Ok(Ok(end))

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 use std::rc::Rc;
 
-use model::Protocol;
+use model::{Protocol, TrustedHops};
 use rustix::net::SocketFlags;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
@@ -28,6 +28,8 @@ pub(crate) struct Listener {
     caller: Option<Rc<str>>,
     /// Whether clients speak TLS.
     tls: Cell<bool>,
+    /// Whom to believe what they say of requests that they bring.
+    trusted: RefCell<TrustedHops>,
     gone: Cell<bool>,
     /// Wakes idle connections when `gone` is set.
     closing: Notify,
@@ -47,6 +49,12 @@ impl Listener {
     /// Whether requests from outside arrive here.
     pub(crate) fn is_edge(&self) -> bool {
         self.upstream.borrow().is_none()
+    }
+
+    /// Whom to believe where requests come from, if `peer` is one of them.
+    pub(crate) fn trusts(&self, peer: IpAddr) -> Option<TrustedHops> {
+        let trusted = self.trusted.borrow();
+        trusted.contains(peer).then(|| trusted.clone())
     }
 
     /// Whether connections should end after the request that they serve.
@@ -77,13 +85,14 @@ impl Accepting {
     pub(crate) fn start(
         worker: &Rc<Worker>,
         socket: std::net::TcpListener,
-        tls: bool,
+        wanted: &model::Listener,
         (upstream, caller): (Option<Rc<Upstream>>, Option<Rc<str>>),
     ) -> io::Result<Self> {
         let listener = Rc::new(Listener {
             upstream: RefCell::new(upstream),
             caller,
-            tls: Cell::new(tls),
+            tls: Cell::new(wanted.tls),
+            trusted: RefCell::new(wanted.trusted.clone()),
             gone: Cell::new(false),
             closing: Notify::new(),
         });
@@ -96,10 +105,12 @@ impl Accepting {
         })
     }
 
-    /// Gives the listener another upstream; its connections follow with their next request.
-    pub(crate) fn retarget(&self, upstream: Option<Rc<Upstream>>, tls: bool) {
+    /// Makes the listener what it should be; its connections follow another upstream with their next
+    /// request, and whom to believe was decided when they began.
+    pub(crate) fn retarget(&self, upstream: Option<Rc<Upstream>>, wanted: &model::Listener) {
         *self.listener.upstream.borrow_mut() = upstream;
-        self.listener.tls.set(tls);
+        self.listener.tls.set(wanted.tls);
+        *self.listener.trusted.borrow_mut() = wanted.trusted.clone();
     }
 
     /// Stops accepting. What the kernel has accepted already is served, so that no caller sees

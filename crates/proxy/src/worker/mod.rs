@@ -13,7 +13,7 @@ mod sticky;
 mod upstream;
 mod view;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -33,7 +33,8 @@ pub(crate) use self::listener::Listener;
 pub(crate) use self::routes::Routed;
 pub(crate) use self::upstream::{Left, Upstream, is_gateway_failure};
 use self::view::View;
-use crate::limits::{Limits, SWEEP_INTERVAL};
+use crate::http::request_id::RequestIds;
+use crate::limits::{DISK_THREADS, Limits, SWEEP_INTERVAL};
 use crate::measure::{Endpoints, SideTotals, Sides, Totals};
 use crate::mirror::Mirrors;
 use crate::rate_limit::Limiters;
@@ -122,6 +123,9 @@ pub(crate) struct Worker {
     pub(crate) sides: Sides,
     /// What is said of single requests.
     pub(crate) telemetry: Telemetry,
+    pub(crate) request_ids: RequestIds,
+    /// How many answers are being compressed.
+    pub(crate) compressing: Cell<usize>,
 }
 
 /// Runs a worker on this thread until it is drained.
@@ -136,6 +140,7 @@ pub(crate) fn run(
 ) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .max_blocking_threads(DISK_THREADS)
         .build_local(tokio::runtime::LocalOptions::default())?;
     let drain = limits.drain;
     let worker = Rc::new(Worker {
@@ -148,6 +153,8 @@ pub(crate) fn run(
         mirrors: Mirrors::default(),
         sides: Sides::default(),
         telemetry: Telemetry::new(queues),
+        request_ids: RequestIds::default(),
+        compressing: Cell::new(0),
     });
     runtime.block_on(serve(worker, commands, &reporter, drain));
     Ok(())

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use model::{Balance, Connections, HashKey, Priority, Protocol, UpstreamId};
+use model::{Balance, Connections, HashKey, Priority, Protocol, ServedFiles, UpstreamId};
 
 use super::admission::{Admission, Place};
 use super::endpoint::{Endpoint, InFlight};
@@ -29,7 +29,9 @@ pub(crate) struct Upstream {
     protocol: Cell<Protocol>,
     timeout: Cell<Duration>,
     endpoints: RefCell<Vec<Rc<Endpoint>>>,
-    /// Whether any of them speaks HTTP/2.
+    /// What the proxy serves itself, in place of endpoints.
+    files: RefCell<Option<Rc<ServedFiles>>>,
+    /// Whether any of them speaks HTTP/2, or it has no endpoints but files: requests are values then.
     speaks_http2: Cell<bool>,
     /// Whether any of them may be ejected.
     any_ejected: Cell<bool>,
@@ -66,6 +68,7 @@ impl Upstream {
             protocol: Cell::new(Protocol::Http),
             timeout: Cell::new(Duration::ZERO),
             endpoints: RefCell::default(),
+            files: RefCell::default(),
             speaks_http2: Cell::new(false),
             any_ejected: Cell::new(false),
             budget: RefCell::default(),
@@ -89,7 +92,7 @@ impl Upstream {
         self.timeout.get()
     }
 
-    /// Whether any of its endpoints speaks HTTP/2.
+    /// Whether any of its endpoints speaks HTTP/2, or its requests have to be values as if one did.
     pub(crate) fn speaks_http2(&self) -> bool {
         self.speaks_http2.get()
     }
@@ -98,6 +101,7 @@ impl Upstream {
     pub(crate) fn configure(&self, wanted: &model::Upstream, workers: usize) {
         self.protocol.set(wanted.protocol);
         self.timeout.set(wanted.timeout);
+        *self.files.borrow_mut() = wanted.files.clone().map(Rc::new);
         self.admission.configure(wanted, workers);
         self.gate.configure(&wanted.resilience.connections, workers);
         self.connections.set(wanted.resilience.connections);
@@ -165,10 +169,15 @@ impl Upstream {
         self.admission.took(&self.id, now, took);
     }
 
+    /// What the proxy serves itself, in place of its endpoints.
+    pub(crate) fn files(&self) -> Option<Rc<ServedFiles>> {
+        self.files.borrow().clone()
+    }
+
     /// Replaces its endpoints; the old ones are returned.
     pub(crate) fn replace_endpoints(&self, endpoints: Vec<Rc<Endpoint>>) -> Vec<Rc<Endpoint>> {
         let any = endpoints.iter().any(|endpoint| endpoint.speaks_http2());
-        self.speaks_http2.set(any);
+        self.speaks_http2.set(any || self.files.borrow().is_some());
         self.endpoints.replace(endpoints)
     }
 

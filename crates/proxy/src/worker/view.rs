@@ -247,7 +247,7 @@ impl View {
     fn retarget(&mut self, id: &ListenerId, wanted: &model::Listener) {
         let upstream = self.role_upstream(&wanted.role);
         if let Some(accepting) = self.listeners.get(id) {
-            accepting.retarget(upstream, wanted.tls);
+            accepting.retarget(upstream, wanted);
         }
     }
 
@@ -264,7 +264,7 @@ impl View {
             ListenerRole::Edge => None,
             ListenerRole::Mesh { caller, .. } => Some(caller.to_string().into()),
         };
-        match Accepting::start(worker, socket, wanted.tls, (upstream, caller)) {
+        match Accepting::start(worker, socket, wanted, (upstream, caller)) {
             Ok(accepting) => self.listeners.insert(id, accepting),
             Err(error) => {
                 // The runtime has no room for another descriptor. Other workers may have.

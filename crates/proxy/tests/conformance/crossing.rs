@@ -10,6 +10,7 @@ use http::{HeaderMap, Request, Response};
 use model::Protocol;
 
 use crate::exchange::Stage;
+use crate::support::attested::{SEEN, pinned};
 use crate::support::client::Client;
 use crate::support::http2::{ask, backend, connect, read, run};
 use crate::support::{Builder, Setup, free_address};
@@ -17,8 +18,12 @@ use crate::support::{Builder, Setup, free_address};
 /// A message in one line: what it begins with, its fields, its content and its trailers.
 fn text(begin: &str, headers: &HeaderMap, body: &[u8], trailers: Option<&HeaderMap>) -> String {
     let mut text = begin.to_owned();
-    // The proxy adds a date, which is another with every answer.
-    for (name, value) in headers.iter().filter(|(name, _)| *name != "date") {
+    // The proxy adds a date and a name, which are others with every message.
+    let added = ["date", "x-request-id"];
+    for (name, value) in headers
+        .iter()
+        .filter(|(name, _)| !added.contains(&name.as_str()))
+    {
         let value = String::from_utf8_lossy(value.as_bytes());
         write!(text, " | {name}: {value}").unwrap();
     }
@@ -40,6 +45,9 @@ fn remembering() -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
             let (body, trailers) = read(body).await.unwrap();
             let begin = format!("{} {}", head.method, head.uri);
             let text = text(&begin, &head.headers, &body, trailers.as_ref());
+            // A field a line, as it would be in HTTP/1.1.
+            let lines = text.replace(" || ", "\n|| ").replace(" | ", "\n");
+            let text = pinned(&lines).replace("\n|| ", " || ").replace('\n', " | ");
             asked.lock().unwrap().push(text);
             // The proxy may be gone at the end of a test.
             let _ = respond.send_response(Response::new(()), true);
@@ -58,8 +66,9 @@ fn requests_in_http1_reach_a_backend_of_http2_as_rfc_9113_section_8_says() {
         .upstream("web", Protocol::Http2, limit, &[address])
         .route("a.test", "/", "web");
     let _setup = Setup::serving(&builder.0, &["linger=200"]);
-    const SEEN: &str = "x-forwarded-for: 127.0.0.1 | x-forwarded-proto: http";
-    let get = format!("GET http://a.test/ | {SEEN} || ");
+    let (seen, _) = SEEN.split_once("\r\nx-request-id").unwrap();
+    let seen = seen.replace("\r\n", " | ");
+    let get = format!("GET http://a.test/ | {seen} || ");
     let rows = [
         (
             "8.3.1: a request",
@@ -69,17 +78,17 @@ fn requests_in_http1_reach_a_backend_of_http2_as_rfc_9113_section_8_says() {
         (
             "8.3.1: Host becomes :authority as it is",
             "GET /x?y HTTP/1.1\r\nhOST: A.test:80\r\n\r\n",
-            format!("GET http://A.test:80/x?y | {SEEN} || "),
+            format!("GET http://A.test:80/x?y | {seen} || "),
         ),
         (
             "8.3.1: an absolute target's host does",
             "GET http://a.test/x HTTP/1.1\r\nHost: evil.test\r\n\r\n",
-            format!("GET http://a.test/x | {SEEN} || "),
+            format!("GET http://a.test/x | {seen} || "),
         ),
         (
             "8.2.1: names become lower case, and space around values goes",
             "GET / HTTP/1.1\r\nHost: a.test\r\nX-A:  b \t\r\nX-a: c\r\n\r\n",
-            format!("GET http://a.test/ | x-a: b | x-a: c | {SEEN} || "),
+            format!("GET http://a.test/ | x-a: b | x-a: c | {seen} || "),
         ),
         (
             "8.2.2: fields for the connection to us stay here",
@@ -90,29 +99,29 @@ fn requests_in_http1_reach_a_backend_of_http2_as_rfc_9113_section_8_says() {
         (
             "8.2.3: cookies",
             "GET / HTTP/1.1\r\nHost: a.test\r\nCookie: a=1; b=2\r\n\r\n",
-            format!("GET http://a.test/ | cookie: a=1; b=2 | {SEEN} || "),
+            format!("GET http://a.test/ | cookie: a=1; b=2 | {seen} || "),
         ),
         (
             "8.1: content with a length",
             "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 4\r\n\r\nbody",
-            format!("POST http://a.test/ | content-length: 4 | {SEEN} || body"),
+            format!("POST http://a.test/ | content-length: 4 | {seen} || body"),
         ),
         (
             "8.1: content in chunks has none",
             "POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n\
              2;a\r\nbo\r\n2\r\ndy\r\n0\r\n\r\n",
-            format!("POST http://a.test/ | {SEEN} || body"),
+            format!("POST http://a.test/ | {seen} || body"),
         ),
         (
             "8.1: trailers",
             "POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n\
              4\r\nbody\r\n0\r\nX-Sum: 1\r\n\r\n",
-            format!("POST http://a.test/ | trailer: X-Sum | {SEEN} || body | x-sum: 1"),
+            format!("POST http://a.test/ | trailer: X-Sum | {seen} || body | x-sum: 1"),
         ),
         (
             "8.3.1: OPTIONS *",
             "OPTIONS * HTTP/1.1\r\nHost: a.test\r\n\r\n",
-            format!("OPTIONS http://a.test* | {SEEN} || "),
+            format!("OPTIONS http://a.test* | {seen} || "),
         ),
         (
             "2.3: HTTP/1.0",

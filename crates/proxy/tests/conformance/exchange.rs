@@ -6,12 +6,11 @@ use std::net::{Shutdown, SocketAddr};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
+pub(crate) use crate::support::attested::SEEN;
+use crate::support::attested::pinned;
 use crate::support::backend::{Backend, Connection};
 use crate::support::client::{Client, End};
 use crate::support::{PATIENCE, Setup, edge_to};
-
-/// What the edge adds to every request.
-pub(crate) const SEEN: &str = "x-forwarded-for: 127.0.0.1\r\nx-forwarded-proto: http\r\n";
 
 /// What the backend answers where a row does not say otherwise.
 pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
@@ -173,7 +172,7 @@ impl Stage {
             true => self.received.recv_timeout(PATIENCE).ok(),
             false => self.received.try_recv().ok(),
         };
-        received.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        received.map(|bytes| pinned(&String::from_utf8_lossy(&bytes)))
     }
 
     /// What is wrong with a row, if anything.
@@ -188,7 +187,7 @@ impl Stage {
         client.offer(&row.sent);
         client.finish();
         let (heard, end) = client.rest();
-        let heard = without_our_date(&String::from_utf8_lossy(&heard));
+        let heard = without_additions(&String::from_utf8_lossy(&heard));
         let received = self.received(expected.is_some());
         let as_expected = match (&received, expected) {
             (Some(received), Some(head)) if row.is_cut => is_beginning(received, head),
@@ -245,14 +244,21 @@ fn serve(connection: &mut Connection, script: &Script, told: &Sender<Vec<u8>>) {
     let _ = told.send(received);
 }
 
-/// What was heard without the date that the proxy adds to an answer that has none (RFC 9110 section
-/// 6.6.1), which a test of its own looks at.
-fn without_our_date(heard: &str) -> String {
-    const LENGTH: usize = "\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT".len();
-    match heard.find("\r\ndate: ") {
-        Some(at) => format!("{}{}", &heard[..at], &heard[at + LENGTH..]),
-        None => heard.to_owned(),
-    }
+/// What was heard without the request's name and the date that the proxy adds to an answer that has
+/// none (RFC 9110 section 6.6.1), which tests of their own look at.
+fn without_additions(heard: &str) -> String {
+    let added = [("\r\nx-request-id: ", 32), ("\r\ndate: ", 29)];
+    added
+        .iter()
+        .fold(heard.to_owned(), |heard, (start, length)| {
+            match heard.find(start) {
+                Some(at) => {
+                    let end = (at + start.len() + length).min(heard.len());
+                    format!("{}{}", &heard[..at], &heard[end..])
+                }
+                None => heard,
+            }
+        })
 }
 
 /// Runs all rows of a table and shows those that fail.

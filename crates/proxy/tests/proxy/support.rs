@@ -1,5 +1,6 @@
 //! What the tests share: the proxy as a process, a server's end of the link, backends.
 
+pub(crate) mod attested;
 pub(crate) mod backend;
 pub(crate) mod client;
 pub(crate) mod frames;
@@ -235,6 +236,7 @@ impl Builder {
                 address,
                 role: ListenerRole::Edge,
                 tls: false,
+                trusted: Default::default(),
             },
         );
         self
@@ -247,7 +249,12 @@ impl Builder {
         };
         let id = format!("mesh/app/caller/{service}");
         let tls = false;
-        let listener = Listener { address, role, tls };
+        let listener = Listener {
+            address,
+            role,
+            tls,
+            trusted: Default::default(),
+        };
         self.0.listeners.insert(id, listener);
         self
     }
@@ -286,6 +293,7 @@ impl Builder {
             (instance, endpoint)
         });
         let upstream = Upstream {
+            files: None,
             protocol,
             timeout,
             resilience: model::Resilience::default(),

@@ -87,7 +87,12 @@ impl Fleet {
         ];
         for (id, address, tls) in edges {
             let role = ListenerRole::Edge;
-            let listener = Listener { address, role, tls };
+            let listener = Listener {
+                address,
+                role,
+                tls,
+                trusted: Default::default(),
+            };
             self.snapshot.listeners.insert(id.to_owned(), listener);
         }
         let authority = self.signer.authority();
@@ -116,7 +121,12 @@ impl Fleet {
             upstream: upstream_id(service),
         };
         let (id, tls) = (format!("mesh/app/caller/{name}"), false);
-        let listener = Listener { address, role, tls };
+        let listener = Listener {
+            address,
+            role,
+            tls,
+            trusted: Default::default(),
+        };
         self.snapshot.listeners.insert(id, listener);
     }
 
@@ -172,6 +182,7 @@ impl Fleet {
             (shared.name.parse().unwrap(), endpoint)
         });
         let upstream = Upstream {
+            files: None,
             protocol: service.protocol,
             timeout: if service.is_wild { SOON } else { LONG },
             resilience: model::Resilience::default(),

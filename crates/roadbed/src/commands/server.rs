@@ -22,6 +22,7 @@ pub(crate) fn run(server: &Server, context: &Context) -> Result<ExitCode, Failur
         home: context.home.clone(),
         socket: context.socket.clone(),
         edge: context.edge(server.edge, server.edge_tls),
+        trusted: context.trusted_hops(server.trusted_hops.as_ref()),
         metrics: context.metrics(server.metrics),
         telemetry: context.telemetry(&server.telemetry),
         program,
@@ -32,6 +33,8 @@ pub(crate) fn run(server: &Server, context: &Context) -> Result<ExitCode, Failur
         .take()
         .map_err(|error| start_failure(error.into()))?;
     let remembered = settings.home.remember_edge(settings.edge);
+    remembered.map_err(|error| start_failure(error.into()))?;
+    let remembered = settings.home.remember_trusted_hops(&settings.trusted);
     remembered.map_err(|error| start_failure(error.into()))?;
     let remembered = settings.home.remember_metrics(settings.metrics);
     remembered.map_err(|error| start_failure(error.into()))?;

@@ -220,7 +220,10 @@ fn headline(app: &AppStatus) -> String {
 }
 
 fn service_row(service: &ServiceStatus) -> Vec<String> {
-    let ready = format!("{}/{} ready", service.ready, service.replicas);
+    let ready = match service.replicas == 0 && service.instances.is_empty() {
+        true => "files".to_owned(),
+        false => format!("{}/{} ready", service.ready, service.replicas),
+    };
     let address = service.url.as_ref().filter(|url| fits_beside(url));
     let address = address.unwrap_or(&service.protocol).clone();
     vec![cut(&service.service, WIDEST_NAME), ready, address]

@@ -141,6 +141,7 @@ fn the_server_says_how_far_its_proxies_are() {
             home: "/var/lib/roadbed".into(),
             edge: "127.0.0.1:8080".into(),
             edge_tls: "127.0.0.1:8443".into(),
+            trusted_hops: "none".into(),
             generation: 12,
             proxies: vec![proxy(12), proxy(11)],
             connections: Some(41),

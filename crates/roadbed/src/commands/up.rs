@@ -108,9 +108,10 @@ impl Session<'_> {
         interrupts.or(build::run(app)).await?;
         if !running {
             let metrics = self.context.metrics(up.metrics);
+            let trusted = self.context.trusted_hops(up.trusted_hops.as_ref());
             let telemetry = self.context.telemetry(&up.telemetry);
-            self.owns_server =
-                server_process::start(self.context, edge, metrics, &telemetry).await?;
+            let start = server_process::start(self.context, edge, &trusted, metrics, &telemetry);
+            self.owns_server = start.await?;
         }
         let begun = Timestamp::now();
         let answer = request::deploy(&self.client, app, true).await?;
@@ -124,8 +125,9 @@ impl Session<'_> {
 
     /// An address that was asked for and cannot be given is no detail to pass over.
     async fn check_edge_of_running(&self, up: &Up) -> Result<(), Failure> {
-        let names_addresses = up.edge.is_some() || up.edge_tls.is_some() || up.metrics.is_some();
-        if !names_addresses && up.telemetry.says_nothing() {
+        let wanted = [up.edge, up.edge_tls, up.metrics].map(|wanted| wanted.is_some());
+        let names_nothing = !wanted.contains(&true) && up.trusted_hops.is_none();
+        if names_nothing && up.telemetry.says_nothing() {
             return Ok(());
         }
         let Status { server, .. } = self.client.get("/v1/status").await?;
@@ -155,7 +157,17 @@ impl Session<'_> {
                 )));
             }
         }
-        Ok(())
+        match &up.trusted_hops {
+            Some(wanted) if wanted.to_string() != server.trusted_hops => {
+                let present = &server.trusted_hops;
+                let message = format!("a server runs already, with {present} as trusted hops");
+                Err(Failure::new(message).hint(
+                    "leave --trusted-hops out, or stop the server and start it with them: apps run on \
+                     meanwhile",
+                ))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Waits for the word to stop, or for somebody else to stop the app.

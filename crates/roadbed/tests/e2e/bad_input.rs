@@ -24,6 +24,7 @@ const COMMANDS: [(&str, &[&str]); 11] = [
             "-d, --detach",
             "--edge <ADDRESS:PORT>",
             "--edge-tls <ADDRESS:PORT>",
+            "--trusted-hops <RANGES>",
             "--metrics <ADDRESS:PORT>",
             "--access-log <REQUESTS>",
             "--traces <URL>",
@@ -52,6 +53,7 @@ const COMMANDS: [(&str, &[&str]); 11] = [
         &[
             "--edge <ADDRESS:PORT>",
             "--edge-tls <ADDRESS:PORT>",
+            "--trusted-hops <RANGES>",
             "--metrics <ADDRESS:PORT>",
             "--access-log <REQUESTS>",
             "--traces <URL>",

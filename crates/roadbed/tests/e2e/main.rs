@@ -6,6 +6,7 @@ mod bad_input;
 mod bodies;
 mod commands;
 mod counts;
+mod edge;
 mod failing;
 mod full_disk;
 mod logs;

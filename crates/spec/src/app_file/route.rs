@@ -93,6 +93,14 @@ pub(crate) struct Route {
     #[serde(default)]
     #[schemars(extend("enum" = limits::PRIORITIES, "default" = limits::PRIORITIES[1]))]
     pub(crate) priority: Written<String>,
+    /// Whether answers are compressed for clients that take that.
+    #[serde(default)]
+    #[schemars(extend("default" = false))]
+    pub(crate) compress: Written<bool>,
+    /// Whether answers have fields that make browsers careful, where the service has none of them.
+    #[serde(default)]
+    #[schemars(extend("default" = false))]
+    pub(crate) security_headers: Written<bool>,
 }
 
 /// What is asked of a value: to be a certain text, or what a table says.

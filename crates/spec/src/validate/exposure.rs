@@ -6,7 +6,7 @@ use std::ops::Range;
 use model::{CertificateFiles, Exposure, Host, PathPrefix, Protocol};
 use toml::Spanned;
 
-use super::values::read_host;
+use super::values::{self, read_host};
 use super::{Together, files};
 use crate::app_file::Expose;
 use crate::findings::{Findings, quoted};
@@ -34,6 +34,8 @@ pub(super) fn expose(
         path,
         certificate,
         key,
+        compress,
+        security_headers,
     } = expose.into_inner();
     if !protocol.is_http() {
         let message = "`expose` needs a protocol of HTTP: the edge tells services apart by host";
@@ -55,6 +57,8 @@ pub(super) fn expose(
         host: host?,
         path: path?,
         certificate,
+        compress: values::flag("expose.compress", compress, findings),
+        security_headers: values::flag("expose.security_headers", security_headers, findings),
     };
     let exposures = &mut together.exposures;
     check_certificate(&exposure, &span, name, exposures, findings);

@@ -17,6 +17,11 @@ use crate::written::Written;
 pub(crate) struct Files(Vec<(FilePath, Range<usize>)>);
 
 impl Files {
+    /// Adds a file and where it is named.
+    pub(super) fn add(&mut self, path: FilePath, place: Range<usize>) {
+        self.0.push((path, place));
+    }
+
     /// Each file and where it is named.
     pub(crate) fn named(&self) -> &[(FilePath, Range<usize>)] {
         &self.0

@@ -115,6 +115,8 @@ fn route(
         body_limit: treatment::body_limit(written.body_limit, findings),
         rate_limit: rate_limit::rate_limit(written.rate_limit, findings),
         priority: resilience::priority(written.priority, findings),
+        compress: values::flag("compress", written.compress, findings),
+        security_headers: values::flag("security_headers", written.security_headers, findings),
     };
     treatment.deadline = attempts::deadline(written.deadline, treatment.timeout, findings);
     let mirror = mirror(written.mirror, context, findings);

@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use model::{NameError, Protocol, ServiceName, VolumeName};
+use model::{NameError, Protocol, ServiceName, VolumeName, Work};
 use toml::Spanned;
 
 use super::environment::{self, Injected};
-use super::{Together, bad_name, connections, exposure, files, health, resilience, values};
+use super::{
+    Together, bad_name, connections, exposure, files, health, resilience, static_files, values,
+};
 use crate::app_file;
 use crate::command::{Reach, command};
 use crate::findings::{Findings, quoted};
@@ -32,14 +34,21 @@ pub(super) fn service(
     together: &mut Together,
     findings: &mut Findings,
 ) -> Option<model::Service> {
-    let written = written.into_inner();
-    if matches!(written.run, Written::Absent) {
+    let mut written = written.into_inner();
+    let files = std::mem::take(&mut written.files);
+    let is_static = !matches!(files, Written::Absent);
+    if is_static {
+        static_files::refuse_others(&written, findings);
+    } else if matches!(written.run, Written::Absent) {
         let message = format!("service {} has no `run`", quoted(context.name.get_ref()));
         let hint = "say what it runs, such as: run = \"./web\"".to_owned();
         findings.add_absence(context.name.span(), message, Some(hint));
     }
+    let files = findings.value("static", files);
+    let files = files.and_then(|files| static_files::files(files, together, findings));
     let run = findings.value("run", written.run);
     let run = run.and_then(|run| command("run", run, Reach::Release, findings));
+    let work = files.map(Work::Static).or(run.map(Work::Run));
     let build = findings.value("build", written.build);
     let build = build.and_then(|build| command("build", build, Reach::Anywhere, findings));
     let protocol = protocol(written.protocol, findings);
@@ -55,9 +64,12 @@ pub(super) fn service(
     let connections = connections::connections(written.connections, findings);
     let drain = values::duration("drain", written.drain, &limits::DRAIN, findings);
     Some(model::Service {
-        run: run?,
+        work: work?,
         build,
-        replicas: values::number("replicas", written.replicas, &limits::REPLICAS, findings),
+        replicas: match is_static {
+            true => 0,
+            false => values::number("replicas", written.replicas, &limits::REPLICAS, findings),
+        },
         uses: uses.into_iter().map(Spanned::into_inner).collect(),
         expose,
         env,

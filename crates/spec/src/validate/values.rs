@@ -77,6 +77,12 @@ pub(super) fn duration(
     None
 }
 
+/// The flag under `key`, which is off unless it is written.
+pub(super) fn flag(key: &str, written: Written<bool>, findings: &mut Findings) -> bool {
+    let value = findings.value(key, written);
+    value.is_some_and(Spanned::into_inner)
+}
+
 /// The strings of the list under `key`, each once; a repetition is reported.
 pub(super) fn distinct(
     key: &str,

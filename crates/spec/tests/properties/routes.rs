@@ -134,10 +134,19 @@ fn treatment() -> impl Strategy<Value = Treatment> {
         option::of(0..1_u64 << 40),
         retries,
         option::of(rate_limit()),
-        select(Priority::ALL.to_vec()),
+        (select(Priority::ALL.to_vec()), any::<(bool, bool)>()),
     )
         .prop_map(
-            |(whole, request, response, times, body_limit, retries, rate_limit, priority)| {
+            |(
+                whole,
+                request,
+                response,
+                times,
+                body_limit,
+                retries,
+                rate_limit,
+                (priority, flags),
+            )| {
                 Treatment {
                     rewrite: whole.map(|path| PathChange::Whole(ExactPath::new(&path).unwrap())),
                     request_headers: request,
@@ -153,6 +162,8 @@ fn treatment() -> impl Strategy<Value = Treatment> {
                     },
                     rate_limit,
                     priority,
+                    compress: flags.0,
+                    security_headers: flags.1,
                 }
             },
         )
@@ -375,6 +386,8 @@ fn written_treatment(keys: &mut Vec<(&str, Value)>, rule: &Rule<ServiceName>) {
             .map(|limit| ("rate_limit", written_limit(limit))),
     );
     keys.push(("priority", treatment.priority.name().into()));
+    keys.push(("compress", treatment.compress.into()));
+    keys.push(("security_headers", treatment.security_headers.into()));
     keys.push(("retries", number(treatment.retries.most.get())));
     let on = [
         ("reset", treatment.retries.on_reset),

@@ -161,10 +161,7 @@ impl Client {
                 let line = String::from_utf8(self.until(b"\r\n")).unwrap();
                 let size = usize::from_str_radix(line.trim_end(), 16).unwrap();
                 if size == 0 {
-                    let trailers = self.until(b"\r\n");
-                    if trailers != b"\r\n" {
-                        self.until(b"\r\n\r\n");
-                    }
+                    while self.until(b"\r\n") != b"\r\n" {}
                     break;
                 }
                 let chunk = self.exactly(size);

@@ -121,6 +121,7 @@ fn upstream(endpoints: &[(SocketAddr, Protocol)], timeout: Duration) -> Upstream
             (instance, endpoint)
         });
     Upstream {
+        files: None,
         protocol: Protocol::Http,
         timeout,
         resilience: model::Resilience::default(),
