@@ -150,6 +150,15 @@ pub const CONNECT_RETRIES: usize = 1;
 /// to remember a slow endpoint between two tries, short enough to forget a pause.
 pub const AVERAGE_DECAY: Duration = Duration::from_secs(10);
 
+/// How long an endpoint is believed to be as slow as it was, as a multiple of how slow that is. One
+/// that is avoided is tried again after that: by the decay alone, one slow answer among fast ones
+/// keeps an endpoint of two idle for half a minute. An endpoint that stays slow is given one request
+/// in so many of its own times.
+pub const AVERAGE_TRUST: u32 = 100;
+
+/// It is believed for so long at least.
+pub const AVERAGE_LEAST_TRUST: Duration = Duration::from_secs(1);
+
 /// An answer that takes longer to begin is waiting for something to happen. An average that looks
 /// back no further can say nothing of it; what is in flight does.
 pub const LONG_POLL: Duration = AVERAGE_DECAY;

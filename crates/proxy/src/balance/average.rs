@@ -3,7 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::limits::{AVERAGE_DECAY, INDISTINGUISHABLE, LONG_POLL};
+use crate::limits::{
+    AVERAGE_DECAY, AVERAGE_LEAST_TRUST, AVERAGE_TRUST, INDISTINGUISHABLE, LONG_POLL,
+};
 
 /// The average of one endpoint; not known before its first answer.
 #[derive(Debug, Clone, Copy, Default)]
@@ -18,16 +20,26 @@ struct Known {
 impl Known {
     /// How much of what was known still counts.
     fn weight(self, now: Instant) -> f64 {
-        let age = now.saturating_duration_since(self.at);
-        (-age.as_secs_f64() / AVERAGE_DECAY.as_secs_f64()).exp()
+        (-self.age(now).as_secs_f64() / AVERAGE_DECAY.as_secs_f64()).exp()
+    }
+
+    /// Whether it says anything still.
+    fn is_trusted(self, now: Instant) -> bool {
+        let trusted = Duration::from_secs_f64(self.seconds * f64::from(AVERAGE_TRUST));
+        self.age(now) <= trusted.max(AVERAGE_LEAST_TRUST)
+    }
+
+    fn age(self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.at)
     }
 }
 
 impl Average {
-    /// In seconds. It shrinks while there is nothing new: an endpoint that was avoided is tried
-    /// again.
+    /// In seconds. It shrinks while there is nothing new, and then is not known any more: an endpoint
+    /// that was avoided is tried again.
     pub(crate) fn seconds(self, now: Instant) -> Option<f64> {
-        self.0.map(|known| known.seconds * known.weight(now))
+        let known = self.0.filter(|known| known.is_trusted(now))?;
+        Some(known.seconds * known.weight(now))
     }
 
     /// An answer began after so long. What takes very long is waiting for something to happen and
@@ -37,7 +49,7 @@ impl Average {
             return;
         }
         let took = took.as_secs_f64();
-        let seconds = match self.0 {
+        let seconds = match self.0.filter(|known| known.is_trusted(now)) {
             Some(known) if took < known.seconds => {
                 let weight = known.weight(now);
                 known.seconds * weight + took * (1.0 - weight)
@@ -77,8 +89,26 @@ mod tests {
         let seconds = average.seconds(later).unwrap();
         assert!((0.24..0.25).contains(&seconds), "{seconds}");
         // Without answers it shrinks.
-        let seconds = average.seconds(later + 10 * AVERAGE_DECAY).unwrap();
-        assert!(seconds < 0.001, "{seconds}");
+        let seconds = average.seconds(later + 2 * AVERAGE_DECAY).unwrap();
+        assert!((0.03..0.04).contains(&seconds), "{seconds}");
+    }
+
+    #[test]
+    fn what_was_long_ago_is_not_known_any_more() {
+        let (start, mut average) = (Instant::now(), Average::default());
+        average.answered(start, SECOND / 20);
+        let trusted = start + AVERAGE_TRUST * SECOND / 20;
+        assert!(average.seconds(trusted).is_some());
+        let later = trusted + SECOND / 100;
+        assert_eq!(average.seconds(later), None);
+        // What comes then stands by itself.
+        average.answered(later, SECOND / 1000);
+        assert_eq!(average.seconds(later), Some(0.001));
+        assert_eq!(
+            average.seconds(later + AVERAGE_LEAST_TRUST),
+            average.seconds(later + SECOND)
+        );
+        assert_eq!(average.seconds(later + 2 * AVERAGE_LEAST_TRUST), None);
     }
 
     #[test]
@@ -123,7 +153,8 @@ mod tests {
                 let seconds = average.seconds(now).unwrap();
                 prop_assert!((0.0..=longest + 1e-9).contains(&seconds));
                 prop_assert!(seconds >= took.as_secs_f64() - 1e-9, "it is never below the last");
-                prop_assert!(average.seconds(now + SECOND).unwrap() <= seconds);
+                let later = average.seconds(now + SECOND);
+                prop_assert!(later.is_none_or(|later| later <= seconds));
             }
         }
     }
