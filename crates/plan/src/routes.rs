@@ -1,14 +1,17 @@
 //! What the proxies serve, from what the apps declare and which instances are ready.
 
+mod files;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use self::files::{keep_files, served_files};
 use crate::app::is_full;
 use model::{
     Action, AuthorityId, Certificate, Endpoint, EndpointTls, Generation, HostPattern,
     InstanceRecord, Intent, Listener, ListenerId, ListenerRole, ObservedApp, Protocol, Release,
-    Route, ServedFiles, Service, ServiceName, Snapshot, TrustedHops, Upstream, UpstreamId,
+    Route, ServiceName, Snapshot, TrustedHops, Upstream, UpstreamId,
 };
 
 /// The key of the edge's listener in a snapshot.
@@ -172,35 +175,6 @@ fn for_both(older: &Upstream, newer: &Upstream) -> Upstream {
         resilience: newer.resilience.clone(),
         endpoints: BTreeMap::new(),
         files: newer.files.clone(),
-    }
-}
-
-/// What a proxy serves itself of a service.
-fn served_files(release: &Release, service: &Service) -> Option<ServedFiles> {
-    Some(ServedFiles {
-        app_folder: release.folder.clone(),
-        files: service.work.files()?.clone(),
-    })
-}
-
-/// Files of the release before the target are served until what takes their place is ready: they
-/// have no instances that would be kept for that long.
-fn keep_files(snapshot: &mut Snapshot, before: &Release) {
-    for (name, service) in &before.app.services {
-        let Some(files) = served_files(before, service) else {
-            continue;
-        };
-        let id = upstream_id(before, name);
-        let upstream = snapshot.upstreams.entry(id).or_insert_with(|| Upstream {
-            protocol: service.protocol,
-            timeout: service.timeout,
-            resilience: service.resilience.clone(),
-            endpoints: BTreeMap::new(),
-            files: None,
-        });
-        if upstream.endpoints.is_empty() {
-            upstream.files.get_or_insert(files);
-        }
     }
 }
 
