@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use crate::balance::Random;
+use crate::http::fields::MIRRORED;
 use crate::http::message::{Body, RequestFacts};
 use crate::limits::{MIRROR_TIME, MIRRORS_AT_ONCE};
 use crate::measure::Measured;
@@ -16,9 +17,6 @@ use crate::translate::request::Request;
 use crate::translate::source::{Piece, Replayable};
 use crate::translate::{Exchange, exchange};
 use crate::worker::{Upstream, Worker};
-
-/// The field that tells a service that nobody sees its answer.
-pub(crate) const MIRRORED: &[u8] = b"roadbed-mirror";
 
 /// Which requests of a rule are copied, and where to.
 #[derive(Debug)]

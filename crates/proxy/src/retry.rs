@@ -7,11 +7,11 @@ use model::Priority;
 
 use crate::dial::Reuse;
 use crate::http::gateway_error::GatewayError;
+use crate::http::grpc_status;
 use crate::http::message::{Body, RequestFacts};
 use crate::http::phases::NoAnswer;
 use crate::limits::Limits;
 use crate::routing::rules::Rules;
-use crate::translate::grpc;
 use crate::worker::{Endpoint, Left, Pass, Place, Upstream, is_gateway_failure};
 
 /// What is known of the tries of one request.
@@ -297,7 +297,7 @@ impl Attempted<'_> {
     /// of HTTP would say; all others may be the fault of one call.
     pub(crate) fn ended(self, status: u8, now: Instant) {
         match status {
-            grpc::status::UNAVAILABLE => self.upstream.failed(self.endpoint, now, self.limits),
+            grpc_status::UNAVAILABLE => self.upstream.failed(self.endpoint, now, self.limits),
             _ => self.upstream.connected(self.endpoint),
         }
     }

@@ -3,7 +3,9 @@
 use super::field_section::FieldSection;
 use super::refusal::Refusal;
 use super::request_id::REQUEST_ID;
-use crate::mirror::MIRRORED;
+
+/// The field that tells a service that a request is a copy, whose answer nobody sees.
+pub(crate) const MIRRORED: &[u8] = b"roadbed-mirror";
 
 /// Whether a field of this name claims where a request came from or how, or that it is a copy.
 /// Frameworks that name fields as CGI does take "_" for "-", so a claim must not slip through in that

@@ -9,6 +9,7 @@ pub mod field_section;
 pub(crate) mod fields;
 pub(crate) mod forwarded;
 pub(crate) mod gateway_error;
+pub(crate) mod grpc_status;
 pub(crate) mod linger;
 pub mod message;
 pub(crate) mod phases;

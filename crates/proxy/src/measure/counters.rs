@@ -8,6 +8,7 @@ use super::histogram::Histogram;
 use super::reasons::Reasons;
 use super::totals::{GRPC_STATUSES, Totals};
 use crate::http::gateway_error::GatewayError;
+use crate::http::grpc_status::is_failure;
 
 /// The counters of one upstream on one worker.
 #[derive(Debug, Default)]
@@ -159,21 +160,6 @@ pub(crate) fn add(counter: &Cell<u64>, count: u64) {
 pub(super) fn class(status: u16) -> usize {
     // The parser has seen to it that the first digit is one of 1 to 5.
     usize::from(status / 100).clamp(1, 5) - 1
-}
-
-/// Whether a status of gRPC says that the service failed, as 5xx does, and not that the caller
-/// asked for what cannot be.
-pub(super) fn is_failure(status: u8) -> bool {
-    const UNKNOWN: u8 = 2;
-    const DEADLINE_EXCEEDED: u8 = 4;
-    const UNIMPLEMENTED: u8 = 12;
-    const INTERNAL: u8 = 13;
-    const UNAVAILABLE: u8 = 14;
-    const DATA_LOSS: u8 = 15;
-    matches!(
-        status,
-        UNKNOWN | DEADLINE_EXCEEDED | UNIMPLEMENTED | INTERNAL | UNAVAILABLE | DATA_LOSS
-    )
 }
 
 #[cfg(test)]

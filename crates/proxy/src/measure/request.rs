@@ -6,8 +6,9 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::arrivals::Arrivals;
-use super::counters::{Counters, Meter, is_failure};
+use super::counters::{Counters, Meter};
 use crate::http::gateway_error::GatewayError;
+use crate::http::grpc_status::is_failure;
 use crate::retry::Tries;
 use crate::telemetry::{Kept, Onward};
 use crate::worker::{Endpoint, Upstream};

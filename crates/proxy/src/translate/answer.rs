@@ -6,6 +6,7 @@ use super::{fields, grpc};
 use crate::http::field_section::FieldSection;
 use crate::http::fields::one_length;
 use crate::http::gateway_error::{NO_RETRY, RETRY};
+use crate::http::grpc_status;
 use crate::http::message::{Body, RequestFacts};
 use crate::http::{Refusal, date};
 use crate::http1::response::ResponseHead;
@@ -60,7 +61,7 @@ impl Answer {
     pub(crate) fn seen(&self, is_grpc: bool) -> Seen {
         let in_head = is_grpc.then(|| grpc::status(&self.fields)).flatten();
         let status = match in_head {
-            Some(grpc::status::UNAVAILABLE) => StatusCode::SERVICE_UNAVAILABLE.as_u16(),
+            Some(grpc_status::UNAVAILABLE) => StatusCode::SERVICE_UNAVAILABLE.as_u16(),
             _ => self.status.as_u16(),
         };
         Seen {

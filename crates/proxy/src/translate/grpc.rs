@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::http::field_section::FieldSection;
 use crate::http::gateway_error::{GatewayError, NO_RETRY, REASON, RETRY};
+use crate::http::grpc_status;
 
 pub(crate) const TIMEOUT: &[u8] = b"grpc-timeout";
 const STATUS: &[u8] = b"grpc-status";
@@ -12,15 +13,6 @@ const MESSAGE: &[u8] = b"grpc-message";
 /// A negative number forbids to try a call again
 /// (<https://github.com/grpc/proposal/blob/master/A6-client-retries.md>).
 const PUSHBACK: &[u8] = b"grpc-retry-pushback-ms";
-
-/// Status codes of gRPC.
-pub(crate) mod status {
-    pub(crate) const DEADLINE_EXCEEDED: u8 = 4;
-    pub(crate) const RESOURCE_EXHAUSTED: u8 = 8;
-    pub(crate) const UNIMPLEMENTED: u8 = 12;
-    pub(crate) const INTERNAL: u8 = 13;
-    pub(crate) const UNAVAILABLE: u8 = 14;
-}
 
 /// Whether a message is one of gRPC.
 pub(crate) fn is_grpc(fields: &FieldSection) -> bool {
@@ -100,12 +92,14 @@ pub(crate) fn status_of(error: GatewayError) -> u8 {
         GatewayError::Timeout
         | GatewayError::Deadline
         | GatewayError::IdleTimeout
-        | GatewayError::SlowRequest => status::DEADLINE_EXCEEDED,
-        GatewayError::BodyTooLarge | GatewayError::RateLimited(_) => status::RESOURCE_EXHAUSTED,
-        error if error.forbids_retry() => status::RESOURCE_EXHAUSTED,
-        GatewayError::NoRoute => status::UNIMPLEMENTED,
-        GatewayError::BadRequest(_) | GatewayError::BadResponse(_) => status::INTERNAL,
-        _ => status::UNAVAILABLE,
+        | GatewayError::SlowRequest => grpc_status::DEADLINE_EXCEEDED,
+        GatewayError::BodyTooLarge | GatewayError::RateLimited(_) => {
+            grpc_status::RESOURCE_EXHAUSTED
+        }
+        error if error.forbids_retry() => grpc_status::RESOURCE_EXHAUSTED,
+        GatewayError::NoRoute => grpc_status::UNIMPLEMENTED,
+        GatewayError::BadRequest(_) | GatewayError::BadResponse(_) => grpc_status::INTERNAL,
+        _ => grpc_status::UNAVAILABLE,
     }
 }
 
@@ -182,7 +176,7 @@ mod tests {
     #[test]
     fn a_failure_of_ours_has_a_status_and_a_sentence() {
         let fields = failure(GatewayError::NoHealthyEndpoint);
-        assert_eq!(status(&fields), Some(status::UNAVAILABLE));
+        assert_eq!(status(&fields), Some(grpc_status::UNAVAILABLE));
         let message = fields.get(MESSAGE).unwrap();
         assert!(message.starts_with(b"no-healthy-endpoint: "));
     }
