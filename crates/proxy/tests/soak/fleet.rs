@@ -185,7 +185,15 @@ impl Fleet {
             files: None,
             protocol: service.protocol,
             timeout: if service.is_wild { SOON } else { LONG },
-            resilience: model::Resilience::default(),
+            // So much of what wild ones are asked stays without an answer that most of it would be
+            // refused.
+            resilience: model::Resilience {
+                overload: match service.is_wild {
+                    true => model::Overload::Off,
+                    false => model::Overload::Usual,
+                },
+                ..model::Resilience::default()
+            },
             endpoints: endpoints.collect(),
         };
         self.snapshot
