@@ -71,9 +71,10 @@ impl Client {
         taken
     }
 
-    /// Sends what the other side may not want any more.
-    pub(crate) fn offer(&mut self, bytes: impl AsRef<[u8]>) {
-        let _ = self.stream.write_all(bytes.as_ref());
+    /// Sends what the other side may not want any more; whether it was taken. Who hears of a reset
+    /// here does not hear of it again: what is read then ends as if all were well.
+    pub(crate) fn offer(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.stream.write_all(bytes.as_ref()).is_ok()
     }
 
     /// Whether anything arrives, the end included, within `wait`.
