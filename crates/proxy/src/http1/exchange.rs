@@ -69,6 +69,8 @@ pub(crate) async fn exchange(
             // The upstream has changed since the request was on its way to HTTP/1.1.
             Connected::Shared(_) => match translated::again(out.bytes(), facts) {
                 Ok(request) => {
+                    // It is let in once more there, and must not wait for the place that it has.
+                    drop(tries);
                     return Box::pin(translated::serve(exchange, request, input)).await;
                 }
                 Err(error) => break error,
