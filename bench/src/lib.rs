@@ -11,6 +11,7 @@ pub mod process;
 pub mod raw;
 mod report;
 mod target;
+mod timer;
 
 pub use load::{BodyCheck, Load, Method, Predicate, Running};
 pub use report::{Counts, Failure, FailureKind, Gap, Report};

@@ -2,16 +2,17 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::connection::{self, Answer, Connection, Stage};
 use crate::ledger::{Fault, Ledger};
 use crate::report::{Counts, FailureKind, Report};
 use crate::target::{BadUrl, Target};
+use crate::timer::Timer;
 
 /// The most requests that wait for a connection; more fail at once.
 const LONGEST_QUEUE: usize = 100_000;
@@ -88,13 +89,13 @@ impl Load {
         }
     }
 
-    /// Begins, on threads of its own.
+    /// Begins, on a thread of its own.
     ///
     /// # Errors
     /// The URL is of no use.
     ///
     /// # Panics
-    /// The rate is not above 0, there is no connection, or the system gives no threads.
+    /// The rate is not above 0, there is no connection, or the system gives no thread.
     pub fn start(self) -> Result<Running, BadUrl> {
         assert!(
             self.rate > 0.0 && self.connections > 0,
@@ -112,17 +113,17 @@ impl Load {
             queue: Mutex::new(VecDeque::new()),
             ledger: Mutex::new(Ledger::new(start)),
             stopped: Mutex::new(None),
-            stop: Condvar::new(),
+            stop: Notify::new(),
         });
-        let spawn = |name: &str, run: fn(&Arc<Shared>)| {
-            let shared = shared.clone();
-            thread::Builder::new()
-                .name(name.into())
-                .spawn(move || run(&shared))
-                .expect("the system gives a thread")
-        };
-        let threads = vec![spawn("load-client", client), spawn("load-pacer", pace)];
-        Ok(Running { shared, threads })
+        let spawned = shared.clone();
+        let thread = thread::Builder::new()
+            .name("load".into())
+            .spawn(move || client(&spawned))
+            .expect("the system gives a thread");
+        Ok(Running {
+            shared,
+            thread: Some(thread),
+        })
     }
 }
 
@@ -146,7 +147,7 @@ fn request(load: &Load, target: &Target) -> Vec<u8> {
 /// A load that has begun. Dropped, it stops without a report.
 pub struct Running {
     shared: Arc<Shared>,
-    threads: Vec<JoinHandle<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 struct Shared {
@@ -161,7 +162,7 @@ struct Shared {
     ledger: Mutex<Ledger>,
     /// When the load was stopped, if it was.
     stopped: Mutex<Option<Instant>>,
-    stop: Condvar,
+    stop: Notify,
 }
 
 impl Running {
@@ -192,13 +193,13 @@ impl Running {
     /// Lets no more requests come due, waits until all that did have ended, and reports.
     ///
     /// # Panics
-    /// One of the load's threads panicked, as when a body check did.
+    /// The load's thread panicked, as when a body check did.
     pub fn stop(mut self) -> Report {
         let stop = self.shared.halt();
-        for thread in self.threads.drain(..) {
-            if let Err(panic) = thread.join() {
-                std::panic::resume_unwind(panic);
-            }
+        if let Some(thread) = self.thread.take()
+            && let Err(panic) = thread.join()
+        {
+            std::panic::resume_unwind(panic);
         }
         let empty = Ledger::new(self.shared.start);
         std::mem::replace(&mut *lock(&self.shared.ledger), empty).close(stop)
@@ -215,32 +216,33 @@ impl Shared {
     /// Stops the schedule; when that was first asked for.
     fn halt(&self) -> Instant {
         let stopped = *lock(&self.stopped).get_or_insert_with(Instant::now);
-        self.stop.notify_all();
+        self.stop.notify_one();
         stopped
     }
 
     /// Waits until `due`; whether the load goes on.
-    fn wait_until(&self, due: Instant) -> bool {
-        let mut stopped = lock(&self.stopped);
+    async fn wait_until(&self, due: Instant, timer: &Timer) -> bool {
         loop {
             let left = due.saturating_duration_since(Instant::now());
-            if stopped.is_some() || left.is_zero() {
-                return stopped.is_none();
+            let stopped = lock(&self.stopped).is_some();
+            if stopped || left.is_zero() {
+                return !stopped;
             }
-            (stopped, _) = self
-                .stop
-                .wait_timeout(stopped, left)
-                .unwrap_or_else(PoisonError::into_inner);
+            tokio::select! {
+                () = timer.wait(left) => {}
+                () = self.stop.notified() => {}
+            }
         }
     }
 }
 
-/// Lets requests come due. A thread of its own, since it sleeps more exactly than a runtime's
-/// timer, and since nothing that a connection does can delay it.
-fn pace(shared: &Arc<Shared>) {
+/// Lets requests come due, by a timer of the kernel's: the runtime's own is of milliseconds. What
+/// holds up this thread makes requests late, and they say so: latency counts from the schedule.
+async fn pace(shared: &Shared) {
+    let timer = Timer::new().expect("the system gives a timer");
     for number in 0u64.. {
         let due = shared.start + Duration::from_secs_f64(number as f64 / shared.load.rate);
-        if !shared.wait_until(due) {
+        if !shared.wait_until(due, &timer).await {
             break;
         }
         lock(&shared.ledger).sent();
@@ -267,6 +269,8 @@ fn client(shared: &Arc<Shared>) {
     let runtime = runtime.expect("the system gives an epoll instance");
     tokio::task::LocalSet::new().block_on(&runtime, async {
         let mut connections = tokio::task::JoinSet::new();
+        let paced = shared.clone();
+        connections.spawn_local(async move { pace(&paced).await });
         for _ in 0..shared.load.connections {
             connections.spawn_local(serve(shared.clone()));
         }

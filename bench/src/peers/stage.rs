@@ -35,6 +35,7 @@ pub(crate) struct Stage {
     pub(crate) proxies: Vec<Proxy>,
     /// Where the backend listens.
     pub(crate) backend: SocketAddr,
+    backend_pid: u32,
     processes: Vec<Process>,
     _platform: Option<Platform>,
     folder: TempDir,
@@ -49,6 +50,7 @@ impl Stage {
         let mut stage = Self {
             proxies: Vec::new(),
             backend: free_address()?,
+            backend_pid: 0,
             processes: Vec::new(),
             _platform: None,
             folder,
@@ -79,10 +81,12 @@ impl Stage {
             .with_context(|| format!("roadbed cannot serve this scenario ({protocol:?})"))?;
         let status = platform.status()?;
         let instance = status.instances().next();
-        let backend = &instance.context("the backend has no instance")?.address;
+        let instance = instance.context("the backend has no instance")?;
+        let backend = &instance.address;
         self.backend = backend
             .parse()
             .with_context(|| format!("the backend's address {backend:?}"))?;
+        self.backend_pid = instance.pid.context("the backend does not run")?;
         self.proxies.push(Proxy {
             kind: Kind::Roadbed,
             address: platform.edge_tls.unwrap_or(platform.edge),
@@ -98,8 +102,15 @@ impl Stage {
         command.arg("backend.sh").current_dir(folder);
         command.env("PORT", address.port().to_string());
         let process = Process::start(&mut command, address, folder)?;
+        self.backend_pid = process.pid();
         self.processes.push(process);
         Ok(())
+    }
+
+    /// All processes that requests pass through or end at.
+    pub(crate) fn pids(&self) -> impl Iterator<Item = u32> {
+        let proxies = self.proxies.iter().map(|proxy| proxy.pid);
+        proxies.chain([self.backend_pid])
     }
 
     fn start_peer(&mut self, kind: Kind, protocol: Protocol) -> Result<()> {

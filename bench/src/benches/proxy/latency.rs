@@ -11,6 +11,7 @@ use crate::benches::load::as_json;
 use crate::benches::{millis, progress};
 use crate::figures::{Results, Unit};
 use crate::peers::{Kind, Proxy, Stage};
+use crate::pinning::FirstInLine;
 use crate::platform::{Workbench, load_average};
 
 /// Of how many requests the latency is shown.
@@ -88,7 +89,7 @@ fn once(
     for place in case.order(run) {
         let proxy = &stage.proxies[place];
         let watch = Watch::start(proxy.pid)?;
-        let report = open_loop(case, proxy, rate)?;
+        let report = open_loop(case, stage, proxy, rate)?;
         let waited = watch.stop()?;
         results.push(lines.disturbance, waited);
         for (number, (_, quantile)) in QUANTILES.iter().enumerate() {
@@ -115,7 +116,7 @@ fn once(
     Ok(())
 }
 
-fn open_loop(case: &Case, proxy: &Proxy, rate: f64) -> Result<Report> {
+fn open_loop(case: &Case, stage: &Stage, proxy: &Proxy, rate: f64) -> Result<Report> {
     let url = format!("http://{}/", proxy.address);
     let load = Load {
         host: Some(crate::peers::HOST.into()),
@@ -123,8 +124,10 @@ fn open_loop(case: &Case, proxy: &Proxy, rate: f64) -> Result<Report> {
         ..Load::new(url, rate)
     };
     let running = load.start()?;
+    let first = FirstInLine::new(stage.pids().chain([std::process::id()]))?;
     std::thread::sleep(Duration::from_secs(case.seconds as u64));
     let report = running.stop();
+    drop(first);
     ensure!(
         report.failed == 0,
         "{} of {} requests to {} failed: {:?}",
