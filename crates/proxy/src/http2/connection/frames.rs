@@ -161,7 +161,9 @@ impl Connection {
         let before = i64::from(self.peer.window);
         self.peer.follow(payload, self.role == Role::Client)?;
         let more = i64::from(self.peer.window) - before;
-        for stream in self.streams.values_mut() {
+        // One that has failed may be in somebody's hands still, and has no window any more.
+        let streams = self.streams.values_mut();
+        for stream in streams.filter(|stream| stream.failure.is_none()) {
             // It may become negative (RFC 9113 section 6.9.2).
             stream.send_window += more;
             if stream.send_window > i64::from(LARGEST) {
@@ -242,7 +244,9 @@ impl Connection {
         if self.is_idle(header.stream) {
             return Err(Reason::PROTOCOL_ERROR);
         }
-        let Some(stream) = self.streams.get_mut(&header.stream) else {
+        let stream = self.streams.get_mut(&header.stream);
+        // What comes for one that has failed was on its way.
+        let Some(stream) = stream.filter(|stream| stream.failure.is_none()) else {
             return Ok(());
         };
         let window = stream.send_window + i64::from(by);

@@ -296,6 +296,35 @@ fn a_window_that_is_too_large_ends_its_stream_and_nothing_else() {
 }
 
 #[test]
+fn a_stream_that_was_reset_has_no_window_whoever_holds_it() {
+    let mut pair = Pair::new();
+    let id = pair.open(&[], false);
+    let update = |by: u32| {
+        let by = by.to_be_bytes();
+        [&[0, 0, 4, 8, 0, 0, 0, 0, id as u8][..], &by].concat()
+    };
+    // It is reset by the first of these; the second would fit, and then the settings would not.
+    let window = [0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0x44, 0, 0, 0];
+    let bytes = [
+        &update(0x7fff_ffff)[..],
+        &update(0x4400_0000),
+        &window,
+        &update(0),
+    ]
+    .concat();
+    pair.server.receive(&bytes);
+    let resets = pair
+        .server
+        .output()
+        .windows(4)
+        .filter(|bytes| bytes == &[0, 0, 4, 3]);
+    assert_eq!(resets.count(), 1, "{:?}", pair.server.output());
+    assert!(!pair.server.is_over());
+    let failed = receive(&mut pair.server, id);
+    assert_eq!(reason(failed), Reason::FLOW_CONTROL_ERROR);
+}
+
+#[test]
 fn a_client_begins_with_its_preface_and_settings() {
     for bytes in [
         &b"GET / HTTP/1.1\r\n\r\n"[..],
