@@ -168,9 +168,8 @@ async fn serve(mut stream: TcpStream, asks: &mpsc::Sender<Asking>) -> io::Result
         "HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\
          vary: accept\r\nconnection: close\r\n\r\n"
     );
-    stream
-        .write_all(&[head.into_bytes(), body].concat())
-        .await?;
+    stream.write_all(head.as_bytes()).await?;
+    stream.write_all(&body).await?;
     stream.shutdown().await?;
     // What else was sent is taken in, so that the answer is not lost with the connection's reset.
     let mut rest = stream.take(METRICS_HEAD_BYTES as u64);
