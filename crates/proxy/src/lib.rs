@@ -16,6 +16,7 @@ pub mod limits;
 pub mod measure;
 mod mirror;
 mod persist;
+mod protobuf;
 pub mod protocol;
 mod rate_limit;
 mod retry;

@@ -280,6 +280,15 @@ pub const LINK_WRITE: Duration = Duration::from_secs(5);
 /// twice: backends keep idle connections for at least 2 s (gunicorn), most for 5 s (node).
 pub const FRESH_ENOUGH: Duration = Duration::from_secs(1);
 
+/// Routes that are gone of which the numbers are kept and shown; those that went first are forgotten.
+pub const PAST_ROUTES: usize = 256;
+
+/// Releases of a service without an instance of which the numbers are kept and shown.
+pub const PAST_RELEASES: usize = 4;
+
+/// Routes with requests up to which each has its buckets on the page of metrics in text.
+pub const ROUTES_WITH_BUCKETS: usize = 1000;
+
 /// Connections at a time on which the proxy shows what it measures; others wait.
 pub const METRICS_CONNECTIONS: usize = 16;
 

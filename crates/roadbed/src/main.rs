@@ -9,6 +9,7 @@ mod failure;
 mod follow;
 mod output;
 mod port_holder;
+mod screen;
 mod server_process;
 mod telemetry_options;
 mod terminal;

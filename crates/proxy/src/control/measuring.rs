@@ -1,12 +1,12 @@
 //! Asking the workers what they measured, for the server and for whoever asks the proxy itself.
 
 use std::collections::BTreeMap;
-
-use tokio::sync::oneshot;
+use std::collections::btree_map::Entry;
 
 use super::Control;
-use crate::measure::text::{Delivered, Report, page};
-use crate::measure::{Endpoints, SideTotals, Totals, process};
+use crate::measure::admin::Asking;
+use crate::measure::report::{Delivered, Report, page};
+use crate::measure::{self, Endpoints, Releases, SideTotals, Totals, process};
 use crate::protocol::FromProxy;
 use crate::start::StartError;
 use crate::worker::{Command, Event};
@@ -17,6 +17,8 @@ use model::UpstreamId;
 struct Gathered {
     upstreams: BTreeMap<UpstreamId, Totals>,
     endpoints: Endpoints,
+    releases: Releases,
+    routes: measure::Routes,
     connections: u64,
     accepted: u64,
     sides: SideTotals,
@@ -27,7 +29,7 @@ struct Gathered {
 impl Control {
     /// Tells the server what became of requests.
     pub(super) async fn count(&mut self) -> Result<(), StartError> {
-        let gathered = self.gather().await?;
+        let gathered = self.gather(false).await?;
         let upstreams = gathered.upstreams.into_iter();
         self.tell(FromProxy::Counted {
             upstreams: upstreams.map(|(id, of)| (id, of.counts())).collect(),
@@ -39,11 +41,13 @@ impl Control {
     }
 
     /// Writes the page for Prometheus.
-    pub(super) async fn show(&mut self, to: oneshot::Sender<String>) -> Result<(), StartError> {
-        let gathered = self.gather().await?;
+    pub(super) async fn show(&mut self, asking: Asking) -> Result<(), StartError> {
+        let gathered = self.gather(true).await?;
         let report = Report {
             upstreams: &gathered.upstreams,
             endpoints: &gathered.endpoints,
+            releases: &gathered.releases,
+            routes: &gathered.routes,
             snapshot: &self.snapshot,
             connections: gathered.connections,
             accepted: gathered.accepted,
@@ -54,7 +58,7 @@ impl Control {
             process: process::look(self.admin.started()),
         };
         // Fails only when whoever asked is gone.
-        let _ = to.send(page(&report));
+        let _ = asking.answer.send(page(&report, asking.form));
         Ok(())
     }
 
@@ -73,10 +77,11 @@ impl Control {
         })
     }
 
-    /// Has every worker say what it measured, and adds it up.
-    async fn gather(&mut self) -> Result<Gathered, StartError> {
+    /// Has every worker say what it measured, also of single endpoints, releases and routes where
+    /// `each` is set, and adds it up.
+    async fn gather(&mut self, each: bool) -> Result<Gathered, StartError> {
         for worker in &self.workers {
-            let asked = worker.send(Command::Count);
+            let asked = worker.send(Command::Count { each });
             asked.map_err(|_| StartError::WorkerLost)?;
         }
         let (mut waiting, mut total) = (self.workers.len(), Gathered::default());
@@ -88,7 +93,7 @@ impl Control {
                         upstreams,
                         connections,
                         accepted,
-                        endpoints,
+                        each,
                         sides,
                         dropped,
                     },
@@ -102,17 +107,31 @@ impl Control {
                     for (total, side) in total.sides.iter_mut().zip(&*sides) {
                         *total += side;
                     }
-                    for (key, totals) in endpoints {
-                        *total.endpoints.entry(key).or_default() += &totals;
-                    }
-                    for (id, totals) in upstreams {
-                        *total.upstreams.entry(id).or_default() += &totals;
-                    }
+                    let (endpoints, releases, routes) = *each;
+                    merge(&mut total.endpoints, endpoints);
+                    merge(&mut total.releases, releases);
+                    merge(&mut total.routes, routes);
+                    merge(&mut total.upstreams, upstreams);
                 }
                 Some((worker, event)) => self.on_event(worker, event).await?,
                 None => return Err(StartError::WorkerLost),
             }
         }
         Ok(total)
+    }
+}
+
+/// Adds the numbers of one worker to those of others.
+fn merge<K: Ord, T>(total: &mut BTreeMap<K, T>, more: BTreeMap<K, T>)
+where
+    T: for<'a> std::ops::AddAssign<&'a T>,
+{
+    for (key, numbers) in more {
+        match total.entry(key) {
+            Entry::Vacant(place) => {
+                place.insert(numbers);
+            }
+            Entry::Occupied(mut there) => *there.get_mut() += &numbers,
+        }
     }
 }

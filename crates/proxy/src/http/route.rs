@@ -12,6 +12,7 @@ use super::gateway_error::GatewayError;
 use super::message::Body;
 use super::redirect::Redirection;
 use super::target::split_port;
+use crate::measure::RouteCounters;
 use crate::routing::rules::Rules;
 use crate::routing::{Asked, InTls};
 use crate::socket::Socket;
@@ -91,10 +92,21 @@ impl Origin {
 
 /// What is done with a request.
 pub(crate) enum Destination {
-    /// It goes to this upstream, by these rules, to the endpoint where others of this number go.
-    Upstream(Rc<Upstream>, Option<Rc<Rules>>, Option<u64>),
-    /// It is answered so.
-    Redirect(Redirection),
+    /// It goes to an upstream.
+    Upstream(Way),
+    /// It is answered so, which its route counts.
+    Redirect(Redirection, Rc<RouteCounters>),
+}
+
+/// How a request goes to an upstream.
+pub(crate) struct Way {
+    pub(crate) upstream: Rc<Upstream>,
+    /// What its route changes.
+    pub(crate) rules: Option<Rc<Rules>>,
+    /// What is counted of its route, where it has one.
+    pub(crate) counters: Option<Rc<RouteCounters>>,
+    /// It goes to the endpoint where others of this number go.
+    pub(crate) sticky: Option<u64>,
 }
 
 /// Why a request is sent to no service.
@@ -102,6 +114,8 @@ pub(crate) struct Refused {
     pub(crate) error: GatewayError,
     /// The service that it was for, where that was found.
     pub(crate) upstream: Option<Rc<Upstream>>,
+    /// What is counted of its route, where that was found.
+    counters: Option<Rc<RouteCounters>>,
 }
 
 impl Refused {
@@ -114,7 +128,13 @@ impl Refused {
     ) -> GatewayError {
         let counters = self.upstream.as_ref().map(|upstream| &upstream.counters);
         worker.sides.of(listener).refused(self.error, counters);
+        if let Some(counters) = &self.counters {
+            counters.answered_at_once(self.error.status());
+        }
         if let Some(kept) = kept {
+            if let Some(counters) = &self.counters {
+                kept.is_by(&counters.key);
+            }
             if let Some(upstream) = &self.upstream {
                 kept.is_for(upstream);
             }
@@ -129,10 +149,12 @@ pub(crate) fn note_redirected(
     worker: &Worker,
     listener: &Listener,
     kept: Option<Kept<'_>>,
-    status: StatusCode,
+    (status, counters): (StatusCode, &Rc<RouteCounters>),
 ) {
     worker.sides.of(listener).redirected(status.as_u16());
+    counters.answered_at_once(status.as_u16());
     if let Some(kept) = kept {
+        kept.is_by(&counters.key);
         kept.redirected(status.as_u16());
     }
 }
@@ -142,6 +164,7 @@ impl From<GatewayError> for Refused {
         Self {
             error,
             upstream: None,
+            counters: None,
         }
     }
 }
@@ -157,7 +180,7 @@ pub(crate) fn route(
 ) -> Result<Destination, Refused> {
     let is_secure = attested.map_or(origin.is_secure, Attested::is_secure);
     let routed = match listener.upstream() {
-        Some(upstream) => Routed::To(upstream, None),
+        Some(upstream) => Routed::To(upstream, None, None),
         None if !origin.may_ask_for(worker, asked.host()) => {
             return Err(GatewayError::Misdirected.into());
         }
@@ -170,11 +193,11 @@ pub(crate) fn route(
             routed.ok_or(GatewayError::NoRoute)?
         }
     };
-    let (upstream, rules) = match routed {
-        Routed::To(upstream, rules) => (upstream, rules),
-        Routed::Redirect(redirect) => {
+    let (upstream, rules, counters) = match routed {
+        Routed::To(upstream, rules, counters) => (upstream, rules, counters),
+        Routed::Redirect(redirect, counters) => {
             let answer = redirect.answer(asked, is_secure);
-            return Ok(Destination::Redirect(answer));
+            return Ok(Destination::Redirect(answer, counters));
         }
     };
     let client = attested.map_or(origin.peer, Attested::client);
@@ -183,14 +206,24 @@ pub(crate) fn route(
         return Err(Refused {
             error,
             upstream: Some(upstream),
+            counters,
         });
     }
     match upstream.protocol() {
-        Protocol::Tcp => Err(GatewayError::WrongProtocol.into()),
+        Protocol::Tcp => Err(Refused {
+            error: GatewayError::WrongProtocol,
+            upstream: None,
+            counters,
+        }),
         _ => {
             // Who calls through the mesh comes from this machine, all of them.
             let sticky = upstream.sticky(asked, attested.map(Attested::client));
-            Ok(Destination::Upstream(upstream, rules, sticky))
+            Ok(Destination::Upstream(Way {
+                upstream,
+                rules,
+                counters,
+                sticky,
+            }))
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::http::gateway_error::{GatewayError, Reply};
 use crate::http::linger::linger;
 use crate::http::message::Body;
 use crate::http::phases::Next;
-use crate::http::route::{Destination, Origin, Refused, note_redirected, route};
+use crate::http::route::{Destination, Origin, Refused, Way, note_redirected, route};
 use crate::http2::PREFACE;
 use crate::limits::HEAD_BYTES;
 use crate::measure::Measured;
@@ -180,15 +180,13 @@ async fn serve_request(
     let attested = attested.ok().flatten();
     let id = attested.as_ref().map(|attested| &attested.id);
     let is_secure = attested.as_ref().is_some_and(Attested::is_secure);
-    let (upstream, rules) = match routed {
-        Ok(Destination::Upstream(upstream, rules, sticky)) => {
-            head.facts.sticky = sticky;
-            (upstream, rules)
-        }
-        Ok(Destination::Redirect(redirection)) => {
+    let way = match routed {
+        Ok(Destination::Upstream(way)) => way,
+        Ok(Destination::Redirect(redirection, counters)) => {
             buffer.consume(head.length);
             *input = Some(buffer);
-            note_redirected(worker, listener, kept, redirection.status);
+            let to = (redirection.status, &counters);
+            note_redirected(worker, listener, kept, to);
             let reply = Reply::to(head.facts, listener).named(id);
             return redirect(worker, client, &redirection, reply).await;
         }
@@ -200,8 +198,13 @@ async fn serve_request(
             return answer(worker, client, error, reply).await;
         }
     };
+    head.facts.sticky = way.sticky;
     let facts = head.facts;
-    let measured = &Measured::of(&upstream, worker.sides.of(listener), kept);
+    let to = (&way.upstream, way.counters.as_deref());
+    let measured = &Measured::of(to, worker.sides.of(listener), kept);
+    let Way {
+        upstream, rules, ..
+    } = &way;
     // Requests are copied where they are values. One that cannot become one stays as it is.
     let is_copied = rules.as_ref().is_some_and(|rules| rules.mirror.is_some());
     let is_copied = is_copied
@@ -209,7 +212,7 @@ async fn serve_request(
         && Request::from_http1(&buffer.bytes()[..head.length], &head).is_ok();
     let is_compressed = || rules.as_ref().is_some_and(|rules| rules.compress) && !facts.upgrade;
     if upstream.speaks_http2() || is_copied || is_compressed() {
-        let to = (&*upstream, rules.as_deref());
+        let to = (&**upstream, rules.as_deref());
         let request = (head, attested.as_ref());
         return Box::pin(translate(connection, to, measured, request, buffer, input)).await;
     }
@@ -232,7 +235,7 @@ async fn serve_request(
             worker,
             client,
             listener,
-            upstream: &upstream,
+            upstream,
             facts,
             measured,
             rules: rules.as_deref(),

@@ -22,7 +22,7 @@ use crate::http::Refusal;
 use crate::http::attest::{Attested, attest};
 use crate::http::gateway_error::GatewayError;
 use crate::http::message::{Body, RequestFacts};
-use crate::http::route::{Destination, Origin, Refused, note_redirected, route};
+use crate::http::route::{Destination, Origin, Refused, Way, note_redirected, route};
 use crate::limits::{HTTP2_CONNECTION_WINDOW, HTTP2_WAITING_BODIES};
 use crate::measure::Measured;
 use crate::routing::rules::body_limit;
@@ -257,14 +257,11 @@ async fn stream(served: Served, _extra: Option<Extra>, arrived: Arrived) {
     };
     let attested = attested.ok().flatten();
     let id = attested.as_ref().map(|attested| &attested.id);
-    let (upstream, rules) = match routed {
-        Ok(Destination::Upstream(upstream, rules, sticky)) => {
-            request.facts.sticky = sticky;
-            (upstream, rules)
-        }
-        Ok(Destination::Redirect(redirection)) => {
+    let way = match routed {
+        Ok(Destination::Upstream(way)) => way,
+        Ok(Destination::Redirect(redirection, counters)) => {
             let (status, mut fields) = (redirection.status, redirection.fields());
-            note_redirected(worker, listener, kept, status);
+            note_redirected(worker, listener, kept, (status, &counters));
             fields.set_id(id);
             if handle.send_answer(status, &fields, true).is_err() {
                 handle.cancel(Reason::INTERNAL_ERROR);
@@ -277,14 +274,19 @@ async fn stream(served: Served, _extra: Option<Extra>, arrived: Arrived) {
             return;
         }
     };
-    let measured = &Measured::of(&upstream, worker.sides.of(listener), kept);
+    request.facts.sticky = way.sticky;
+    let to = (&way.upstream, way.counters.as_deref());
+    let measured = &Measured::of(to, worker.sides.of(listener), kept);
+    let Way {
+        upstream, rules, ..
+    } = &way;
     if let Some(attested) = &attested {
         request.attest(attested);
     }
     if let Some(onward) = measured.onward() {
         request.follow(&onward);
     }
-    if let Some(rules) = &rules {
+    if let Some(rules) = rules {
         request.change(rules);
     }
     let source = match arrived.ends {
@@ -292,7 +294,7 @@ async fn stream(served: Served, _extra: Option<Extra>, arrived: Arrived) {
         false => Source::Http2(handle.into()),
     };
     let limit = body_limit(rules.as_deref(), request.facts);
-    let to = (&*upstream, rules.as_deref());
+    let to = (&**upstream, rules.as_deref());
     let one = Exchange::new(worker, to, client, request, measured);
     let one = one.named(id, attested.as_ref().is_some_and(Attested::is_secure));
     // What becomes of the connection is its own business.

@@ -11,17 +11,32 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use super::accept::wanted;
+use super::page::Form;
 use crate::http1::fields::head_end;
 use crate::http1::request;
 use crate::limits::{ACCEPT_PAUSE, METRICS_CONNECTIONS, METRICS_HEAD_BYTES, METRICS_TIME};
 use crate::protocol::MetricsListener;
 
 /// Who wants the page for Prometheus.
-type Asking = oneshot::Sender<String>;
+#[derive(Debug)]
+pub(crate) struct Asking {
+    pub(crate) form: Form,
+    pub(crate) answer: oneshot::Sender<Vec<u8>>,
+}
 
 const TEXT: &str = "text/plain; charset=utf-8";
-/// The text format of Prometheus.
-const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The type of a page in this form.
+fn kind(form: Form) -> &'static str {
+    match form {
+        Form::Text => "text/plain; version=0.0.4; charset=utf-8",
+        Form::Binary => {
+            "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; \
+             encoding=delimited"
+        }
+    }
+}
 
 /// The listener, and the questions that come in by it.
 #[derive(Debug)]
@@ -136,24 +151,25 @@ async fn accept(listener: TcpListener, asks: mpsc::Sender<Asking>) {
 /// Serves one request and ends the connection.
 async fn serve(mut stream: TcpStream, asks: &mpsc::Sender<Asking>) -> io::Result<()> {
     let (status, kind, body) = match read(&mut stream).await? {
-        Some(Asked::Metrics) => match metrics(asks).await {
-            Some(page) => ("200 OK", METRICS, page),
+        Some(Asked::Metrics(form)) => match metrics(asks, form).await {
+            Some(page) => ("200 OK", kind(form), page),
             None => (
                 "503 Service Unavailable",
                 TEXT,
-                "the proxy is ending\n".into(),
+                b"the proxy is ending\n".into(),
             ),
         },
-        Some(Asked::Health) => ("200 OK", TEXT, "ok\n".into()),
-        Some(Asked::Other) => ("404 Not Found", TEXT, "there is GET /metrics\n".into()),
-        None => ("400 Bad Request", TEXT, "that is no request\n".into()),
+        Some(Asked::Health) => ("200 OK", TEXT, b"ok\n".into()),
+        Some(Asked::Other) => ("404 Not Found", TEXT, b"there is GET /metrics\n".into()),
+        None => ("400 Bad Request", TEXT, b"that is no request\n".into()),
     };
     let length = body.len();
-    let answer = format!(
+    let head = format!(
         "HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\
-         connection: close\r\n\r\n{body}"
+         vary: accept\r\nconnection: close\r\n\r\n"
     );
-    stream.write_all(answer.as_bytes()).await?;
+    stream.write_all(head.as_bytes()).await?;
+    stream.write_all(&body).await?;
     stream.shutdown().await?;
     // What else was sent is taken in, so that the answer is not lost with the connection's reset.
     let mut rest = stream.take(METRICS_HEAD_BYTES as u64);
@@ -161,15 +177,15 @@ async fn serve(mut stream: TcpStream, asks: &mpsc::Sender<Asking>) -> io::Result
     Ok(())
 }
 
-async fn metrics(asks: &mpsc::Sender<Asking>) -> Option<String> {
+async fn metrics(asks: &mpsc::Sender<Asking>, form: Form) -> Option<Vec<u8>> {
     let (answer, answered) = oneshot::channel();
-    asks.send(answer).await.ok()?;
+    asks.send(Asking { form, answer }).await.ok()?;
     answered.await.ok()
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum Asked {
-    Metrics,
+    Metrics(Form),
     Health,
     Other,
 }
@@ -196,10 +212,24 @@ fn understand(head: &[u8]) -> Option<Asked> {
     let target = &head[parsed.path_and_query];
     let path = target.split(|byte| *byte == b'?').next();
     Some(match (&head[parsed.method], path) {
-        (b"GET", Some(b"/metrics")) => Asked::Metrics,
+        (b"GET", Some(b"/metrics")) => Asked::Metrics(wanted(&accepted(head))),
         (b"GET", Some(b"/healthz")) => Asked::Health,
         _ => Asked::Other,
     })
+}
+
+/// The values of `Accept` in a head that is as it should be, as one list.
+fn accepted(head: &[u8]) -> Vec<u8> {
+    let mut values = Vec::new();
+    for line in head.split(|byte| *byte == b'\n').skip(1) {
+        if let Some(colon) = memchr::memchr(b':', line)
+            && line[..colon].eq_ignore_ascii_case(b"accept")
+        {
+            values.extend_from_slice(line[colon + 1..].trim_ascii());
+            values.push(b',');
+        }
+    }
+    values
 }
 
 #[cfg(test)]
@@ -211,8 +241,9 @@ mod tests {
         let asked = |line: &str| {
             understand(format!("{line} HTTP/1.1\r\nhost: 127.0.0.1:9\r\n\r\n").as_bytes())
         };
-        assert_eq!(asked("GET /metrics"), Some(Asked::Metrics));
-        assert_eq!(asked("GET /metrics?x=1"), Some(Asked::Metrics));
+        let text = Some(Asked::Metrics(Form::Text));
+        assert_eq!(asked("GET /metrics"), text);
+        assert_eq!(asked("GET /metrics?x=1"), text);
         assert_eq!(asked("GET /healthz"), Some(Asked::Health));
         for line in [
             "POST /metrics",
@@ -224,6 +255,19 @@ mod tests {
             assert_eq!(asked(line), Some(Asked::Other), "{line}");
         }
         assert_eq!(asked("GET"), None);
+    }
+
+    #[test]
+    fn the_form_is_what_all_fields_of_accept_say() {
+        let binary = "application/vnd.google.protobuf;encoding=delimited;\
+                      proto=io.prometheus.client.MetricFamily";
+        let head = format!(
+            "GET /metrics HTTP/1.1\r\nhost: a\r\nx-accept: {binary}\r\naccept: text/plain;q=0.5\r\n"
+        );
+        let asked = |more: &str| understand(format!("{head}{more}\r\n").as_bytes());
+        assert_eq!(asked(""), Some(Asked::Metrics(Form::Text)));
+        let more = format!("Accept:{binary};q=0.6\r\n");
+        assert_eq!(asked(&more), Some(Asked::Metrics(Form::Binary)));
     }
 
     #[test]

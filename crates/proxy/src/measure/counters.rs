@@ -130,23 +130,31 @@ impl Counters {
     }
 }
 
-/// Counts content as it moves: for its upstream, and for one request where that is wanted.
+/// Counts content as it moves: for its upstream, for its route, and for one request where that is
+/// wanted.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Meter<'a> {
     all: &'a Cell<u64>,
+    route: Option<&'a Cell<u64>>,
     own: Option<&'a Cell<u64>>,
 }
 
 impl<'a> Meter<'a> {
     pub(crate) fn new(all: &'a Cell<u64>, own: Option<&'a Cell<u64>>) -> Self {
-        Self { all, own }
+        let route = None;
+        Self { all, route, own }
+    }
+
+    /// The same, which counts for a route too.
+    pub(super) fn of_route(self, route: Option<&'a Cell<u64>>) -> Self {
+        Self { route, ..self }
     }
 
     /// Counts so many bytes more.
     pub(crate) fn add(self, count: usize) {
         add(self.all, count as u64);
-        if let Some(own) = self.own {
-            add(own, count as u64);
+        for one in [self.route, self.own].into_iter().flatten() {
+            add(one, count as u64);
         }
     }
 }

@@ -18,34 +18,73 @@ const DOUBLINGS: u32 = 23;
 const HALF_A_MILLISECOND: u64 = 500_000;
 /// The longest time that is told apart from longer ones, 70 minutes.
 pub const LONGEST: Duration = Duration::from_nanos(HALF_A_MILLISECOND << DOUBLINGS);
-const BUCKETS: usize = (STEPS as usize) * (1 + (HALVINGS + DOUBLINGS - STEPS.ilog2()) as usize);
+/// One group up to the first 16 units, and one for each doubling from there.
+const GROUPS: usize = 1 + (HALVINGS + DOUBLINGS - STEPS.ilog2()) as usize;
+const BUCKETS: usize = STEPS as usize * GROUPS;
 
-/// Counts of times. It takes 4 KiB from its first time on.
+/// The counts of one group of buckets.
+type Group = [u64; STEPS as usize];
+
+/// Counts of times. Buckets take room by groups, from a time and to its double, when the first of
+/// them is needed: 128 bytes each, and 4 KiB for all of them. Most services need three to six.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Sparse", into = "Sparse")]
 pub struct Histogram {
-    counts: Option<Box<[u64; BUCKETS]>>,
+    /// A bit for each group that is there.
+    present: u64,
+    /// Those groups, shortest times first.
+    groups: Vec<Group>,
     /// All times together, in nanoseconds.
     sum: u64,
 }
+
+const _: () = assert!(GROUPS <= u64::BITS as usize, "each group has a bit");
 
 impl Histogram {
     /// Counts one more.
     pub fn record(&mut self, time: Duration) {
         let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         self.sum = self.sum.saturating_add(nanoseconds);
-        let counts = self.counts.get_or_insert_with(|| Box::new([0; BUCKETS]));
-        counts[index(nanoseconds)] += 1;
+        *self.bucket(index(nanoseconds)) += 1;
     }
 
     /// Counts all that `other` has counted.
     pub fn merge(&mut self, other: &Self) {
         self.sum = self.sum.saturating_add(other.sum);
-        let Some(others) = &other.counts else { return };
-        let counts = self.counts.get_or_insert_with(|| Box::new([0; BUCKETS]));
-        for (count, other) in counts.iter_mut().zip(others.iter()) {
-            *count = count.saturating_add(*other);
+        for (number, others) in other.numbered() {
+            for (count, other) in self.group(number).iter_mut().zip(others) {
+                *count = count.saturating_add(*other);
+            }
         }
+    }
+
+    /// The count of a bucket that there is.
+    fn bucket(&mut self, index: usize) -> &mut u64 {
+        &mut self.group(index / STEPS as usize)[index % STEPS as usize]
+    }
+
+    /// A group, which is there from now on.
+    fn group(&mut self, number: usize) -> &mut Group {
+        let bit = 1 << number;
+        let place = (self.present & (bit - 1)).count_ones() as usize;
+        if self.present & bit == 0 {
+            self.add_group(bit, place);
+        }
+        &mut self.groups[place]
+    }
+
+    #[cold]
+    fn add_group(&mut self, bit: u64, place: usize) {
+        // Room for exactly one more: there are many histograms, and this seldom happens.
+        self.groups.reserve_exact(1);
+        self.groups.insert(place, [0; STEPS as usize]);
+        self.present |= bit;
+    }
+
+    /// The groups that are there, each with its number.
+    fn numbered(&self) -> impl Iterator<Item = (usize, &Group)> {
+        let numbers = (0..GROUPS).filter(|number| self.present & (1 << number) != 0);
+        numbers.zip(&self.groups)
     }
 
     /// How many times there are.
@@ -86,10 +125,16 @@ impl Histogram {
         within.map(|(_, count)| count).sum()
     }
 
-    /// Buckets with anything in them, and how much.
-    fn filled(&self) -> impl Iterator<Item = (usize, u64)> {
-        let counts = self.counts.iter().flat_map(|counts| counts.iter().copied());
-        counts.enumerate().filter(|(_, count)| *count > 0)
+    /// Buckets with anything in them, shortest times first, and how much.
+    pub(super) fn filled(&self) -> impl Iterator<Item = (usize, u64)> {
+        let counts = self.numbered().flat_map(|(number, group)| {
+            let first = number * STEPS as usize;
+            group
+                .iter()
+                .enumerate()
+                .map(move |(step, count)| (first + step, *count))
+        });
+        counts.filter(|(_, count)| *count > 0)
     }
 }
 
@@ -113,7 +158,7 @@ fn units_before(index: usize) -> u64 {
 }
 
 /// What the times in a bucket are taken for.
-fn middle(index: usize) -> Duration {
+pub(super) fn middle(index: usize) -> Duration {
     let [start, end] = [units_before(index), units_before(index + 1)].map(nanoseconds);
     Duration::from_nanos(start.midpoint(end))
 }
@@ -143,16 +188,14 @@ impl TryFrom<Sparse> for Histogram {
 
     fn try_from(sparse: Sparse) -> Result<Self, Self::Error> {
         let mut histogram = Self {
-            counts: None,
             sum: sparse.sum,
+            ..Self::default()
         };
         for (index, count) in sparse.buckets {
-            let counts = histogram
-                .counts
-                .get_or_insert_with(|| Box::new([0; BUCKETS]));
-            *counts
-                .get_mut(index)
-                .ok_or("a histogram has no such bucket")? = count;
+            if index >= BUCKETS {
+                return Err("a histogram has no such bucket");
+            }
+            *histogram.bucket(index) = count;
         }
         Ok(histogram)
     }
@@ -192,11 +235,21 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_allocated_before_the_first_time() {
+    fn only_groups_that_are_needed_take_room() {
         let mut nothing = Histogram::default();
         nothing.merge(&Histogram::default());
-        assert!(nothing.counts.is_none());
         assert_eq!((nothing.count(), nothing.quantile(0.5)), (0, None));
+        assert_eq!(nothing.groups.capacity(), 0);
+        let [one, two] = [
+            of(&[1_100_000, 1_900_000]),
+            of(&[1_100_000, 60_000_000_000]),
+        ];
+        assert_eq!((one.groups.capacity(), two.groups.capacity()), (1, 2));
+        let longest = LONGEST.as_nanos() as u64;
+        let all = of(&(0..u64::BITS)
+            .map(|bits| longest >> bits)
+            .collect::<Vec<_>>());
+        assert!(all.groups.len() <= GROUPS && all.count() == u64::from(u64::BITS));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::arrivals::Arrivals;
 use super::counters::{Counters, Meter};
+use super::routes::RouteCounters;
 use crate::http::gateway_error::GatewayError;
 use crate::http::grpc_status::is_failure;
 use crate::retry::Tries;
@@ -18,6 +19,8 @@ use crate::worker::{Endpoint, Upstream};
 pub(crate) struct Measured<'a> {
     counters: &'a Counters,
     arrivals: &'a Arrivals,
+    /// Those of its route, at the edge.
+    route: Option<&'a RouteCounters>,
     begun: Instant,
     /// How long it took to the head of the answer, once that is there.
     head: Cell<Option<Duration>>,
@@ -39,6 +42,7 @@ impl<'a> Measured<'a> {
         Self {
             counters,
             arrivals,
+            route: None,
             begun: Instant::now(),
             head: Cell::new(None),
             is_counted: Cell::new(false),
@@ -46,16 +50,21 @@ impl<'a> Measured<'a> {
         }
     }
 
-    /// The same, to `upstream`.
+    /// The same, to `upstream`, by the route that has these counters.
     pub(crate) fn of(
-        upstream: &'a Rc<Upstream>,
+        (upstream, route): (&'a Rc<Upstream>, Option<&'a RouteCounters>),
         arrivals: &'a Arrivals,
         kept: Option<Kept<'a>>,
     ) -> Self {
         if let Some(kept) = &kept {
             kept.is_for(upstream);
+            if let Some(route) = route {
+                kept.is_by(&route.key);
+            }
         }
-        Self::begin(&upstream.counters, arrivals, kept)
+        let mut measured = Self::begin(&upstream.counters, arrivals, kept);
+        measured.route = route;
+        measured
     }
 
     /// When it began.
@@ -78,13 +87,15 @@ impl<'a> Measured<'a> {
     /// Counts content on its way to instances.
     pub(crate) fn received(&self) -> Meter<'_> {
         let own = self.kept.as_ref().map(Kept::received);
-        Meter::new(&self.counters.received, own)
+        let route = self.route.map(|route| &route.received);
+        Meter::new(&self.counters.received, own).of_route(route)
     }
 
     /// Counts content on its way to the client.
     pub(crate) fn sent(&self) -> Meter<'_> {
         let own = self.kept.as_ref().map(Kept::sent);
-        Meter::new(&self.counters.sent, own)
+        let route = self.route.map(|route| &route.sent);
+        Meter::new(&self.counters.sent, own).of_route(route)
     }
 
     /// The head of its answer is there, with this status.
@@ -105,7 +116,11 @@ impl<'a> Measured<'a> {
         let whole = self.begun.elapsed();
         self.counters.answered(status, grpc);
         self.arrivals.answered(status);
-        self.counters.head(self.head.get().unwrap_or(whole));
+        let head = self.head.get().unwrap_or(whole);
+        self.counters.head(head);
+        if let Some(route) = self.route {
+            route.answered(status, head);
+        }
         self.counters.whole(whole);
         if let Some(kept) = &self.kept {
             kept.note(|outcome| {
@@ -134,6 +149,9 @@ impl<'a> Measured<'a> {
             self.arrivals.answered(status);
             let head = self.begun.elapsed();
             self.counters.head(head);
+            if let Some(route) = self.route {
+                route.answered(status, head);
+            }
             if let Some(kept) = &self.kept {
                 self.head.set(Some(head));
                 kept.note(|outcome| outcome.status = Some(status));
@@ -149,6 +167,9 @@ impl Drop for Measured<'_> {
         if !self.is_counted.get() {
             self.counters.cut();
             self.arrivals.cut();
+            if let Some(route) = self.route {
+                route.cut();
+            }
         }
         if let Some(kept) = &self.kept {
             kept.note(|outcome| {

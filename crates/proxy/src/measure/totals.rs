@@ -7,6 +7,9 @@ use crate::protocol::Counts;
 /// The statuses of gRPC, 0 to 16, and one for all that are none.
 pub(crate) const GRPC_STATUSES: usize = 18;
 
+/// What answers are called by the first digit of their status.
+pub(crate) const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
 /// The numbers of one upstream.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Totals {

@@ -11,10 +11,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use model::telemetry::Collector;
 
-use super::protobuf::Message;
 use super::queue::Batch;
 use super::span::text_attribute;
 use crate::limits::{COLLECTOR_ANSWER_BYTES, COLLECTOR_TIME};
+use crate::protobuf::Message;
 
 /// Where spans are sent at present.
 #[derive(Debug, Clone, Default)]

@@ -80,6 +80,7 @@ fn is_zero(number: &u32) -> bool {
 pub(super) fn write(out: &mut Vec<u8>, record: &Record) {
     let outcome = record.outcome.get();
     let (upstream, endpoint) = (record.upstream.borrow(), record.endpoint.borrow());
+    let route = record.route.borrow();
     let line = Line {
         time: &rfc3339(record.began),
         from: match record.is_edge {
@@ -94,7 +95,7 @@ pub(super) fn write(out: &mut Vec<u8>, record: &Record) {
         method: String::from_utf8_lossy(record.method()),
         host: String::from_utf8_lossy(record.host()),
         path: String::from_utf8_lossy(record.path()),
-        route: record.route.as_deref(),
+        route: route.as_deref(),
         status: outcome.status,
         grpc_status: outcome.grpc,
         reason: outcome.reason,

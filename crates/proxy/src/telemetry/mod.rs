@@ -8,7 +8,6 @@
 pub(crate) mod export;
 pub(crate) mod files;
 mod line;
-mod protobuf;
 pub(crate) mod queue;
 pub(crate) mod record;
 mod span;
@@ -29,7 +28,7 @@ use crate::http::attest::Attested;
 use crate::http::gateway_error::GatewayError;
 use crate::http::route::Origin;
 use crate::limits::SPARE_RECORDS;
-use crate::routing::{Asked, InTls};
+use crate::routing::Asked;
 use crate::worker::{Endpoint, Listener, Upstream, Worker};
 
 /// The queues that all workers put records into.
@@ -219,13 +218,6 @@ fn follow<'a>(
     record.is_secure = attested.map_or(origin.is_secure, Attested::is_secure);
     if let Some(asked) = asked {
         record.ask(asked);
-        if is_edge {
-            let view = worker.view.borrow();
-            record.route = match record.is_secure {
-                true => view.route_key(&InTls(asked)),
-                false => view.route_key(asked),
-            };
-        }
     }
     Some(Kept {
         telemetry,
@@ -236,6 +228,11 @@ fn follow<'a>(
 impl Kept<'_> {
     fn record(&self) -> &Record {
         self.record.as_ref().expect("present until dropped")
+    }
+
+    /// It is for this route.
+    pub(crate) fn is_by(&self, route: &Rc<str>) {
+        *self.record().route.borrow_mut() = Some(route.clone());
     }
 
     /// It is for this service.

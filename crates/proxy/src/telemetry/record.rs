@@ -75,7 +75,7 @@ pub(crate) struct Record {
     pub(super) peer: IpAddr,
     pub(super) is_secure: bool,
     pub(super) version: Version,
-    pub(super) route: Option<Rc<str>>,
+    pub(super) route: RefCell<Option<Rc<str>>>,
     pub(super) upstream: RefCell<Option<Rc<Upstream>>>,
     /// The last endpoint that it was sent to.
     pub(super) endpoint: RefCell<Option<Rc<Endpoint>>>,
@@ -104,7 +104,7 @@ impl Record {
             peer: IpAddr::from([0; 4]),
             is_secure: false,
             version: Version::One,
-            route: None,
+            route: RefCell::default(),
             upstream: RefCell::default(),
             endpoint: RefCell::default(),
             retries: Cell::default(),

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use super::protobuf::Message;
 use super::record::{Outcome, Record, Trace, Version};
+use crate::protobuf::Message;
 
 /// Kinds of spans: one who is asked, and one who asks.
 const SERVER: u64 = 2;
@@ -44,7 +44,7 @@ fn name(record: &Record) -> String {
         [] => "HTTP".into(),
         method => String::from_utf8_lossy(method),
     };
-    match (&record.route, &*record.upstream.borrow()) {
+    match (&*record.route.borrow(), &*record.upstream.borrow()) {
         (Some(route), _) => format!("{method} {route}"),
         (None, Some(upstream)) => format!("{method} {}", upstream.id),
         (None, None) => method.into_owned(),
@@ -54,14 +54,12 @@ fn name(record: &Record) -> String {
 fn attributes(span: &mut Message<'_>, record: &Record, outcome: &Outcome) {
     let lossy = |bytes| String::from_utf8_lossy(bytes);
     let peer = record.peer.to_canonical().to_string();
+    let route = record.route.borrow();
     for (key, value) in [
         ("http.request.method", lossy(record.method())),
         ("server.address", lossy(record.host())),
         ("url.path", lossy(record.path())),
-        (
-            "http.route",
-            record.route.as_deref().unwrap_or_default().into(),
-        ),
+        ("http.route", route.as_deref().unwrap_or_default().into()),
         ("client.address", peer.into()),
         (
             "roadbed.caller",

@@ -9,7 +9,7 @@ use super::{Event, Reporter, RetiredEndpoint};
 use crate::balance::{Entering, Member, digest};
 use crate::http2::pool::Pool;
 use crate::limits::IDLE_PER_ENDPOINT;
-use crate::measure::EndpointTotals;
+use crate::measure::{EndpointTotals, Histogram};
 use crate::socket::Socket;
 use model::{EndpointTls, InstanceId, Protocol, UpstreamId};
 
@@ -34,6 +34,8 @@ pub(crate) struct Endpoint {
     /// Requests and streams that there ever were, and failures.
     requests: Cell<u64>,
     failures: Cell<u64>,
+    /// Times from the end of a request to the head of its answer.
+    response: RefCell<Histogram>,
     /// It is not in the snapshot any more.
     retired: Cell<bool>,
     /// Idle connections, the freshest last.
@@ -82,6 +84,7 @@ impl Endpoint {
             in_flight: Cell::new(0),
             requests: Cell::new(0),
             failures: Cell::new(0),
+            response: RefCell::default(),
             retired: Cell::new(false),
             idle: RefCell::default(),
             http2: Pool::default(),
@@ -118,6 +121,11 @@ impl Endpoint {
         self.failures.set(self.failures.get() + 1);
     }
 
+    /// An answer has begun so long after the end of its request.
+    pub(crate) fn took(&self, time: Duration) {
+        self.response.borrow_mut().record(time);
+    }
+
     /// What it has had to do.
     pub(crate) fn totals(&self) -> EndpointTotals {
         EndpointTotals {
@@ -126,6 +134,7 @@ impl Endpoint {
             in_flight: self.in_flight.get().into(),
             pooled: (self.idle.borrow().len() + self.http2.count()) as u64,
             ejected: self.member.get().is_ejected().into(),
+            response: self.response.borrow().clone(),
         }
     }
 

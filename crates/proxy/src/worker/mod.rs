@@ -35,7 +35,7 @@ pub(crate) use self::upstream::{Left, Upstream, is_gateway_failure};
 use self::view::View;
 use crate::http::request_id::RequestIds;
 use crate::limits::{DISK_THREADS, Limits, SWEEP_INTERVAL};
-use crate::measure::{Endpoints, SideTotals, Sides, Totals};
+use crate::measure::{self, Endpoints, Releases, SideTotals, Sides, Totals};
 use crate::mirror::Mirrors;
 use crate::rate_limit::Limiters;
 use crate::telemetry::{Queues, Telemetry};
@@ -52,8 +52,9 @@ pub(crate) enum Command {
         /// What TLS uses from now on, where that changes.
         trust: Option<Trust>,
     },
-    /// Say what became of requests. Answered with [`Event::Counted`].
-    Count,
+    /// Say what became of requests, also by endpoint, release and route where `each` is set.
+    /// Answered with [`Event::Counted`].
+    Count { each: bool },
     /// Accept nothing more, finish what is in flight, end.
     Drain,
 }
@@ -82,7 +83,8 @@ pub(crate) enum Event {
         upstreams: BTreeMap<UpstreamId, Totals>,
         connections: usize,
         accepted: u64,
-        endpoints: Endpoints,
+        /// The numbers of single endpoints, releases and routes; none where they were not asked for.
+        each: Box<(Endpoints, Releases, measure::Routes)>,
         sides: Box<SideTotals>,
         /// Lines of the access log and spans that found no room.
         dropped: [u64; 2],
@@ -177,11 +179,14 @@ async fn serve(
                 let busy = apply(&worker, &delta, sockets, trust).await;
                 reporter.report(Event::Applied { busy });
             }
-            Some(Command::Count) => reporter.report(Event::Counted {
+            Some(Command::Count { each }) => reporter.report(Event::Counted {
                 upstreams: worker.view.borrow().counts(),
                 connections: worker.connections.count(),
                 accepted: worker.connections.accepted(),
-                endpoints: worker.view.borrow().endpoints(),
+                each: Box::new(match each {
+                    true => worker.view.borrow().each_count(),
+                    false => Default::default(),
+                }),
                 sides: Box::new(worker.sides.read()),
                 dropped: worker.telemetry.dropped(),
             }),

@@ -1,6 +1,7 @@
 //! What the edge does with requests, by the rules of the snapshot.
 
 use std::cell::Cell;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::rc::Rc;
 
@@ -8,6 +9,8 @@ use model::{Action, Route, UpstreamId};
 
 use super::upstream::Upstream;
 use crate::http::redirect::Redirect;
+use crate::limits::PAST_ROUTES;
+use crate::measure::{self, RouteCounters, RouteName};
 use crate::mirror::Mirror;
 use crate::rate_limit::Limiters;
 use crate::routing::rules::Rules;
@@ -16,7 +19,12 @@ use crate::routing::{Asked, Table};
 /// Where requests from outside go.
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
-    table: Table<(Target, Option<Rc<Rules>>, Rc<str>)>,
+    table: Table<(Target, Option<Rc<Rules>>, Rc<RouteCounters>)>,
+    /// What became of the requests of each route, by its key.
+    counters: HashMap<Rc<str>, Rc<RouteCounters>>,
+    /// Those of routes that are gone, the last one last. They are kept for a while, since the last
+    /// requests end later, and routes come back.
+    past: VecDeque<Rc<RouteCounters>>,
     random: Random,
 }
 
@@ -31,10 +39,10 @@ enum Target {
 /// What is done with a request.
 #[derive(Debug)]
 pub(crate) enum Routed {
-    /// It goes to this upstream, changed so.
-    To(Rc<Upstream>, Option<Rc<Rules>>),
+    /// It goes to this upstream, changed so; where a route has led it there, with its counters.
+    To(Rc<Upstream>, Option<Rc<Rules>>, Option<Rc<RouteCounters>>),
     /// It is answered so.
-    Redirect(Rc<Redirect>),
+    Redirect(Rc<Redirect>, Rc<RouteCounters>),
 }
 
 /// Upstreams that share requests, each with the sum of its weight and of those before it.
@@ -83,30 +91,65 @@ impl Routes {
         let mirror = route.mirror.as_ref();
         let mirror = mirror.map(|mirror| Mirror::new(mirror, upstream(&mirror.service)));
         let rules = Rules::of(path, &route.treatment, (limiter, mirror)).map(Rc::new);
-        let value = (target, rules, key.into());
+        let value = (target, rules, self.counted(RouteName::of(key, route)));
         self.table.set(key, &route.matching, route.order, value);
+    }
+
+    /// The counters of a route that is there from now on. One that only changes, or comes back before
+    /// long, goes on with those that it had.
+    fn counted(&mut self, name: RouteName) -> Rc<RouteCounters> {
+        if let Some(counters) = self.counters.get(&*name.key)
+            && counters.is_of(&name)
+        {
+            return counters.clone();
+        }
+        let back = self.past.iter().position(|counters| counters.is_of(&name));
+        let back = back.and_then(|place| self.past.remove(place));
+        let counters = back.unwrap_or_else(|| RouteCounters::new(name));
+        let before = self.counters.insert(counters.key.clone(), counters.clone());
+        self.retire(before);
+        counters
+    }
+
+    /// Keeps the numbers of a route that is gone. All workers keep the same ones, whether or not they
+    /// have any, so that sums do not fall but when all forget one.
+    fn retire(&mut self, counters: Option<Rc<RouteCounters>>) {
+        self.past.extend(counters);
+        if self.past.len() > PAST_ROUTES {
+            self.past.pop_front();
+        }
     }
 
     /// Removes the route of `key`, if there is one.
     pub(crate) fn remove(&mut self, key: &str) {
         self.table.remove(key);
+        let counters = self.counters.remove(key);
+        self.retire(counters);
     }
 
-    /// The key of the route that a request is for.
-    pub(crate) fn key(&self, asked: &dyn Asked) -> Option<Rc<str>> {
-        let (.., key) = self.table.find(asked)?;
-        Some(key.clone())
+    /// What became of requests, by route.
+    pub(crate) fn counts(&self) -> measure::Routes {
+        let mut counts = measure::Routes::new();
+        for counters in self.counters.values().chain(&self.past) {
+            if let Some(totals) = counters.read() {
+                counts.insert(counters.name(), totals);
+            }
+        }
+        counts
     }
 
     /// What is done with a request.
     pub(crate) fn find(&self, asked: &dyn Asked) -> Option<Routed> {
-        let (target, rules, _) = self.table.find(asked)?;
+        let (target, rules, counters) = self.table.find(asked)?;
         let upstream = match target {
             Target::One(upstream) => upstream,
             Target::Split(split) => split.at(self.random.next())?,
-            Target::Redirect(redirect) => return Some(Routed::Redirect(redirect.clone())),
+            Target::Redirect(redirect) => {
+                return Some(Routed::Redirect(redirect.clone(), counters.clone()));
+            }
         };
-        Some(Routed::To(upstream.clone(), rules.clone()))
+        let counters = Some(counters.clone());
+        Some(Routed::To(upstream.clone(), rules.clone(), counters))
     }
 }
 
@@ -136,6 +179,50 @@ impl Random {
 mod tests {
     use super::*;
     use model::{AppName, ServiceName};
+
+    fn route(app: &str) -> Route {
+        let id: UpstreamId = format!("{app}/web").try_into().unwrap();
+        let host = model::Host::new("a.test").unwrap();
+        Route::exposing(host, model::PathPrefix::root(), id)
+    }
+
+    #[test]
+    fn a_route_that_changes_or_comes_back_goes_on_counting_and_past_ones_are_bounded() {
+        let mut routes = Routes::default();
+        let limiters = Limiters::default();
+        let set = |routes: &mut Routes, key: &str, app: &str| {
+            routes.set(key, &route(app), &limiters, |id| {
+                Upstream::absent(id.clone())
+            });
+            routes.counters[key].answered_at_once(200);
+        };
+        let count = |routes: &Routes, key: &str, app: &str| {
+            let name = RouteName::of(key, &route(app));
+            routes.counts().get(&name).map(|totals| totals.by_class[1])
+        };
+        set(&mut routes, "one", "a");
+        set(&mut routes, "one", "a");
+        assert_eq!(count(&routes, "one", "a"), Some(2));
+        routes.remove("one");
+        assert_eq!(count(&routes, "one", "a"), Some(2));
+        set(&mut routes, "one", "b");
+        set(&mut routes, "one", "a");
+        assert_eq!(
+            (count(&routes, "one", "a"), count(&routes, "one", "b")),
+            (Some(3), Some(1))
+        );
+        for number in 0..PAST_ROUTES {
+            set(&mut routes, &number.to_string(), "a");
+            routes.remove(&number.to_string());
+        }
+        // What went first is forgotten first, and what is there is not.
+        assert_eq!(
+            (count(&routes, "one", "a"), count(&routes, "one", "b")),
+            (Some(3), None)
+        );
+        assert_eq!((routes.past.len(), routes.counters.len()), (PAST_ROUTES, 1));
+        assert_eq!(count(&routes, "0", "a"), Some(1));
+    }
 
     #[test]
     fn each_upstream_gets_its_share() {

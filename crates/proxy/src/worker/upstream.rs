@@ -17,7 +17,7 @@ use crate::balance::{
 };
 use crate::http::gateway_error::GatewayError;
 use crate::limits::{LIFETIME_JITTER, LONG_POLL, Limits};
-use crate::measure::Counters;
+use crate::measure::{Counters, ReleaseCounters};
 use crate::retry::{Seen, Tries};
 use crate::routing::Asked;
 
@@ -45,6 +45,8 @@ pub(crate) struct Upstream {
     sticky: RefCell<Option<HashKey>>,
     /// What became of requests to it.
     pub(crate) counters: Counters,
+    /// How the instances of each release have answered.
+    pub(crate) releases: RefCell<ReleaseCounters>,
 }
 
 /// The endpoint that a request was sent to before.
@@ -79,6 +81,7 @@ impl Upstream {
             chooser: Cell::default(),
             sticky: RefCell::default(),
             counters: Counters::default(),
+            releases: RefCell::default(),
         })
     }
 
@@ -267,6 +270,12 @@ impl Upstream {
         limits: &Limits,
     ) {
         let mut took = ended.map(|ended| now.saturating_duration_since(ended));
+        if let Some(took) = took {
+            endpoint.took(took);
+        }
+        let mut releases = self.releases.borrow_mut();
+        releases.answered(endpoint.instance.release, seen.status, took);
+        drop(releases);
         match is_gateway_failure(seen.status) {
             // It has refused what is too much for it, which says nothing else of it.
             true if seen.forbids_retry => took = None,

@@ -12,7 +12,7 @@ use super::listener::Accepting;
 use super::routes::{Routed, Routes};
 use super::upstream::Upstream;
 use super::{Reporter, RetiredEndpoint, Worker};
-use crate::measure::{Endpoints, Totals};
+use crate::measure::{self, Endpoints, Releases, Totals};
 use crate::rate_limit::Limiters;
 use crate::routing::Asked;
 use model::{InstanceId, ListenerId, ListenerRole, SnapshotDelta, UpstreamId};
@@ -54,11 +54,6 @@ impl View {
         self.routes.find(asked)
     }
 
-    /// The key of the route that a request at the edge is for.
-    pub(crate) fn route_key(&self, asked: &dyn Asked) -> Option<Rc<str>> {
-        self.routes.key(asked)
-    }
-
     /// Calls `visit` with each upstream.
     pub(crate) fn each_upstream(&self, visit: impl FnMut(&Rc<Upstream>)) {
         self.upstreams.values().for_each(visit);
@@ -72,8 +67,13 @@ impl View {
             .collect()
     }
 
+    /// The numbers of each endpoint, release and route.
+    pub(crate) fn each_count(&self) -> (Endpoints, Releases, measure::Routes) {
+        (self.endpoints(), self.releases(), self.routes.counts())
+    }
+
     /// What each endpoint that is in use has had to do.
-    pub(crate) fn endpoints(&self) -> Endpoints {
+    fn endpoints(&self) -> Endpoints {
         let mut endpoints = Endpoints::new();
         self.each_upstream(|upstream| {
             upstream.each_endpoint(|endpoint| {
@@ -82,6 +82,17 @@ impl View {
             });
         });
         endpoints
+    }
+
+    /// How the instances of each release have answered.
+    fn releases(&self) -> Releases {
+        let mut releases = Releases::new();
+        self.each_upstream(|upstream| {
+            for (number, totals) in upstream.releases.borrow().read() {
+                releases.insert((upstream.id.clone(), *number), totals.clone());
+            }
+        });
+        releases
     }
 
     /// Gives up all listeners.
@@ -159,6 +170,8 @@ impl View {
         let slow_start = worker.limits.slow_start;
         let upstream = self.upstream(id);
         self.absent.remove(id);
+        let releases = wanted.endpoints.keys().map(|instance| instance.release);
+        upstream.releases.borrow_mut().lead_to(&releases.collect());
         upstream.configure(wanted, worker.workers);
         let mut old = self.replace_endpoints(&upstream, Vec::new());
         let entering = upstream.entering(Instant::now(), wanted.endpoints.len(), slow_start);

@@ -13,6 +13,7 @@ use model::Protocol;
 use serde_json::{Value, json};
 
 use crate::metrics::{Shown, value};
+use crate::routing::Edge;
 use crate::support::backend::Backend;
 use crate::support::client::{Client, End};
 use crate::support::http2::{self, ask, connect, get, run};
@@ -139,6 +140,32 @@ fn each_request_has_a_line_with_all_that_is_known_whichever_versions_are_spoken(
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         let modes = (mode(&shown.folder()), mode(&file.unwrap().path()));
         assert_eq!(modes, (0o700, 0o600));
+    }
+}
+
+#[test]
+fn a_line_names_the_route_that_has_redirected_or_refused() {
+    let to = json!({"path": {"whole": "/"}, "status": 308});
+    let mut edge = Edge::new()
+        .rule("a.test", json!({"path": "/old", "redirect": to}))
+        .rule(
+            "a.test",
+            json!({"path": "/limited", "upstream": "app/web", "body_limit": 1}),
+        );
+    edge.builder.0.telemetry.access_log = "all".parse().unwrap();
+    let setup = edge.serve();
+    edge.asked("GET a.test /old", "x");
+    let mut client = Client::connect(edge.address);
+    client.send("POST /limited HTTP/1.1\r\nHost: a.test\r\nContent-Length: 9\r\n\r\n");
+    assert_eq!(client.answer().status, 413);
+    let folder = setup.home.path().join("access-logs");
+    eventually("the lines are written", || lines(&folder).len() == 3);
+    for line in &lines(&folder) {
+        let expected = match line["path"] == "/old" {
+            true => json!({"status": 308, "route": "000", "service": null}),
+            false => json!({"status": 413, "route": "001", "service": "web"}),
+        };
+        expect(line, expected);
     }
 }
 

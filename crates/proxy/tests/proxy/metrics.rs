@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -13,8 +13,9 @@ use proxy::protocol::{FromProxy, MetricsListener, ToProxy};
 use crate::support::backend::Backend;
 use crate::support::client::{Answer, Client, End};
 use crate::support::http2::{self, ask, connect, run};
+use crate::support::prometheus::{Prometheus, program};
 use crate::support::stage::Stage;
-use crate::support::{PATIENCE, Setup, eventually, free_address};
+use crate::support::{Setup, eventually, free_address};
 
 /// The labels of the one service.
 const WEB: &str = r#"app="app",service="web""#;
@@ -410,51 +411,12 @@ fn a_prometheus_reads_the_page() {
     let shown = Shown::new(&[(backend.address, Protocol::Http)]);
     Client::connect(shown.stage.edge).get("a.test", "/200/5");
     shown.answered(1);
-    let Some(mut command) = program("reading metrics", "prometheus") else {
+    let Some(prometheus) = Prometheus::reading(shown.metrics, &[]) else {
         return;
     };
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("prometheus.yml");
-    let config = format!(
-        "global: {{ scrape_interval: 1s, scrape_timeout: 1s }}\nscrape_configs:\n\
-         - job_name: roadbed\n  static_configs: [{{ targets: ['{}'] }}]\n",
-        shown.metrics
-    );
-    std::fs::write(&file, config).unwrap();
-    let address = free_address();
-    command.arg(format!("--config.file={}", file.display()));
-    command.arg(format!("--storage.tsdb.path={}", folder.path().display()));
-    command.arg(format!("--web.listen-address={address}"));
-    let child = command
-        .stderr(Stdio::null())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    // It is killed when this is dropped.
-    let _prometheus = crate::support::Proxy(child);
-    let query = "/api/v1/query?query=roadbed_request_duration_seconds_count";
-    let deadline = Instant::now() + PATIENCE * 3;
-    loop {
-        let found = std::net::TcpStream::connect(address).is_ok().then(|| {
-            let mut client = Client::connect(address);
-            client.send(format!("GET {query} HTTP/1.0\r\nHost: {address}\r\n\r\n"));
-            String::from_utf8_lossy(&client.rest().0).into_owned()
-        });
-        if found.is_some_and(|said| said.contains(r#""service":"web""#) && said.contains(r#""1"]"#))
-        {
-            return;
-        }
-        assert!(Instant::now() < deadline, "it has not read them");
-        std::thread::sleep(Duration::from_millis(100));
-    }
-}
-
-/// A command of the machine; none, and a line that says so, where it is not there.
-fn program(what: &str, name: &str) -> Option<Command> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
-    if !found {
-        eprintln!("LEFT OUT: {what}, since {name} is not installed");
-    }
-    found.then(|| Command::new(name))
+    let of_web = of_web("roadbed_request_duration_seconds_count");
+    prometheus.expect(&of_web, 1.0);
+    // Not asked for native histograms, it reads the buckets that anybody knows.
+    let bucket = format!("roadbed_request_duration_seconds_bucket{{{WEB},le=\"+Inf\"}}");
+    prometheus.expect(&bucket, 1.0);
 }

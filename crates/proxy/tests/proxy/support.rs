@@ -5,6 +5,7 @@ pub(crate) mod backend;
 pub(crate) mod client;
 pub(crate) mod frames;
 pub(crate) mod http2;
+pub(crate) mod prometheus;
 pub(crate) mod stage;
 pub(crate) mod tls;
 

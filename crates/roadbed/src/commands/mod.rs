@@ -17,6 +17,9 @@ mod build;
 mod log_lines;
 mod logging;
 mod request;
+mod top_frame;
+mod top_live;
+mod top_look;
 mod top_view;
 mod wrap;
 

@@ -7,6 +7,7 @@ use control::requests::{Requests, ServiceRequests, TimeCount};
 use control::status::Status;
 use serde::Serialize;
 
+use crate::commands::top_frame::Picture;
 use crate::commands::wrap::cut;
 use crate::terminal::table;
 
@@ -122,8 +123,33 @@ fn quantile(times: &[TimeCount], share: f64) -> Option<f64> {
     Some(time.nanoseconds as f64 / 1e6)
 }
 
+/// What happened in an interval, for people.
+pub(super) fn picture(rows: &[Row], status: &Status, interval: Duration) -> Picture {
+    let total: f64 = rows.iter().map(|row| row.requests_per_second).sum();
+    let connections = match status.server.connections {
+        None => "no proxy is connected".to_owned(),
+        Some(1) => "1 connection".to_owned(),
+        Some(count) => format!("{count} connections"),
+    };
+    let summary = format!(
+        "{total:.1} requests/s, {connections}; in the last {:.1} s",
+        interval.as_secs_f64()
+    );
+    let table = render(rows);
+    let mut lines = table.lines().map(str::to_owned);
+    let columns = match rows.is_empty() {
+        true => "no app runs; `roadbed up FOLDER` starts one".to_owned(),
+        false => lines.next().unwrap_or_default(),
+    };
+    Picture {
+        summary,
+        columns,
+        services: lines.collect(),
+    }
+}
+
 /// The rows as a table for people.
-pub(super) fn render(rows: &[Row]) -> String {
+fn render(rows: &[Row]) -> String {
     let heads = [
         "SERVICE",
         "REQ/S",
@@ -176,6 +202,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::screen::Size;
 
     fn requests(answered: u64, failed: u64, times: &[(u64, u64)]) -> Requests {
         let times = times.iter().map(|&(milliseconds, count)| TimeCount {
@@ -231,7 +258,14 @@ mod tests {
         // The picture in the documentation is this one.
         let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/observe.md");
         let docs = std::fs::read_to_string(docs).unwrap();
-        let picture = render(&rows);
+        let mut status = status();
+        status.server.connections = Some(12);
+        let size = Size {
+            columns: 80,
+            lines: 24,
+        };
+        let picture = picture(&rows, &status, Duration::from_secs(2)).lines(size, 0);
+        let picture = picture.join("\n") + "\n";
         assert!(
             docs.contains(&picture),
             "docs/observe.md does not have\n{picture}"

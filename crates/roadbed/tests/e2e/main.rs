@@ -21,4 +21,5 @@ mod support;
 mod survival;
 mod tls;
 mod top;
+mod top_terminal;
 mod up;

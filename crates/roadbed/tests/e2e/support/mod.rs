@@ -7,6 +7,7 @@ mod finished;
 pub(crate) mod http;
 pub(crate) mod processes;
 pub(crate) mod small_disk;
+pub(crate) mod terminal;
 mod traces;
 
 use std::collections::BTreeSet;

@@ -1,6 +1,12 @@
 //! Writing messages of Protocol Buffers (<https://protobuf.dev/programming-guides/encoding/>): the
-//! few kinds of fields that OTLP needs. Fields with their type's default are left out, as proto3
-//! wants it.
+//! few kinds of fields that OTLP and Prometheus need. Fields with their type's default are left out,
+//! as proto3 wants it.
+
+/// Writes a message behind its length, as where several follow each other.
+pub(crate) fn delimited(out: &mut Vec<u8>, message: &[u8]) {
+    Message(out).varint(message.len() as u64);
+    out.extend_from_slice(message);
+}
 
 /// A message that is being written at the end of some bytes.
 pub(crate) struct Message<'a>(&'a mut Vec<u8>);
@@ -39,6 +45,16 @@ impl<'a> Message<'a> {
     pub(crate) fn some_number(&mut self, field: u32, number: u64) {
         self.tag(field, VARINT);
         self.varint(number);
+    }
+
+    /// A number that may be negative, `sint32` or `sint64`; zero is written too.
+    pub(crate) fn signed(&mut self, field: u32, number: i64) {
+        self.some_number(field, ((number << 1) ^ (number >> 63)) as u64);
+    }
+
+    /// A `double`; zero is written too.
+    pub(crate) fn double(&mut self, field: u32, number: f64) {
+        self.fixed_64(field, number.to_bits());
     }
 
     /// A number of eight bytes.
@@ -92,6 +108,10 @@ mod tests {
         message.fixed_32(4, 1);
         message.fixed_64(5, 2);
         message.some_number(6, 0);
+        for number in [0, -1, 1, -2, i64::MIN] {
+            message.signed(7, number);
+        }
+        message.double(8, 1.0);
         let expected = [
             &[0x08, 0x96, 0x01][..],
             &[0x12, 0x07],
@@ -100,6 +120,9 @@ mod tests {
             &[0x25, 1, 0, 0, 0],
             &[0x29, 2, 0, 0, 0, 0, 0, 0, 0],
             &[0x30, 0],
+            &[0x38, 0, 0x38, 1, 0x38, 2, 0x38, 3],
+            &[0x38, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1],
+            &[0x41, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f],
         ];
         assert_eq!(out, expected.concat());
     }
