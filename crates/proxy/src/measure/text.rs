@@ -161,6 +161,16 @@ fn traffic(page: &mut Page, report: &Report<'_>) {
             |of| of.ejected,
         ),
         (
+            "roadbed_service_hedges_total",
+            "Requests that were sent to another instance too while they waited for an answer.",
+            |of| of.hedged,
+        ),
+        (
+            "roadbed_service_hedges_won_total",
+            "Those of them that the other instance was the first to answer.",
+            |of| of.hedges_won,
+        ),
+        (
             "roadbed_service_mirrored_requests_total",
             "Copies of other services' requests that were sent to this one.",
             |of| of.mirrored,
