@@ -57,7 +57,8 @@ docs/benchmarks.md says what each does. Exits with 0 when everything could be me
   proxy:    --scenario NAME[,NAME] (all), --peers NAME[,NAME] (all, roadbed included),
             --connections N (the scenario's own), --seconds N (5) for each measurement
   balance:  --scenario NAME[,NAME] (all), --peers NAME[,NAME] (all, roadbed included),
-            --seconds N (20) for each measurement
+            --seconds N (20) for each measurement; of the simulation before it,
+            which cargo xtask runs: --seed N (another one each time)
 ";
 
 fn main() -> ExitCode {

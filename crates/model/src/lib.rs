@@ -46,7 +46,9 @@ pub use observed::{
 pub use paths::{BadTemplate, ExactPath, Segment, Template};
 pub use plan::{Plan, Step, Wait};
 pub use rate_limit::{Caller, Period, RateLimit, RequestCount};
-pub use resilience::{Balance, Connections, HashKey, Overload, Priority, Resilience};
+pub use resilience::{
+    Balance, Connections, HashKey, Hedge, HedgeAfter, Overload, Priority, Resilience,
+};
 pub use retries::{BadRetryCount, Retries, RetryCount};
 pub use routing::{
     Action, BadHostPattern, HostPattern, Matching, Method, PathPattern, Rule, Share, Test,

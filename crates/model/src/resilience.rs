@@ -19,6 +19,9 @@ pub struct Resilience {
     /// How many requests are with its instances at a time, and how long connections are kept.
     #[serde(default, skip_serializing_if = "is_usual")]
     pub connections: Connections,
+    /// When a request that waits is sent a second time, to another instance.
+    #[serde(default, skip_serializing_if = "is_usual")]
+    pub hedge: Option<Hedge>,
 }
 
 impl Resilience {
@@ -110,6 +113,38 @@ impl Default for Connections {
     }
 }
 
+/// When a request that waits for its answer is sent a second time, to another instance. The answer
+/// that comes first is the one that counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hedge {
+    /// After which wait.
+    pub after: HedgeAfter,
+    /// Calls of gRPC for which that is harmless, as paths: `/package.Service/Method`, or
+    /// `/package.Service/*` for all of a service.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<String>,
+}
+
+impl Hedge {
+    /// Whether it is harmless to do the call with this path twice.
+    pub fn has_call(&self, path: &str) -> bool {
+        self.calls.iter().any(|call| match call.strip_suffix('*') {
+            Some(service) => path.starts_with(service),
+            None => path == call,
+        })
+    }
+}
+
+/// After which wait a request is sent a second time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HedgeAfter {
+    /// After this one.
+    Time(Duration),
+    /// After the one that so many percent of the requests of the last while did not have to wait.
+    Percentile(u8),
+}
+
 /// Which requests are refused first when there are too many.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -163,11 +198,32 @@ mod tests {
                 lifetime: Some(Duration::from_secs(600)),
                 ..Connections::default()
             },
+            hedge: Some(Hedge {
+                after: HedgeAfter::Percentile(95),
+                calls: vec!["/shop.Catalog/Get".to_owned()],
+            }),
         };
         let written = serde_json::to_string(&declared).unwrap();
         assert_eq!(
             serde_json::from_str::<Resilience>(&written).unwrap(),
             declared
         );
+    }
+
+    #[test]
+    fn calls_are_named_whole_or_by_their_service() {
+        let hedge = Hedge {
+            after: HedgeAfter::Time(Duration::from_millis(20)),
+            calls: vec!["/shop.Catalog/Get".into(), "/shop.Search/*".into()],
+        };
+        for (path, expected) in [
+            ("/shop.Catalog/Get", true),
+            ("/shop.Catalog/GetAll", false),
+            ("/shop.Catalog/Put", false),
+            ("/shop.Search/Find", true),
+            ("/shop.Searcher/Find", false),
+        ] {
+            assert_eq!(hedge.has_call(path), expected, "{path}");
+        }
     }
 }

@@ -145,6 +145,7 @@ fn changed_keys(before: &Service, after: &Service) -> Vec<&'static str> {
             "connections",
             resilience.connections != after.resilience.connections,
         ),
+        ("hedge", resilience.hedge != after.resilience.hedge),
         ("drain", *drain != after.drain),
         ("volumes", *volumes != after.volumes),
     ]

@@ -32,6 +32,11 @@ impl Backend {
         self.in_flight.endpoint()
     }
 
+    /// The same, to be held for longer.
+    pub(crate) fn shared_endpoint(&self) -> &Rc<Endpoint> {
+        self.in_flight.shared_endpoint()
+    }
+
     /// Ends what is in flight and keeps the connection for the next request.
     pub(crate) fn keep(self) {
         let (socket, expires) = (self.socket, self.expires);

@@ -9,6 +9,7 @@ mod compress;
 mod control;
 mod dial;
 pub mod files;
+mod hedge;
 pub mod http;
 pub mod http1;
 pub mod http2;

@@ -201,6 +201,14 @@ pub const EJECT_JITTER: f64 = 0.2;
 /// How many of an upstream's endpoints may be ejected at a time, one in any case (Envoy).
 pub const EJECT_PERCENT: usize = 10;
 
+/// With more endpoints than this, a worker uses a part of them. With fewer, all connections are in use
+/// often enough.
+pub const SUBSET_ABOVE: usize = 100;
+
+/// How many it uses at least (Finagle's aperture has 12): of two that chance names, there is a good
+/// one nearly always, and the end of one is no loss.
+pub const SUBSET_LEAST: usize = 20;
+
 /// Second attempts that requests earn, and those that there may be besides, for upstreams with few
 /// requests (Finagle).
 pub const RETRY_PERCENT: u64 = 20;
@@ -211,6 +219,19 @@ pub const RETRIES_PER_SECOND: u64 = 10;
 /// is what the end of an endpoint needs.
 pub const RETRY_WINDOW_SECONDS: usize = 10;
 
+/// The shortest wait after which a request is sent a second time because of a percentile: timers
+/// know no less.
+pub const HEDGE_LEAST: Duration = Duration::from_millis(1);
+
+/// After how many answers a percentile of how long they take is known, and looked at once more.
+pub const HEDGE_KNOWN: u32 = 50;
+
+/// How many it is of, of which the older half is then forgotten.
+pub const HEDGE_REMEMBERS: u32 = 4_096;
+
+/// When half of them is forgotten in any case.
+pub const HEDGE_FORGETS: Duration = Duration::from_secs(60);
+
 /// What answers may take on average before requests are refused, as a part of the service's timeout,
 /// or of [`LONG_POLL`] where that is shorter. Whoever waits so long for everything is not served
 /// well, whatever the service does; what it does cannot be told from its being slow before.
@@ -219,6 +240,18 @@ pub const OVERLOAD_SHARE_OF_TIMEOUT: u32 = 4;
 /// But not less than this, or half of a timeout that is short: a machine that is busy for a moment is
 /// no reason.
 pub const OVERLOAD_LEAST_LATENCY: Duration = Duration::from_millis(100);
+
+/// Which part of that the last of all that wait may have before it, where it is clear that there are
+/// too many: a second with the usual timeout.
+pub const OVERLOAD_EARLY: f64 = 0.4;
+
+/// But not less than so many times what answers take at best: when far more are asked all of a sudden,
+/// answers to those come after as long.
+pub const OVERLOAD_EARLY_TOLERANCE: f64 = 10.0;
+
+/// How many more come than are answered where there are too many. A service that is only busy
+/// answers nearly as many as come.
+pub const OVERLOAD_SURPLUS: f64 = 1.2;
 
 /// How many times longer than at best they may take in any case.
 pub const OVERLOAD_TOLERANCE: f64 = 2.0;

@@ -6,6 +6,7 @@ use std::time::Instant;
 use model::Priority;
 
 use crate::dial::Reuse;
+use crate::hedge::Race;
 use crate::http::gateway_error::GatewayError;
 use crate::http::grpc_status;
 use crate::http::message::{Body, RequestFacts};
@@ -13,6 +14,8 @@ use crate::http::phases::NoAnswer;
 use crate::limits::Limits;
 use crate::routing::rules::Rules;
 use crate::worker::{Endpoint, Left, Pass, Place, Upstream, is_gateway_failure};
+
+mod hedged;
 
 /// What is known of the tries of one request.
 #[derive(Debug)]
@@ -36,6 +39,10 @@ pub(crate) struct Tries {
     pass: Option<Pass>,
     /// How many retries there were.
     retries: Cell<u32>,
+    /// Which attempt may answer, where there are two at a time.
+    pub(crate) race: Race,
+    /// How many attempts of those that there may be were made beside another.
+    hedges: Cell<u8>,
 }
 
 /// How often, and after what, a request is tried again.
@@ -106,6 +113,8 @@ impl Tries {
             place: RefCell::new(None),
             pass: None,
             retries: Cell::new(0),
+            race: Race::default(),
+            hedges: Cell::new(0),
         }
     }
 
@@ -122,18 +131,22 @@ impl Tries {
             place: RefCell::new(None),
             pass: None,
             retries: Cell::new(0),
+            race: Race::default(),
+            hedges: Cell::new(0),
         }
     }
 
     /// The request may wait for an answer of `upstream`, and go to an instance as soon as it is its
-    /// turn; or there are too many.
+    /// turn; or there are too many, or its client is `gone` while it waits.
     pub(crate) async fn admit(
         &mut self,
         upstream: &Upstream,
         priority: Priority,
-    ) -> Result<(), GatewayError> {
-        *self.place.borrow_mut() = upstream.admit(priority, Instant::now())?;
-        self.pass = upstream.enter().await?;
+        gone: impl AsyncFnOnce(),
+    ) -> Result<(), NoAnswer> {
+        let place = upstream.admit(priority, Instant::now());
+        *self.place.borrow_mut() = place.map_err(NoAnswer::Failed)?;
+        self.pass = upstream.enter(gone).await?;
         Ok(())
     }
 
@@ -182,11 +195,13 @@ impl Tries {
     ) -> bool {
         is_gateway_failure(seen.status)
             && !seen.forbids_retry
-            && self.may.left > 0
-            && self.may.on_status
-            && self.is_repeatable
-            && upstream.has_another(endpoint)
-            && upstream.may_retry(now, false)
+            // Another one is under way already, and may do better.
+            && (self.race.has_other()
+                || self.left() > 0
+                    && self.may.on_status
+                    && self.is_repeatable
+                    && upstream.has_another(endpoint)
+                    && upstream.may_retry(now, false))
     }
 
     /// Whether there is another try after this.
@@ -198,7 +213,7 @@ impl Tries {
             Fault::Reset | Fault::Broken => self.may.on_reset,
             Fault::Unprocessed | Fault::Stale | Fault::Unwell => true,
         };
-        let may = (is_free || self.may.left > 0 && is_wanted)
+        let may = (is_free || self.left() > 0 && is_wanted)
             && match fault {
                 // It was nobody's fault, or cost nobody anything.
                 Fault::Unprocessed => upstream.may_retry(now, true),

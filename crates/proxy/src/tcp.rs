@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use crate::dial::dial_alone;
-use crate::http::gateway_error::GatewayError;
+use crate::http::phases::NoAnswer;
 use crate::measure::Meter;
 use crate::socket::Socket;
 use crate::tunnel;
@@ -12,8 +12,9 @@ use crate::worker::{Upstream, Worker};
 /// Serves one caller's connection.
 pub(crate) async fn serve(worker: &Rc<Worker>, client: Socket, upstream: &Upstream) {
     let connected = async {
-        let pass = upstream.enter().await?;
-        Ok::<_, GatewayError>((dial_alone(worker, upstream).await?, pass))
+        let pass = upstream.enter(async || client.hung_up().await).await?;
+        let backend = dial_alone(worker, upstream).await;
+        Ok::<_, NoAnswer>((backend.map_err(NoAnswer::Failed)?, pass))
     };
     match connected.await {
         Ok((backend, _pass)) => {
@@ -23,10 +24,12 @@ pub(crate) async fn serve(worker: &Rc<Worker>, client: Socket, upstream: &Upstre
             let (client, backend) = ((&client, None), (&backend.socket, None));
             tunnel::relay(worker, meters, client, backend).await;
         }
-        Err(error) => {
+        Err(NoAnswer::Failed(error)) => {
             // There is no other way to tell a caller that nobody is there.
             client.reset_on_close();
             tracing::debug!(upstream = %upstream.id, %error, "a TCP connection was refused");
         }
+        // It has ended its connection while it waited for its turn.
+        Err(_) => {}
     }
 }

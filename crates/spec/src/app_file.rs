@@ -17,7 +17,7 @@ use crate::duration;
 use crate::limits;
 use crate::written::{Described, Table, Written};
 
-use resilience::{BalanceText, Connections, Overload};
+use resilience::{BalanceText, Connections, Hedge, Overload};
 use route::Route;
 use static_files::Static;
 
@@ -103,6 +103,10 @@ pub(crate) struct Service {
     /// How many requests are with the instances at a time, and how long connections to them are kept.
     #[serde(default)]
     pub(crate) connections: Written<Connections>,
+    /// When a request that waits for its answer is sent a second time, to another instance. Without
+    /// it: never.
+    #[serde(default)]
+    pub(crate) hedge: Written<Hedge>,
     /// How long an instance that is being removed may finish what it has begun.
     #[serde(default)]
     #[schemars(extend("default" = duration::text(limits::DRAIN.usual)))]

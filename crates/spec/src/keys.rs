@@ -7,7 +7,7 @@ use toml::de::{DeString, DeTable, DeValue};
 
 use crate::app_file::mirror::Mirror;
 use crate::app_file::rate_limit::RateLimit;
-use crate::app_file::resilience::{Connections, Overload, Sticky};
+use crate::app_file::resilience::{Connections, Hedge, Overload, Sticky};
 use crate::app_file::route::{Condition, HeaderChanges, Redirect, Rewrite, Route, Share};
 use crate::app_file::static_files::StaticTable;
 use crate::app_file::{AppFile, Expose, Health, Service, Tls};
@@ -107,6 +107,7 @@ fn keep_known_of_services(file: &mut DeTable<'_>, findings: &mut Findings) {
         ("balance", Known::of::<Sticky>()),
         ("overload", Known::of::<Overload>()),
         ("connections", Known::of::<Connections>()),
+        ("hedge", Known::of::<Hedge>()),
     ];
 
     let Some(services) = table_at(file, "services") else {

@@ -110,6 +110,16 @@ pub(crate) const HEALTH_DEADLINE: Bounds<Duration> = millis(SECOND, HOUR, 30 * S
 /// `overload.latency` of a service; what takes longer than 10 s is no usual answer.
 pub(crate) const OVERLOAD_LATENCY: Bounds<Duration> = millis(1, 10 * SECOND, SECOND);
 
+/// `hedge.after` of a service, as a duration
+pub(crate) const HEDGE_AFTER: Bounds<Duration> = millis(1, MINUTE, 50);
+/// The same as a percentile. One that is lower would send most requests twice.
+pub(crate) const HEDGE_PERCENTILES: std::ops::RangeInclusive<u8> = 50..=99;
+/// `hedge.calls`
+pub(crate) const HEDGE_CALLS: usize = 64;
+/// The rule for `hedge.after`, for editors.
+pub(crate) const HEDGE_PATTERN: &str =
+    "^(p[5-9][0-9]|(?=[0-9])([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?)$";
+
 /// `connections.most` of a service
 pub(crate) const CONNECTIONS: Bounds<u16> = Bounds {
     least: 1,

@@ -9,6 +9,7 @@ mod environment;
 mod exposure;
 mod files;
 mod health;
+mod hedge;
 mod new_path;
 mod paths;
 mod rate_limit;

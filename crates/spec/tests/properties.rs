@@ -229,7 +229,8 @@ fn service() -> impl Strategy<Value = Service> {
             },
             resilience: match protocol {
                 Protocol::Tcp => model::Resilience::default(),
-                _ => resilience.clone(),
+                Protocol::Grpc => resilience.clone(),
+                Protocol::Http | Protocol::Http2 => resilience::without_calls(resilience.clone()),
             },
             drain: times.1,
             volumes: volumes.clone(),

@@ -19,7 +19,7 @@ pub(super) struct Contender {
 }
 
 /// All of them, the usual one first.
-pub(super) const ALL: [Contender; 6] = [
+pub(super) const ALL: [Contender; 7] = [
     Contender {
         name: "roadbed",
         kind: Kind::Roadbed,
@@ -29,6 +29,11 @@ pub(super) const ALL: [Contender; 6] = [
         name: "roadbed-tight",
         kind: Kind::Roadbed,
         declares: "overload = { latency = \"250ms\" }\n",
+    },
+    Contender {
+        name: "roadbed-hedged",
+        kind: Kind::Roadbed,
+        declares: "hedge = { after = \"p95\" }\n",
     },
     Contender {
         name: "least-connections",

@@ -153,7 +153,7 @@ pub(super) const ALL: [Scenario; 8] = [
             failing: 0.0,
         },
         failed: OPEN,
-        p99: |figure| figure.each_at_most(5000.0),
+        p99: |figure| figure.each_at_most(2000.0),
         special: Some(Special {
             name: "good answers / capacity",
             unit: Unit::Ratio,

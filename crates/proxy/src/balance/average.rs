@@ -42,6 +42,11 @@ impl Average {
         Some(known.seconds * known.weight(now))
     }
 
+    /// What it was when it was last known, however long ago that is.
+    pub(crate) fn last(self) -> Option<f64> {
+        self.0.map(|known| known.seconds)
+    }
+
     /// An answer began after so long. What takes very long is waiting for something to happen and
     /// says nothing of the endpoint.
     pub(crate) fn answered(&mut self, now: Instant, took: Duration) {
@@ -57,6 +62,18 @@ impl Average {
             _ => took,
         };
         self.0 = Some(Known { seconds, at: now });
+    }
+
+    /// An answer that nobody waits for any more has taken at least so long, which counts where it is
+    /// more than what is known: otherwise an endpoint would seem as fast as those that are asked in
+    /// its place.
+    pub(crate) fn outlasted(&mut self, now: Instant, took: Duration) {
+        if self
+            .seconds(now)
+            .is_none_or(|known| known < took.as_secs_f64())
+        {
+            self.answered(now, took);
+        }
     }
 
     /// A request failed. Failures are often fast: unless they make an endpoint look slow, one that
@@ -119,6 +136,17 @@ mod tests {
         average.answered(start, SECOND);
         average.answered(start, LONG_POLL + SECOND);
         assert_eq!(average.seconds(start), Some(1.0));
+    }
+
+    #[test]
+    fn an_answer_that_was_not_awaited_counts_for_what_it_took_at_least() {
+        let (now, mut average) = (Instant::now(), Average::default());
+        average.outlasted(now, SECOND / 10);
+        assert_eq!(average.seconds(now), Some(0.1));
+        average.outlasted(now, SECOND / 20);
+        assert_eq!(average.seconds(now), Some(0.1), "it may have taken longer");
+        average.outlasted(now, SECOND / 5);
+        assert_eq!(average.seconds(now), Some(0.2));
     }
 
     #[test]

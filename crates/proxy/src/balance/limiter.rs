@@ -7,6 +7,12 @@
 //! they do take (the gradient of Netflix' concurrency-limits and of Envoy). Only answers to requests
 //! that came after it was set say something of it.
 //!
+//! How long they may take is not the same before and after. What takes long may have to, so there is
+//! no limit for it until it takes very long, or until ever more wait and no more are answered than
+//! before. Under a limit it can be tried: as long as as many are answered with a lower one, it was
+//! waiting and not work, and the time that answers may take goes down to a multiple of what they take
+//! at best.
+//!
 //! There is no limit until answers take too long, and none again when they have not for a while: a
 //! service that is well refuses nothing. Each worker has its own. What all of them send makes
 //! answers slow for all of them, and a worker with few requests is far below its own limit: the
@@ -18,7 +24,8 @@ use model::Priority;
 
 use super::waiting::{Since, Waiting};
 use crate::limits::{
-    OVERLOAD_ANSWERS, OVERLOAD_BASE, OVERLOAD_CALM, OVERLOAD_STEEPEST, OVERLOAD_TOLERANCE,
+    OVERLOAD_ANSWERS, OVERLOAD_BASE, OVERLOAD_CALM, OVERLOAD_EARLY, OVERLOAD_EARLY_TOLERANCE,
+    OVERLOAD_LEAST_LATENCY, OVERLOAD_STEEPEST, OVERLOAD_SURPLUS, OVERLOAD_TOLERANCE,
     OVERLOAD_WINDOW,
 };
 
@@ -30,6 +37,13 @@ const TOO_OFTEN: u32 = 3;
 
 /// What the most answers that there were count for, a window later: what a service can do changes.
 const FADES: f64 = 0.98;
+
+/// As many answers as the most that there were: they vary by chance.
+const AS_MANY: f64 = 0.85;
+
+/// How the time that answers may take under a limit goes down in a window, and up again.
+const SHORTER: f64 = 0.8;
+const LONGER: f64 = 1.5;
 
 /// How long answers may take, and how low the limit may be.
 #[derive(Debug, Clone, Copy)]
@@ -49,6 +63,8 @@ pub(crate) struct Limiter {
     limit: Option<Limit>,
     window: Window,
     base: Base,
+    /// The most answers a second of the last while.
+    most_answers: f64,
 }
 
 /// There are too many requests, or were a moment ago.
@@ -57,6 +73,8 @@ struct Limit {
     most: f64,
     /// The most answers a second that there were under it.
     answers: f64,
+    /// How many seconds they may take under it, where that is not declared.
+    target: f64,
     /// For how many windows there have been far fewer.
     few: u32,
     /// Since when nothing was too much.
@@ -67,6 +85,7 @@ struct Limit {
 #[derive(Debug, Clone, Copy, Default)]
 struct Window {
     began: Option<Instant>,
+    came: u32,
     answers: u32,
     /// Those of them that came after the limit was set, and how long they took together: what came
     /// before says nothing of it.
@@ -107,6 +126,7 @@ impl Limiter {
         let waiting = self.waiting.count(now);
         // Also where nobody is let in: those who wait are still there.
         self.window.most = self.window.most.max(waiting + 1);
+        self.window.came += 1;
         if let Some(limit) = &self.limit
             && f64::from(waiting) >= limit.of(priority)
         {
@@ -138,6 +158,21 @@ impl Limiter {
         }
     }
 
+    /// How long answers may take if it is clear already that there are too many requests: as many are
+    /// answered as ever, far more have come, and the last of them would wait for long, also beside
+    /// what answers take at best. What has to take long, or comes all at once, looks another way.
+    fn is_clear(&self, seen: Window, per_second: f64, allowed: Allowed) -> Option<f64> {
+        let at_best = self.base.seconds(allowed.is_declared)?;
+        let early = allowed.latency.as_secs_f64() * OVERLOAD_EARLY;
+        let early = early.max(at_best * OVERLOAD_EARLY_TOLERANCE);
+        let is_clear = !allowed.is_declared
+            && seen.answers >= OVERLOAD_ANSWERS
+            && per_second >= self.most_answers * AS_MANY
+            && f64::from(seen.came) >= f64::from(seen.answers) * OVERLOAD_SURPLUS
+            && f64::from(seen.most) >= per_second * early;
+        is_clear.then_some(early / 2.0)
+    }
+
     /// Draws the conclusions of a window.
     fn look(&mut self, now: Instant, lasted: Duration, allowed: Allowed) {
         let seen = self.window;
@@ -145,17 +180,39 @@ impl Limiter {
         let per_second = f64::from(seen.answers) / lasted.as_secs_f64().max(1e-6);
         let latency = allowed.latency.as_secs_f64();
         let base = self.base.seconds(allowed.is_declared);
-        let may = latency.max(base.unwrap_or(0.0) * OVERLOAD_TOLERANCE);
+        let at_best = base.unwrap_or(0.0) * OVERLOAD_TOLERANCE;
+        let mut may = latency.max(at_best);
+        // Under a limit what waits for long was there before it, or would not be let in.
+        if let Some(limit) = &mut self.limit
+            && !allowed.is_declared
+        {
+            let least = OVERLOAD_LEAST_LATENCY.as_secs_f64().max(at_best).min(may);
+            let is_as_good = per_second >= limit.answers * AS_MANY;
+            limit.target *= match (seen.refused, is_as_good) {
+                (true, true) => SHORTER,
+                (true, false) => LONGER,
+                (false, _) => 1.0,
+            };
+            limit.target = limit.target.clamp(least, may);
+            may = limit.target;
+        }
         let too_long = seconds > may;
+        let clear = self.is_clear(seen, per_second, allowed);
+        self.most_answers = (self.most_answers * FADES).max(per_second);
         let waited = f64::from(seen.most).max(allowed.least);
         let gradient = (may / seconds.max(1e-9)).clamp(OVERLOAD_STEEPEST, 1.0);
         self.limit = match self.limit {
-            None => too_long.then(|| Limit {
-                most: (waited * gradient).max(allowed.least),
-                answers: per_second,
-                few: 0,
-                calm: None,
-            }),
+            None => {
+                let late = too_long.then_some((waited * gradient, may));
+                let begun = late.or(clear.map(|target| (per_second * target, target)));
+                begun.map(|(most, target)| Limit {
+                    most: most.max(allowed.least),
+                    answers: per_second,
+                    target,
+                    few: 0,
+                    calm: None,
+                })
+            }
             Some(mut limit) => {
                 let is_many = seen.answers >= OVERLOAD_ANSWERS;
                 let is_few = is_many && per_second < limit.answers * TOO_FAR;

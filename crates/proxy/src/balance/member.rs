@@ -50,6 +50,11 @@ impl Member {
         self.average.seconds(now)
     }
 
+    /// The same when it was last known.
+    pub(crate) fn last_seconds(&self) -> Option<f64> {
+        self.average.last()
+    }
+
     /// A connection to it was opened, which says that it is there and no more.
     pub(crate) fn connected(&mut self) {
         self.failures.answered();
@@ -66,6 +71,12 @@ impl Member {
         if let Some(took) = took {
             self.average.answered(now, took);
         }
+    }
+
+    /// A request to it is not waited for any more after so long, since another one was faster. That
+    /// is no failure, and no answer.
+    pub(crate) fn outlasted(&mut self, now: Instant, took: Duration) {
+        self.average.outlasted(now, took);
     }
 
     /// A request failed; whether it is ejected for it, see [`Failures::failed`].

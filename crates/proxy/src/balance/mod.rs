@@ -5,6 +5,7 @@
 mod average;
 mod budget;
 mod eject;
+mod hedging;
 mod limiter;
 mod member;
 mod pick;
@@ -14,10 +15,12 @@ mod random;
 mod simulation;
 mod slow_start;
 mod sticky;
+mod subset;
 mod waiting;
 
 pub(crate) use self::budget::Budget;
 pub(crate) use self::eject::Fleet;
+pub(crate) use self::hedging::Hedging;
 pub(crate) use self::limiter::{Allowed, Limiter, Overloaded};
 pub(crate) use self::member::Member;
 pub(crate) use self::pick::{Candidates, Fitness, Load};
@@ -25,4 +28,5 @@ pub(crate) use self::policy::{Chooser, Policy};
 pub(crate) use self::random::Random;
 pub(crate) use self::slow_start::Entering;
 pub(crate) use self::sticky::digest;
+pub(crate) use self::subset::Subset;
 pub(crate) use self::waiting::Since;

@@ -23,6 +23,8 @@ pub(crate) enum Fitness {
 pub(crate) struct Load {
     /// How long it lets requests wait, where that is known.
     pub(crate) seconds: Option<f64>,
+    /// The same as it was last known.
+    pub(crate) last: Option<f64>,
     pub(crate) in_flight: u32,
 }
 
@@ -31,8 +33,16 @@ impl Load {
         let wait = |seconds: f64, load: Self| {
             seconds.max(INDISTINGUISHABLE.as_secs_f64()) * (f64::from(load.in_flight) + 1.0)
         };
+        let is_better = |one: Self, (seconds, other): (f64, Self)| {
+            let last = one.last.map(|last| wait(last, one));
+            last.is_some_and(|last| last < wait(seconds, other))
+        };
         match (self.seconds, other.seconds) {
             (Some(own), Some(others)) => wait(own, self) < wait(others, other),
+            // One that was fast, a while ago, is better than one that is known to be slow. That it
+            // was slow is forgotten.
+            (None, Some(others)) if is_better(self, (others, other)) => true,
+            (Some(own), None) if is_better(other, (own, self)) => false,
             // One of which nothing is known is taken to be like the other.
             _ => self.in_flight < other.in_flight,
         }
@@ -129,7 +139,13 @@ mod tests {
     }
 
     fn one(fitness: Fitness, share: f64, seconds: Option<f64>, in_flight: u32) -> One {
-        (fitness, share, Load { seconds, in_flight })
+        let last = None;
+        let load = Load {
+            seconds,
+            last,
+            in_flight,
+        };
+        (fitness, share, load)
     }
 
     /// How often each is chosen, of 10,000 times.
@@ -164,6 +180,20 @@ mod tests {
             shares.iter().all(|count| (2_300..2_700).contains(count)),
             "{shares:?}"
         );
+    }
+
+    #[test]
+    fn one_that_was_fast_a_while_ago_is_better_than_one_that_is_slow() {
+        let with = |seconds, last, in_flight| {
+            let (fitness, share, load) = one(Fitness::Fit, 1.0, seconds, in_flight);
+            (fitness, share, Load { last, ..load })
+        };
+        let slow = with(Some(1.0), Some(1.0), 0);
+        assert_eq!(chosen([slow, with(None, Some(0.001), 0)]), [0, 10_000]);
+        assert_eq!(chosen([with(None, Some(0.001), 0), slow]), [10_000, 0]);
+        // That it was slow is forgotten: it is tried.
+        let counts = chosen([with(Some(0.001), Some(0.001), 0), with(None, Some(9.0), 0)]);
+        assert!((4_000..6_000).contains(&counts[1]), "{counts:?}");
     }
 
     #[test]

@@ -133,6 +133,7 @@ mod tests {
         fn load(&self, index: usize) -> Load {
             Load {
                 seconds: Some(1.0),
+                last: None,
                 in_flight: self[index].in_flight,
             }
         }

@@ -16,6 +16,8 @@ use crate::limits::{CONNECT_RETRIES, Limits};
 use crate::retry::{Attempted, Fault, Heard, Seen, Tries};
 use crate::worker::{Endpoint, Event as Report, InFlight, Reporter, Upstream};
 
+mod comparison;
+mod many;
 mod overload;
 mod policies;
 

@@ -95,6 +95,7 @@ mod tests {
         fn load(&self, index: usize) -> Load {
             Load {
                 seconds: None,
+                last: None,
                 in_flight: self[index].in_flight,
             }
         }

@@ -119,17 +119,22 @@ pub(crate) struct Refused {
 }
 
 impl Refused {
-    /// Counts it, and notes it in what is kept of the request; why it is.
+    /// Counts it, and notes it in what is kept of the request; why it is. `grpc` is what a
+    /// call of gRPC is told, which it is counted by.
     pub(crate) fn note(
         &self,
         worker: &Worker,
         listener: &Listener,
         kept: Option<Kept<'_>>,
+        grpc: Option<u8>,
     ) -> GatewayError {
         let counters = self.upstream.as_ref().map(|upstream| &upstream.counters);
-        worker.sides.of(listener).refused(self.error, counters);
-        if let Some(counters) = &self.counters {
-            counters.answered_at_once(self.error.status());
+        worker
+            .sides
+            .of(listener)
+            .refused(self.error, grpc, counters);
+        if let Some(route) = &self.counters {
+            route.answered_at_once(self.error.status());
         }
         if let Some(kept) = kept {
             if let Some(counters) = &self.counters {
@@ -138,7 +143,7 @@ impl Refused {
             if let Some(upstream) = &self.upstream {
                 kept.is_for(upstream);
             }
-            kept.refused(self.error);
+            kept.refused(self.error, grpc);
         }
         self.error
     }

@@ -16,12 +16,14 @@ use crate::socket::Socket;
 use crate::worker::buffers::Pooled;
 
 /// Reads the head of the final answer, which stays in `incoming`. Informational answers before
-/// it are passed on. `heard` says how much of an answer has arrived.
+/// it are passed on, if `wins` says that this is what the client gets. `heard` says how much of an
+/// answer has arrived.
 pub(crate) async fn read_head(
     exchange: &Exchange<'_>,
     backend: &Socket,
     incoming: &mut Option<Pooled>,
     heard: &Cell<Heard>,
+    wins: impl Fn() -> bool,
 ) -> Result<ResponseHead, NoAnswer> {
     let bad = |refusal| NoAnswer::Failed(GatewayError::BadResponse(refusal));
     for _ in 0..=INTERIM_ANSWERS {
@@ -38,6 +40,9 @@ pub(crate) async fn read_head(
             return Ok(head);
         }
         if !exchange.facts.old_version {
+            if !wins() {
+                std::future::pending::<()>().await;
+            }
             let mut out = exchange.worker.buffers.take_small();
             let framing = Framing {
                 old_version: false,

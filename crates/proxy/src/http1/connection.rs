@@ -193,7 +193,7 @@ async fn serve_request(
         Err(refused) => {
             buffer.consume(head.length);
             *input = Some(buffer);
-            let error = refused.note(worker, listener, kept);
+            let error = refused.note(worker, listener, kept, None);
             let reply = Reply::to(head.facts, listener).named(id);
             return answer(worker, client, error, reply).await;
         }
@@ -257,7 +257,7 @@ fn note_unread(connection: Connection<'_>, error: GatewayError) {
         ..
     } = connection;
     let kept = telemetry::begin(worker, listener, (origin, None), Version::One, None);
-    Refused::from(error).note(worker, listener, kept);
+    Refused::from(error).note(worker, listener, kept, None);
 }
 
 /// Serves one request where a backend may speak HTTP/2.

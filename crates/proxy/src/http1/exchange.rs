@@ -9,7 +9,7 @@ use super::body::{Coding, Relay, Turn};
 use super::context::Exchange;
 use super::response::ResponseHead;
 use super::rewrite::Framing;
-use super::{answer, in_place, translated};
+use super::{answer, hedged, in_place, translated};
 use crate::dial::{Backend, Connected, dial};
 use crate::http::gateway_error::{GatewayError, Reply};
 use crate::http::message::Body;
@@ -21,7 +21,7 @@ use crate::tunnel;
 use crate::worker::buffers::Pooled;
 
 /// How one attempt at a backend ended.
-enum Attempt {
+pub(super) enum Attempt {
     /// The client has its answer, or will never have it.
     Over(Next),
     /// Nothing was sent to the client yet.
@@ -44,13 +44,16 @@ pub(crate) async fn exchange(
     }
     let mut tries = Tries::of(facts, exchange.rules);
     let admitted = {
-        let admitting = pin!(tries.admit(exchange.upstream, priority(exchange.rules)));
+        let gone = async || exchange.client.hung_up().await;
+        let admitting = pin!(tries.admit(exchange.upstream, priority(exchange.rules), gone));
         in_time(exchange.deadline(), admitting).await
     };
-    let admitted = admitted.unwrap_or(Err(GatewayError::Deadline));
+    let admitted = admitted.unwrap_or(Err(NoAnswer::Failed(GatewayError::Deadline)));
     let error = loop {
-        if let Err(error) = admitted {
-            break error;
+        match admitted {
+            Ok(()) => {}
+            Err(NoAnswer::Failed(error)) => break error,
+            Err(_) => return Next::Close,
         }
         let dialed = {
             let dialing = pin!(dial(worker, exchange.upstream, &tries));
@@ -76,7 +79,11 @@ pub(crate) async fn exchange(
                 Err(error) => break error,
             },
         };
-        match attempt(exchange, backend, &tries, input, &mut out).await {
+        let attempt = match tries.may_hedge(exchange.upstream) {
+            false => attempt(exchange, backend, &tries, input, &mut out).await,
+            true => Box::pin(hedged::attempt(exchange, backend, &tries, input, &mut out)).await,
+        };
+        match attempt {
             Attempt::Over(next) => return next,
             Attempt::Failed(error) => break error,
             Attempt::Again(fault) if tries.again(exchange.upstream, fault, Instant::now()) => {}
@@ -88,7 +95,7 @@ pub(crate) async fn exchange(
     in_place::answer(worker, exchange.client, error, reply).await
 }
 
-async fn attempt(
+pub(super) async fn attempt(
     exchange: Exchange<'_>,
     backend: Backend,
     tries: &Tries,
@@ -107,11 +114,14 @@ async fn attempt(
     let mut incoming = None;
     // The borrows of both directions end with this block.
     let relayed = {
+        let _cut = tries.race.cuts(&backend.socket, attempted.endpoint);
         let mut sending = pin!(send(&exchange, &backend.socket, input, out));
         let gone = async || exchange.client.was_reset().await;
         let head = {
             let backend = &backend.socket;
-            let reading = pin!(answer::read_head(&exchange, backend, &mut incoming, &heard));
+            let wins = || tries.race.wins(attempted.endpoint);
+            let reading = answer::read_head(&exchange, backend, &mut incoming, &heard, wins);
+            let reading = pin!(reading);
             let timeout = exchange.timeout();
             let head = await_head(sending.as_mut(), &mut sent, reading, gone, timeout);
             let head = in_time(exchange.deadline(), pin!(head)).await;
@@ -128,6 +138,10 @@ async fn attempt(
             }
         };
         let head = attempted.judge(tries, heard.get(), head, Instant::now(), see);
+        if head.is_ok() && !tries.race.wins(attempted.endpoint) {
+            // Another attempt has answered, and whoever knows of both drops this one.
+            std::future::pending::<()>().await;
+        }
         match (head, &mut incoming) {
             (Ok(head), _) if head.upgrade => Ok((head, None)),
             (Ok(head), Some(incoming)) => {

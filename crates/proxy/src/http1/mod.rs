@@ -13,6 +13,7 @@ mod context;
 mod exchange;
 pub(crate) mod fields;
 pub(crate) mod head;
+mod hedged;
 mod in_place;
 pub mod request;
 pub(crate) mod response;

@@ -241,7 +241,8 @@ async fn stream(served: Served, _extra: Option<Extra>, arrived: Arrived) {
             let error = GatewayError::BadRequest(refusal);
             let from = (&shared.origin, None);
             let kept = telemetry::begin(worker, listener, from, Version::Two, None);
-            Refused::from(error).note(worker, listener, kept);
+            let grpc = is_grpc.then(|| grpc::status_of(error));
+            Refused::from(error).note(worker, listener, kept, grpc);
             Box::pin(client.fail(error, NO_FACTS, is_grpc, None)).await;
             return;
         }
@@ -269,7 +270,8 @@ async fn stream(served: Served, _extra: Option<Extra>, arrived: Arrived) {
             return;
         }
         Err(refused) => {
-            let error = refused.note(worker, listener, kept);
+            let grpc = is_grpc.then(|| grpc::status_of(refused.error));
+            let error = refused.note(worker, listener, kept, grpc);
             Box::pin(client.fail(error, request.facts, is_grpc, id)).await;
             return;
         }

@@ -77,10 +77,16 @@ impl Arrivals {
 
     /// A request is refused before its service was sent anything. Where it is known which one that
     /// would have been, `counters` are those of it.
-    pub(crate) fn refused(&self, error: GatewayError, counters: Option<&Counters>) {
+    /// `grpc` is what a call of gRPC is told.
+    pub(crate) fn refused(
+        &self,
+        error: GatewayError,
+        grpc: Option<u8>,
+        counters: Option<&Counters>,
+    ) {
         self.answered(error.status());
         match counters {
-            Some(counters) => counters.refused_at_once(error),
+            Some(counters) => counters.refused_at_once(error, grpc),
             None => self.unserved.count(error.reason()),
         }
     }
@@ -126,8 +132,8 @@ mod tests {
     #[test]
     fn what_leads_to_no_service_is_counted_by_its_reason_alone() {
         let (arrivals, counters) = (Arrivals::default(), Counters::default());
-        arrivals.refused(GatewayError::NoRoute, None);
-        arrivals.refused(GatewayError::BodyTooLarge, Some(&counters));
+        arrivals.refused(GatewayError::NoRoute, None, None);
+        arrivals.refused(GatewayError::BodyTooLarge, None, Some(&counters));
         arrivals.redirected(308);
         let mut totals = arrivals.read();
         totals += &arrivals.read();

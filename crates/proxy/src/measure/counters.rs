@@ -22,6 +22,8 @@ pub(crate) struct Counters {
     reused: Cell<u64>,
     retried: Cell<u64>,
     ejected: Cell<u64>,
+    hedged: Cell<u64>,
+    hedges_won: Cell<u64>,
     mirrored: Cell<u64>,
     not_mirrored: Cell<u64>,
     refused: Reasons,
@@ -75,8 +77,8 @@ impl Counters {
     }
 
     /// The same, and nothing else was done for the request.
-    pub(super) fn refused_at_once(&self, error: GatewayError) {
-        self.answered(error.status(), None);
+    pub(super) fn refused_at_once(&self, error: GatewayError, grpc: Option<u8>) {
+        self.answered(error.status(), grpc);
         self.refused(error.reason());
         self.head(Duration::ZERO);
         self.whole(Duration::ZERO);
@@ -90,6 +92,16 @@ impl Counters {
     /// A request is tried a second time.
     pub(crate) fn retried(&self) {
         add(&self.retried, 1);
+    }
+
+    /// A request that waits is sent to another endpoint too.
+    pub(crate) fn hedged(&self) {
+        add(&self.hedged, 1);
+    }
+
+    /// That one was the first to answer.
+    pub(crate) fn hedge_won(&self) {
+        add(&self.hedges_won, 1);
     }
 
     /// An endpoint is ejected.
@@ -119,6 +131,8 @@ impl Counters {
             reused: self.reused.get(),
             retried: self.retried.get(),
             ejected: self.ejected.get(),
+            hedged: self.hedged.get(),
+            hedges_won: self.hedges_won.get(),
             mirrored: self.mirrored.get(),
             not_mirrored: self.not_mirrored.get(),
             refused: self.refused.read(),

@@ -31,7 +31,7 @@ const REQUESTS: [Counted; 2] = [
     ),
 ];
 
-const TRAFFIC: [Counted; 8] = [
+const TRAFFIC: [Counted; 10] = [
     (
         "roadbed_request_body_bytes_total",
         "Content that was passed on to instances.",
@@ -56,6 +56,16 @@ const TRAFFIC: [Counted; 8] = [
         "roadbed_service_retries_total",
         "Second attempts at another instance.",
         |of| of.retried,
+    ),
+    (
+        "roadbed_service_hedges_total",
+        "Requests that were sent to another instance too while they waited for an answer.",
+        |of| of.hedged,
+    ),
+    (
+        "roadbed_service_hedges_won_total",
+        "Those of them that the other instance was the first to answer.",
+        |of| of.hedges_won,
     ),
     (
         "roadbed_service_ejections_total",

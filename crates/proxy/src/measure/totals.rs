@@ -31,6 +31,10 @@ pub(crate) struct Totals {
     pub(crate) retried: u64,
     /// How often an endpoint was ejected.
     pub(crate) ejected: u64,
+    /// Requests that were sent to another endpoint too while they waited.
+    pub(crate) hedged: u64,
+    /// How often that one was the first to answer.
+    pub(crate) hedges_won: u64,
     /// Copies of requests that were sent to it.
     pub(crate) mirrored: u64,
     /// Requests of which it was to have copies and got none.
@@ -94,6 +98,8 @@ impl std::ops::AddAssign<&Self> for Totals {
             (&mut self.reused, other.reused),
             (&mut self.retried, other.retried),
             (&mut self.ejected, other.ejected),
+            (&mut self.hedged, other.hedged),
+            (&mut self.hedges_won, other.hedges_won),
             (&mut self.mirrored, other.mirrored),
             (&mut self.not_mirrored, other.not_mirrored),
             (&mut self.received, other.received),

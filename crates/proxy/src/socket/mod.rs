@@ -3,6 +3,7 @@
 //!
 //! All methods take `&self`, so that both directions of a connection can be served at once.
 
+mod hang_up;
 mod session;
 
 use std::future::poll_fn;

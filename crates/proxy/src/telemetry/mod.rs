@@ -26,6 +26,7 @@ use self::trace_context::{TRACEPARENT, TRACESTATE, TraceParent, TraceParentText}
 use crate::balance::Random;
 use crate::http::attest::Attested;
 use crate::http::gateway_error::GatewayError;
+use crate::http::grpc_status::is_failure;
 use crate::http::route::Origin;
 use crate::limits::SPARE_RECORDS;
 use crate::routing::Asked;
@@ -272,12 +273,13 @@ impl Kept<'_> {
         &self.record().sent
     }
 
-    /// It is refused before anything was sent to a service.
-    pub(crate) fn refused(self, error: GatewayError) {
+    /// It is refused before anything was sent to a service; `grpc` is what a call of gRPC is told.
+    pub(crate) fn refused(self, error: GatewayError, grpc: Option<u8>) {
         self.note(|outcome| {
             outcome.status = Some(error.status());
+            outcome.grpc = grpc;
             outcome.reason = Some(error.reason());
-            outcome.is_failure = error.status() >= 500;
+            outcome.is_failure = error.status() >= 500 || grpc.is_some_and(is_failure);
         });
     }
 

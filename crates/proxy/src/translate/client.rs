@@ -41,6 +41,15 @@ impl<'a> Client<'a> {
         }
     }
 
+    /// The same while nothing is done for it yet, when an end of its side is taken for its being gone
+    /// too.
+    pub(crate) async fn hung_up(&self) {
+        match self {
+            Self::Http1 { socket, .. } => socket.hung_up().await,
+            Self::Http2 { .. } | Self::Nobody => self.gone().await,
+        }
+    }
+
     /// Passes an informational answer on.
     pub(crate) async fn inform(&self, interim: Answer, facts: RequestFacts) -> Result<(), ()> {
         match self {

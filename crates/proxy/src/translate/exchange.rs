@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use super::context::{Attempt, Exchange};
 use super::source::Replayable;
-use super::{grpc, to_http1, to_http2};
+use super::{grpc, hedged, to_http1, to_http2};
 use crate::dial::{Connected, dial};
 use crate::files;
 use crate::http::gateway_error::GatewayError;
-use crate::http::phases::Next;
+use crate::http::phases::{Next, NoAnswer};
 use crate::mirror;
 use crate::retry::{Fault, Tries};
 use crate::routing::rules::priority;
@@ -38,13 +38,16 @@ async fn serve(exchange: &Exchange<'_>, body: &mut Replayable<'_>) -> Next {
     let facts = exchange.request.facts;
     let mut tries = Tries::of(facts, exchange.rules);
     let admitted = {
-        let admitting = pin!(tries.admit(exchange.upstream, priority(exchange.rules)));
+        let gone = async || exchange.client.hung_up().await;
+        let admitting = pin!(tries.admit(exchange.upstream, priority(exchange.rules), gone));
         exchange.in_time(admitting).await
     };
-    let admitted = admitted.unwrap_or(Err(exchange.late));
+    let admitted = admitted.unwrap_or(Err(NoAnswer::Failed(exchange.late)));
     let error = loop {
-        if let Err(error) = admitted {
-            break error;
+        match admitted {
+            Ok(()) => {}
+            Err(NoAnswer::Failed(error)) => break error,
+            Err(_) => return Next::Close,
         }
         let dialed = {
             let dialing = pin!(dial(exchange.worker, exchange.upstream, &tries));
@@ -57,6 +60,9 @@ async fn serve(exchange: &Exchange<'_>, body: &mut Replayable<'_>) -> Next {
                 .goes_to(connected.shared_endpoint(), &tries);
         }
         let attempt = match dialed {
+            Some(Ok(connected)) if hedged::may(exchange, &tries) => {
+                Box::pin(hedged::attempt(exchange, connected, &tries, body)).await
+            }
             Some(Ok(Connected::Alone(backend))) => {
                 to_http1::attempt(exchange, backend, &tries, body).await
             }

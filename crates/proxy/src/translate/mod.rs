@@ -11,6 +11,7 @@ mod context;
 mod exchange;
 mod fields;
 pub(crate) mod grpc;
+mod hedged;
 mod http2_head;
 pub(crate) mod relay;
 pub(crate) mod request;

@@ -1,6 +1,8 @@
 //! Where content comes from: a piece at a time, whichever codec brings it.
 
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -247,6 +249,34 @@ pub(crate) struct Replayable<'a> {
     limit: u64,
     /// The last piece was sent before, and paid for then.
     is_repeated: bool,
+    /// The same for another attempt at the same time, where there may be one.
+    taken: Option<Rc<Taken>>,
+}
+
+/// What was taken of a body so far, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Taken {
+    pieces: RefCell<Vec<Piece>>,
+    is_whole: Cell<bool>,
+    is_lost: Cell<bool>,
+}
+
+impl Taken {
+    /// All of the body, where it has come to its end and was short.
+    pub(crate) fn whole(&self) -> Option<Vec<Piece>> {
+        let is_there = self.is_whole.get() && !self.is_lost.get();
+        is_there.then(|| self.pieces.borrow().clone())
+    }
+
+    fn note(&self, piece: Option<&Piece>, is_over: bool, is_short: bool) {
+        if !is_short {
+            self.is_lost.set(true);
+            self.pieces.borrow_mut().clear();
+        } else if let Some(piece) = piece {
+            self.pieces.borrow_mut().push(piece.clone());
+        }
+        self.is_whole.set(is_over);
+    }
 }
 
 impl<'a> Replayable<'a> {
@@ -259,7 +289,16 @@ impl<'a> Replayable<'a> {
             again: VecDeque::new(),
             size: 0,
             is_repeated: false,
+            taken: None,
         }
+    }
+
+    /// What is taken of it from now on, and all of it if that is known to be nothing.
+    pub(crate) fn share(&mut self) -> Rc<Taken> {
+        let taken = Rc::<Taken>::default();
+        taken.is_whole.set(self.is_over());
+        self.taken = Some(taken.clone());
+        taken
     }
 
     /// What is in `pieces`, all of which is there.
@@ -299,6 +338,10 @@ impl<'a> Replayable<'a> {
                 true => self.kept.push(piece.clone()),
                 false => self.kept.clear(),
             }
+        }
+        if let Some(taken) = &self.taken {
+            let is_over = piece.is_none() || self.source.is_over();
+            taken.note(piece.as_ref(), is_over, self.size <= REPLAY_BYTES);
         }
         Ok(piece)
     }

@@ -45,6 +45,7 @@ pub(crate) async fn attempt(
     let received = exchange.measured.received();
     // The borrows of both directions end with this block.
     let relayed = {
+        let _cut = tries.race.cuts(&backend.socket, attempted.endpoint);
         let mut sending = pin!(async {
             match facts.upgrade || facts.body == Body::None {
                 true => to_backend.flush(idle.longest).await,
@@ -55,7 +56,9 @@ pub(crate) async fn attempt(
             }
         });
         let head = {
-            let reading = pin!(read_head(exchange, &backend.socket, &mut incoming, &heard));
+            let wins = || tries.race.wins(attempted.endpoint);
+            let reading = read_head(exchange, &backend.socket, &mut incoming, &heard, wins);
+            let reading = pin!(reading);
             let gone = async || exchange.client.gone().await;
             let timeout = exchange.timeout();
             let head = await_head(sending.as_mut(), &mut sent, reading, gone, timeout);
@@ -67,7 +70,12 @@ pub(crate) async fn attempt(
             rest: head.rest_after(arrived),
             ..answer.seen(exchange.is_grpc)
         };
-        match attempted.judge(tries, heard.get(), head, Instant::now(), see) {
+        let head = attempted.judge(tries, heard.get(), head, Instant::now(), see);
+        if head.is_ok() && !tries.race.wins(attempted.endpoint) {
+            // Another attempt has answered, and whoever knows of both drops this one.
+            std::future::pending::<()>().await;
+        }
+        match head {
             Err(error) => Err(error),
             Ok((head, answer)) if head.upgrade => Ok((head, Err(answer))),
             Ok((_, answer)) if facts.upgrade && exchange.client.takes_for_websocket(&answer) => {
@@ -147,12 +155,13 @@ fn request_sink<'a>(exchange: &Exchange<'_>, socket: &'a Socket, key: Option<&st
 }
 
 /// Reads the head of the final answer and uses it up. Informational answers before it are passed
-/// on.
+/// on, if `wins` says that this is what the client gets.
 async fn read_head(
     exchange: &Exchange<'_>,
     backend: &Socket,
     incoming: &mut Option<Pooled>,
     heard: &Cell<Heard>,
+    wins: impl Fn() -> bool,
 ) -> Result<(ResponseHead, Answer), NoAnswer> {
     let bad = |refusal| NoAnswer::Failed(GatewayError::BadResponse(refusal));
     let facts = exchange.request.facts;
@@ -168,6 +177,9 @@ async fn read_head(
         }
         if !head.is_interim() {
             return Ok((head, answer));
+        }
+        if !wins() {
+            std::future::pending::<()>().await;
         }
         let told = Box::pin(exchange.client.inform(answer, facts)).await;
         told.map_err(|()| NoAnswer::ClientGone)?;

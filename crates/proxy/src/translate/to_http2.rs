@@ -56,7 +56,8 @@ pub(crate) async fn attempt(
             }
         });
         let head = {
-            let reading = pin!(read_head(exchange, &stream, (&unprocessed, &heard)));
+            let wins = || tries.race.wins(attempted.endpoint);
+            let reading = pin!(read_head(exchange, &stream, (&unprocessed, &heard), wins));
             let gone = async || exchange.client.gone().await;
             let timeout = exchange.timeout();
             let head = await_head(sending.as_mut(), &mut sent, reading, gone, timeout);
@@ -71,6 +72,10 @@ pub(crate) async fn attempt(
                 attempted.judge(tries, heard.get(), head, now, see)
             }
         };
+        if head.is_ok() && !tries.race.wins(attempted.endpoint) {
+            // Another attempt has answered, and whoever knows of both drops this one.
+            std::future::pending::<()>().await;
+        }
         match head {
             Err(error) => Err(error),
             Ok(answer) if facts.upgrade && answer.status == StatusCode::OK => Ok(Err(answer)),
@@ -127,11 +132,13 @@ fn open(exchange: &Exchange<'_>, backend: &SharedBackend, ends: bool) -> Result<
     backend.slot.open(head.block(), ends, is_bodiless)
 }
 
-/// Waits for the head of the final answer. Informational answers before it are passed on.
+/// Waits for the head of the final answer. Informational answers before it are passed on, if `wins`
+/// says that this is what the client gets.
 async fn read_head(
     exchange: &Exchange<'_>,
     stream: &Handle,
     (unprocessed, heard): (&Cell<bool>, &Cell<Heard>),
+    wins: impl Fn() -> bool,
 ) -> Result<Answer, NoAnswer> {
     let bad = |refusal| NoAnswer::Failed(GatewayError::BadResponse(refusal));
     for _ in 0..=INTERIM_ANSWERS {
@@ -147,6 +154,9 @@ async fn read_head(
         let answer = Answer::from_http2(head, is_over).map_err(bad)?;
         if !is_interim {
             return Ok(answer);
+        }
+        if !wins() {
+            std::future::pending::<()>().await;
         }
         let told = Box::pin(exchange.client.inform(answer, exchange.request.facts)).await;
         told.map_err(|()| NoAnswer::ClientGone)?;

@@ -59,6 +59,11 @@ impl Admission {
         }
     }
 
+    /// Whether some are refused at present, or would be.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.limiter.borrow().limit().is_some()
+    }
+
     /// One more waits, unless there are too many. Where nothing is refused, nobody counts.
     pub(crate) fn admit(
         &self,

@@ -9,6 +9,8 @@ use model::Connections;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::http::gateway_error::GatewayError;
+use crate::http::phases::NoAnswer;
+use crate::socket::unless;
 
 /// The gate of one upstream.
 #[derive(Debug, Default)]
@@ -65,11 +67,12 @@ impl Gate {
         });
     }
 
-    /// Lets one in, at once or when it is its turn.
+    /// Lets one in, at once or when it is its turn; `gone` returns when it does not want that any
+    /// more, and is asked only of those that wait.
     ///
     /// # Errors
-    /// Too many wait, or it has waited for too long.
-    pub(crate) async fn enter(&self) -> Result<Option<Pass>, GatewayError> {
+    /// Too many wait, or it has waited for too long, or is gone.
+    pub(crate) async fn enter(&self, gone: impl AsyncFnOnce()) -> Result<Option<Pass>, NoAnswer> {
         let (places, wait) = match &*self.inside.borrow() {
             None => return Ok(None),
             Some(inside) => {
@@ -78,19 +81,34 @@ impl Gate {
                     return Ok(Some(pass));
                 }
                 if self.waiting.get() >= inside.most_waiting {
-                    return Err(GatewayError::QueueFull);
+                    return Err(NoAnswer::Failed(GatewayError::QueueFull));
                 }
                 (inside.places.clone(), inside.wait)
             }
         };
         let _waits = Waits::begin(&self.waiting);
         // Few come here, and it takes room.
-        let turn = Box::pin(tokio::time::timeout(wait, places.acquire_owned()));
-        match turn.await {
+        let turn = tokio::time::timeout(wait, places.acquire_owned());
+        match Box::pin(unless(gone(), turn)).await {
             // It is never closed.
-            Ok(pass) => Ok(pass.ok()),
-            Err(_) => Err(GatewayError::QueueTimeout),
+            Some(Ok(pass)) => Ok(pass.ok()),
+            Some(Err(_)) => Err(NoAnswer::Failed(GatewayError::QueueTimeout)),
+            None => Err(NoAnswer::ClientGone),
         }
+    }
+}
+
+impl Gate {
+    /// Lets one in that does not wait for its turn.
+    ///
+    /// # Errors
+    /// It would have to.
+    pub(crate) fn enter_now(&self) -> Result<Option<Pass>, GatewayError> {
+        let Some(inside) = &*self.inside.borrow() else {
+            return Ok(None);
+        };
+        let pass = inside.places.clone().try_acquire_owned();
+        pass.map(Some).map_err(|_| GatewayError::QueueFull)
     }
 }
 
@@ -105,6 +123,28 @@ mod tests {
             wait,
             ..Connections::default()
         }
+    }
+
+    const TIMEOUT: NoAnswer = NoAnswer::Failed(GatewayError::QueueTimeout);
+
+    /// One that does not go away.
+    async fn enter(gate: &Gate) -> Result<Option<Pass>, NoAnswer> {
+        gate.enter(async || std::future::pending().await).await
+    }
+
+    #[test]
+    fn who_is_gone_does_not_wait_and_has_no_turn() {
+        run(async {
+            let gate = Gate::default();
+            gate.configure(&declared(Some(1), LATE), 1);
+            let inside = enter(&gate).await.unwrap();
+            let gone = gate.enter(async || {}).await;
+            assert_eq!(gone.err(), Some(NoAnswer::ClientGone));
+            assert_eq!(gate.waiting.get(), 0);
+            drop(inside);
+            // Who can be let in at once is not asked.
+            assert!(gate.enter(async || {}).await.unwrap().is_some());
+        });
     }
 
     const SOON: Duration = Duration::from_millis(10);
@@ -122,21 +162,24 @@ mod tests {
         run(async {
             let gate = Gate::default();
             gate.configure(&declared(Some(1), SOON), 1);
-            let inside = gate.enter().await.unwrap();
+            let inside = enter(&gate).await.unwrap();
             assert!(inside.is_some());
-            let (second, third, fourth) = tokio::join!(gate.enter(), gate.enter(), gate.enter());
-            assert_eq!(second.err(), Some(GatewayError::QueueTimeout));
-            assert_eq!(third.err(), Some(GatewayError::QueueTimeout));
-            assert_eq!(fourth.err(), Some(GatewayError::QueueFull));
+            let (second, third, fourth) = tokio::join!(enter(&gate), enter(&gate), enter(&gate));
+            assert_eq!(second.err(), Some(TIMEOUT));
+            assert_eq!(third.err(), Some(TIMEOUT));
+            assert_eq!(
+                fourth.err(),
+                Some(NoAnswer::Failed(GatewayError::QueueFull))
+            );
             // Who does not wait any more is not counted, and those who do have their turn.
             gate.configure(&declared(Some(1), LATE), 1);
             let (second, third, ()) = tokio::join!(
-                async { drop(gate.enter().await.unwrap().unwrap()) },
-                async { drop(gate.enter().await.unwrap().unwrap()) },
+                async { drop(enter(&gate).await.unwrap().unwrap()) },
+                async { drop(enter(&gate).await.unwrap().unwrap()) },
                 async { drop(inside) },
             );
             assert_eq!((second, third, gate.waiting.get()), ((), (), 0));
-            assert!(gate.enter().await.unwrap().is_some());
+            assert!(enter(&gate).await.unwrap().is_some());
         });
     }
 
@@ -144,18 +187,18 @@ mod tests {
     fn where_nothing_is_declared_nobody_counts_and_a_change_keeps_who_is_inside() {
         run(async {
             let gate = Gate::default();
-            assert!(gate.enter().await.unwrap().is_none());
+            assert!(enter(&gate).await.unwrap().is_none());
             gate.configure(&declared(Some(1), SOON), 4);
-            let inside = gate.enter().await.unwrap();
+            let inside = enter(&gate).await.unwrap();
             gate.configure(&declared(Some(3), SOON), 4);
             // It is the same part of one, with the one that is inside.
-            assert_eq!(gate.enter().await.err(), Some(GatewayError::QueueTimeout));
+            assert_eq!(enter(&gate).await.err(), Some(TIMEOUT));
             drop(inside);
-            let _inside = gate.enter().await.unwrap();
+            let _inside = enter(&gate).await.unwrap();
             gate.configure(&declared(Some(8), SOON), 4);
-            assert!(gate.enter().await.unwrap().is_some());
+            assert!(enter(&gate).await.unwrap().is_some());
             gate.configure(&declared(None, SOON), 4);
-            assert!(gate.enter().await.unwrap().is_none());
+            assert!(enter(&gate).await.unwrap().is_none());
         });
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod buffers;
 mod connections;
 mod endpoint;
 mod gate;
+mod hedges;
 pub(crate) mod listener;
 mod routes;
 mod sticky;

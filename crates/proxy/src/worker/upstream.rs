@@ -11,11 +11,13 @@ use model::{Balance, Connections, HashKey, Priority, Protocol, ServedFiles, Upst
 use super::admission::{Admission, Place};
 use super::endpoint::{Endpoint, InFlight};
 use super::gate::{Gate, Pass};
+use super::hedges::Hedges;
 use super::sticky::number;
 use crate::balance::{
-    Budget, Candidates, Chooser, Entering, Fitness, Fleet, Load, Member, Policy, Random,
+    Budget, Candidates, Chooser, Entering, Fitness, Fleet, Load, Member, Policy, Random, Subset,
 };
 use crate::http::gateway_error::GatewayError;
+use crate::http::phases::NoAnswer;
 use crate::limits::{LIFETIME_JITTER, LONG_POLL, Limits};
 use crate::measure::{Counters, ReleaseCounters};
 use crate::retry::{Seen, Tries};
@@ -29,6 +31,8 @@ pub(crate) struct Upstream {
     protocol: Cell<Protocol>,
     timeout: Cell<Duration>,
     endpoints: RefCell<Vec<Rc<Endpoint>>>,
+    /// Which of them are used, the first so many, where there are very many.
+    subset: Cell<Option<Subset>>,
     /// What the proxy serves itself, in place of endpoints.
     files: RefCell<Option<Rc<ServedFiles>>>,
     /// Whether any of them speaks HTTP/2, or it has no endpoints but files: requests are values then.
@@ -38,6 +42,8 @@ pub(crate) struct Upstream {
     budget: RefCell<Budget>,
     admission: Admission,
     gate: Gate,
+    /// When a request that waits is sent a second time.
+    pub(crate) hedges: Hedges,
     connections: Cell<Connections>,
     random: Cell<Random>,
     chooser: Cell<Chooser>,
@@ -70,12 +76,14 @@ impl Upstream {
             protocol: Cell::new(Protocol::Http),
             timeout: Cell::new(Duration::ZERO),
             endpoints: RefCell::default(),
+            subset: Cell::default(),
             files: RefCell::default(),
             speaks_http2: Cell::new(false),
             any_ejected: Cell::new(false),
             budget: RefCell::default(),
             admission: Admission::default(),
             gate: Gate::default(),
+            hedges: Hedges::default(),
             connections: Cell::default(),
             random: Cell::new(random),
             chooser: Cell::default(),
@@ -107,6 +115,7 @@ impl Upstream {
         *self.files.borrow_mut() = wanted.files.clone().map(Rc::new);
         self.admission.configure(wanted, workers);
         self.gate.configure(&wanted.resilience.connections, workers);
+        self.hedges.configure(wanted.resilience.hedge.as_ref());
         self.connections.set(wanted.resilience.connections);
         let (policy, sticky) = match &wanted.resilience.balance {
             Balance::LeastLatency => (Policy::LeastLatency, None),
@@ -143,12 +152,12 @@ impl Upstream {
     }
 
     /// Lets a request, or a connection for bytes, go on to an instance, at once or when it is its
-    /// turn.
+    /// turn, unless it is `gone` before that.
     ///
     /// # Errors
-    /// Too many wait, or it has waited for too long.
-    pub(crate) async fn enter(&self) -> Result<Option<Pass>, GatewayError> {
-        self.gate.enter().await
+    /// Too many wait, or it has waited for too long, or is gone.
+    pub(crate) async fn enter(&self, gone: impl AsyncFnOnce()) -> Result<Option<Pass>, NoAnswer> {
+        self.gate.enter(gone).await
     }
 
     /// How long a connection waits for its next request.
@@ -181,7 +190,36 @@ impl Upstream {
     pub(crate) fn replace_endpoints(&self, endpoints: Vec<Rc<Endpoint>>) -> Vec<Rc<Endpoint>> {
         let any = endpoints.iter().any(|endpoint| endpoint.speaks_http2());
         self.speaks_http2.set(any || self.files.borrow().is_some());
+        self.subset.set(None);
         self.endpoints.replace(endpoints)
+    }
+
+    /// Has one of so many workers use its part of the endpoints only, where there are very many. Those
+    /// that requests are bound to are found by all workers.
+    pub(crate) fn spread(&self, worker: usize, workers: usize) {
+        let mut endpoints = self.endpoints.borrow_mut();
+        let subset = match self.chooser.get().is_sticky() {
+            true => None,
+            false => Subset::of(endpoints.len(), worker, workers),
+        };
+        if let Some(subset) = subset {
+            endpoints.sort_by_key(|endpoint| endpoint.identity);
+            endpoints.rotate_left(subset.start);
+        }
+        self.subset.set(subset);
+    }
+
+    /// Those of all endpoints that are used: all that there are, if too many of this worker's part are
+    /// ejected, or would be if others were not.
+    fn in_use(&self, endpoints: &[Rc<Endpoint>]) -> Option<Subset> {
+        let subset = self.subset.get()?;
+        let is_out = |endpoint: &&Rc<Endpoint>| {
+            let member = endpoint.member.get();
+            member.is_ejected() || member.is_failing()
+        };
+        let is_narrow = self.any_ejected.get()
+            && endpoints[..subset.width].iter().filter(is_out).count() > subset.width / 2;
+        (!is_narrow).then_some(subset)
     }
 
     /// Calls `visit` with each endpoint.
@@ -215,8 +253,10 @@ impl Upstream {
         if self.any_ejected.get() {
             self.take_back(endpoints, now, limits);
         }
+        let subset = self.in_use(endpoints);
         let candidates = Choice {
-            endpoints,
+            endpoints: subset.map_or(endpoints, |subset| &endpoints[..subset.width]),
+            subset,
             now,
             failed,
             left: tries.left,
@@ -257,6 +297,33 @@ impl Upstream {
             self.counters.retried();
         }
         may
+    }
+
+    /// Whether a request that waits for `endpoint` may be sent to another one meanwhile; with its
+    /// leave to be there. Not while the service has too much to do.
+    pub(crate) fn may_hedge(
+        &self,
+        endpoint: *const Endpoint,
+        now: Instant,
+    ) -> Option<Option<Pass>> {
+        if self.admission.is_limited() || !self.has_another(endpoint) {
+            return None;
+        }
+        let pass = self.gate.enter_now().ok()?;
+        let may = self.budget.borrow_mut().retry(now);
+        may.then_some(pass)
+    }
+
+    /// What was seen of the first of two attempts at the same time, at `endpoint`.
+    pub(crate) fn saw_first(&self, endpoint: &Endpoint, took: Duration, has_lost: bool) {
+        let now = Instant::now();
+        self.hedges.took(now, took);
+        if has_lost {
+            self.counters.hedge_won();
+            let mut member = endpoint.member.get();
+            member.outlasted(now, took);
+            endpoint.member.set(member);
+        }
     }
 
     /// `endpoint` has begun to answer so, at `now`; `ended` is when the whole request had
@@ -352,6 +419,8 @@ pub(crate) fn is_gateway_failure(status: u16) -> bool {
 /// The endpoints that one request can be sent to.
 struct Choice<'a> {
     endpoints: &'a [Rc<Endpoint>],
+    /// What of all endpoints they are.
+    subset: Option<Subset>,
     now: Instant,
     failed: &'a [InFlight],
     left: Option<Left>,
@@ -383,7 +452,11 @@ impl Candidates for Choice<'_> {
     }
 
     fn share(&self, index: usize) -> f64 {
-        self.member(index).share(self.now)
+        let share = self.member(index).share(self.now);
+        match &self.subset {
+            None => share,
+            Some(subset) => share * subset.share(index),
+        }
     }
 
     fn is_failing(&self, index: usize) -> bool {
@@ -397,6 +470,7 @@ impl Candidates for Choice<'_> {
     fn load(&self, index: usize) -> Load {
         Load {
             seconds: self.member(index).seconds(self.now),
+            last: self.member(index).last_seconds(),
             in_flight: self.endpoints[index].in_flight(),
         }
     }

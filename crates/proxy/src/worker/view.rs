@@ -194,6 +194,7 @@ impl View {
         });
         let endpoints = endpoints.collect();
         self.replace_endpoints(&upstream, endpoints);
+        upstream.spread(self.reporter.worker, worker.workers);
         self.retire(old);
     }
 

@@ -12,6 +12,8 @@ mod flood;
 mod forwarded;
 mod grpc;
 mod grpc_ejection;
+mod hang_ups;
+mod hedging;
 mod http;
 mod http2;
 mod http2_aborts;

@@ -256,3 +256,30 @@ fn each_endpoint_has_its_own_numbers_while_it_is_in_use() {
     );
     assert!(!page.contains("app.web.1.2"), "{page}");
 }
+
+#[test]
+fn a_call_of_grpc_that_is_refused_before_its_service_is_asked_is_counted_by_its_status() {
+    let backend = Backend::echo("web");
+    let mut shown = Shown::new(&[(backend.address, Protocol::Http)]);
+    shown.stage.change(|snapshot| {
+        let limit = json!({"requests": 1, "per": "hour", "burst": 1, "by": "route"});
+        let route = snapshot.routes.values_mut().next().unwrap();
+        route.treatment.rate_limit = Some(serde_json::from_value(limit).unwrap());
+    });
+    run(async {
+        let client = connect(shown.stage.edge).await;
+        assert_eq!(get(&client, "http://a.test/").await.head.status, 200);
+        let call = Request::post("http://a.test/shop.Catalog/Get");
+        let call = call.header("content-type", "application/grpc");
+        let answer = ask(&client, call, Some(b"")).await.unwrap();
+        assert_eq!(answer.field("grpc-status"), Some("8"));
+        assert_eq!(get(&client, "http://a.test/").await.head.status, 429);
+    });
+    let labels = "app=\"app\",service=\"web\",grpc_status=\"8\"";
+    let sample = format!("roadbed_grpc_requests_total{{{labels}}}");
+    eventually("it is counted", || shown.value(&sample) == 1.0);
+    let page = shown.page();
+    let refused = "app=\"app\",service=\"web\",reason=\"rate-limited\"";
+    let refused = format!("roadbed_refused_requests_total{{{refused}}}");
+    assert_eq!(value(&page, &refused), 2.0, "{page}");
+}

@@ -96,6 +96,25 @@ pub(crate) struct Connections {
     pub(crate) lifetime: Written<DurationText>,
 }
 
+/// When a request that waits for its answer is sent a second time, to another instance.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("required" = ["after"]))]
+pub(crate) struct Hedge {
+    /// After this wait: a duration, or a percentile such as "p95" of how long answers take.
+    #[serde(default)]
+    #[schemars(pattern(limits::HEDGE_PATTERN))]
+    pub(crate) after: Written<String>,
+    /// Calls of gRPC for which it is harmless: `/package.Service/Method`, or `/package.Service/*` for
+    /// all of a service.
+    #[serde(default)]
+    pub(crate) calls: Written<Vec<Written<String>>>,
+}
+
+impl Described for Hedge {
+    const DESCRIPTION: &'static str = "a table such as { after = \"p95\" }";
+}
+
 impl Described for Connections {
     const DESCRIPTION: &'static str = "a table such as { most = 20 }";
 }

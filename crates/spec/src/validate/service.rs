@@ -8,7 +8,8 @@ use toml::Spanned;
 
 use super::environment::{self, Injected};
 use super::{
-    Together, bad_name, connections, exposure, files, health, resilience, static_files, values,
+    Together, bad_name, connections, exposure, files, health, hedge, resilience, static_files,
+    values,
 };
 use crate::app_file;
 use crate::command::{Reach, command};
@@ -62,6 +63,7 @@ pub(super) fn service(
     let timeout = timeout(written.timeout, protocol, findings);
     let resilience = resilience::resilience(written.balance, written.overload, protocol, findings);
     let connections = connections::connections(written.connections, findings);
+    let hedge = hedge::hedge(written.hedge, protocol, findings);
     let drain = values::duration("drain", written.drain, &limits::DRAIN, findings);
     Some(model::Service {
         work: work?,
@@ -79,6 +81,7 @@ pub(super) fn service(
         timeout,
         resilience: model::Resilience {
             connections,
+            hedge,
             ..resilience
         },
         drain: drain.map_or(limits::DRAIN.usual, Spanned::into_inner),

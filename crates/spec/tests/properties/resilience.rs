@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::{Balance, Connections, FieldName, HashKey, Overload, Resilience};
+use model::{Balance, Connections, FieldName, HashKey, Hedge, HedgeAfter, Overload, Resilience};
 use proptest::prelude::*;
 use toml::{Table, Value};
 
@@ -45,11 +45,28 @@ pub(crate) fn any() -> impl Strategy<Value = Resilience> {
             lifetime,
         }
     });
-    (balance, overload, connections).prop_map(|(balance, overload, connections)| Resilience {
+    let after = prop_oneof![
+        (50..=99_u8).prop_map(HedgeAfter::Percentile),
+        (1..=60_000_u64).prop_map(|millis| HedgeAfter::Time(Duration::from_millis(millis))),
+    ];
+    let calls =
+        proptest::collection::vec("/[a-z]{1,5}\\.[A-Z][a-z]{0,5}/([A-Z][a-z]{0,5}|\\*)", 0..3);
+    let hedge = (after, calls).prop_map(|(after, calls)| Hedge { after, calls });
+    let all = (balance, overload, connections, proptest::option::of(hedge));
+    all.prop_map(|(balance, overload, connections, hedge)| Resilience {
         balance,
         overload,
         connections,
+        hedge,
     })
+}
+
+/// What a service may say that does not speak gRPC.
+pub(crate) fn without_calls(mut resilience: Resilience) -> Resilience {
+    if let Some(hedge) = &mut resilience.hedge {
+        hedge.calls.clear();
+    }
+    resilience
 }
 
 /// The keys of a service that declare it.
@@ -93,7 +110,20 @@ pub(crate) fn written(resilience: &Resilience) -> Vec<(&'static str, Value)> {
     if let Some(lifetime) = lifetime {
         connections.insert("lifetime".to_owned(), super::time(lifetime));
     }
+    let hedge = resilience.hedge.as_ref().map(|hedge| {
+        let after = match hedge.after {
+            HedgeAfter::Percentile(percent) => format!("p{percent}").into(),
+            HedgeAfter::Time(time) => super::time(time),
+        };
+        let mut table = Table::from_iter([("after".to_owned(), after)]);
+        if !hedge.calls.is_empty() {
+            let calls = hedge.calls.iter().map(|call| call.as_str().into());
+            table.insert("calls".to_owned(), Value::Array(calls.collect()));
+        }
+        ("hedge", Value::Table(table))
+    });
     std::iter::once(("connections", Value::Table(connections)))
+        .chain(hedge)
         .chain(std::iter::once(("balance", balance)))
         .chain(overload)
         .collect()

@@ -36,7 +36,7 @@ impl Simulation {
 fn at_twice_its_capacity_a_service_does_what_it_can_and_answers_in_time() {
     for seed in SEEDS {
         for (overload, bound) in [
-            (Overload::Usual, 5_000),
+            (Overload::Usual, 600),
             (Overload::Latency(Duration::from_millis(100)), 300),
         ] {
             let mut fleet = Simulation::with_overload(seed, overload);
@@ -47,6 +47,15 @@ fn at_twice_its_capacity_a_service_does_what_it_can_and_answers_in_time() {
             println!("seed {seed}, {overload:?}: {goodput:.0}/s of {CAPACITY}, p99 {p99:?}");
             assert!(goodput >= 0.9 * CAPACITY);
             assert!(p99 <= Duration::from_millis(bound));
+            // And those that came before it was noticed.
+            let (goodput, p99) = fleet.goodput(seconds(10), seconds(20));
+            println!("  the first 10 s: {goodput:.0}/s, p99 {p99:?}");
+            assert!(goodput >= 0.9 * CAPACITY);
+            let early = fleet.outcomes.iter().filter(|outcome| {
+                outcome.came >= fleet.start + seconds(10)
+                    && outcome.came < fleet.start + seconds(20)
+            });
+            assert!(early.map(|outcome| outcome.took).max() <= Some(seconds(2)));
             let refused = fleet.all_refused();
             // It is over, and soon forgotten.
             fleet.run(seconds(60), seconds(80), CAPACITY / 2.0);
@@ -110,6 +119,22 @@ fn a_service_that_is_well_refuses_nothing() {
             instance.conduct.mean = WELL.mean * 100;
         }
         fleet.run(seconds(70), seconds(130), CAPACITY / 100.0 * 0.8);
+        assert_eq!(fleet.all_refused(), 0, "seed {seed}");
+    }
+}
+
+#[test]
+fn one_that_is_slow_and_asked_far_more_all_of_a_sudden_refuses_nothing() {
+    for seed in SEEDS {
+        let mut fleet = Simulation::with_overload(seed, Overload::Usual);
+        for instance in &mut fleet.instances {
+            instance.conduct.mean = WELL.mean * 20;
+        }
+        let capacity = CAPACITY / 20.0;
+        for (at, part) in [0.1, 0.8, 0.02, 0.7, 0.01, 0.9].into_iter().enumerate() {
+            let from = seconds(10 * at as u64);
+            fleet.run(from, from + seconds(10), capacity * part);
+        }
         assert_eq!(fleet.all_refused(), 0, "seed {seed}");
     }
 }
