@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error_pages::ErrorPages;
 use crate::file_path::FilePath;
 use crate::names::{AppName, ServiceName, VolumeName};
 use crate::paths::is_segment;
@@ -23,6 +24,9 @@ pub struct App {
     /// What the edge does beside what its services expose, in the order of the file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<Rule<ServiceName>>,
+    /// What is shown in place of errors.
+    #[serde(default, skip_serializing_if = "ErrorPages::is_empty")]
+    pub error_pages: ErrorPages<FilePath>,
 }
 
 impl App {

@@ -7,6 +7,7 @@
 pub mod app;
 pub mod credentials;
 pub mod desired;
+pub mod error_pages;
 pub mod fields;
 pub mod file_path;
 pub mod instance;
@@ -33,6 +34,7 @@ pub use app::{
 };
 pub use credentials::Credentials;
 pub use desired::{Desired, Failure, Intent, Release, Rollout, RolloutState};
+pub use error_pages::{BadErrorStatus, ErrorPage, ErrorPages, ErrorStatus, PageText};
 pub use fields::{BadFieldName, BadFieldValue, FieldName, FieldValue};
 pub use file_path::{BadFilePath, FilePath};
 pub use instance::{Exit, ExitCause, InstanceId};

@@ -114,6 +114,10 @@ pub const FRAMES_PER_SECOND: u32 = 10;
 /// one that is copied; one that does not is spared.
 pub const MIRRORS_AT_ONCE: usize = 128;
 
+/// How much of a service's answer is read to its end when a page of errors stands in its place, in
+/// bytes. What is longer costs the connection to the instance.
+pub const REPLACED_BYTES: usize = 64 * 1024;
+
 /// How much of the answer to a copy is read, to keep its connection.
 pub const MIRROR_ANSWER_BYTES: u64 = 1024 * 1024;
 

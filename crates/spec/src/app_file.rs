@@ -3,6 +3,7 @@
 //! The JSON Schema, the search for unknown keys and their suggestions all follow from these
 //! types; the comments on the fields are the descriptions that editors show.
 
+pub(crate) mod error_pages;
 pub(crate) mod mirror;
 pub(crate) mod rate_limit;
 pub(crate) mod resilience;
@@ -17,6 +18,7 @@ use crate::duration;
 use crate::limits;
 use crate::written::{Described, Table, Written};
 
+use error_pages::Page;
 use resilience::{BalanceText, Connections, Overload};
 use route::Route;
 use static_files::Static;
@@ -43,6 +45,13 @@ pub(crate) struct AppFile {
     #[serde(default)]
     #[schemars(extend("maxItems" = limits::MOST_ROUTES))]
     pub(crate) routes: Written<Vec<Written<Route>>>,
+    /// What is shown in place of errors, by status such as `404` or class such as `5xx`.
+    #[serde(default)]
+    #[schemars(extend(
+        "maxProperties" = model::error_pages::MOST_PAGES,
+        "propertyNames" = { "pattern": "^[45]([0-9]{2}|xx)$" }
+    ))]
+    pub(crate) error_pages: Written<Table<Page>>,
 }
 
 /// A named, replicated part of the app.

@@ -9,10 +9,12 @@ use model::{Protocol, TrustedHops};
 
 use super::attest::{Attested, Texts};
 use super::gateway_error::GatewayError;
+use super::manner::Manner;
 use super::message::Body;
 use super::redirect::Redirection;
+use super::request_id::RequestId;
 use super::target::split_port;
-use crate::routing::rules::Rules;
+use crate::routing::rules::{Pages, Rules, manner};
 use crate::routing::{Asked, InTls};
 use crate::socket::Socket;
 use crate::telemetry::Kept;
@@ -93,8 +95,8 @@ impl Origin {
 pub(crate) enum Destination {
     /// It goes to this upstream, by these rules, to the endpoint where others of this number go.
     Upstream(Rc<Upstream>, Option<Rc<Rules>>, Option<u64>),
-    /// It is answered so.
-    Redirect(Redirection),
+    /// It is answered so, by these rules.
+    Redirect(Redirection, Option<Rc<Rules>>),
 }
 
 /// Why a request is sent to no service.
@@ -102,9 +104,22 @@ pub(crate) struct Refused {
     pub(crate) error: GatewayError,
     /// The service that it was for, where that was found.
     pub(crate) upstream: Option<Rc<Upstream>>,
+    /// The rules that hold for it, where these were found.
+    pub(crate) rules: Option<Rc<Rules>>,
+    /// What is shown to those that fit no route of their host.
+    pub(crate) fallback: Option<Pages>,
 }
 
 impl Refused {
+    /// How it is told, to a request that is called `id` and came in TLS or not.
+    pub(crate) fn manner<'a>(&'a self, id: Option<&'a RequestId>, is_secure: bool) -> Manner<'a> {
+        let manner = manner(self.rules.as_deref(), id, is_secure);
+        Manner {
+            pages: manner.pages.or(self.fallback.as_deref()),
+            ..manner
+        }
+    }
+
     /// Counts it, and notes it in what is kept of the request; why it is.
     pub(crate) fn note(
         &self,
@@ -142,6 +157,8 @@ impl From<GatewayError> for Refused {
         Self {
             error,
             upstream: None,
+            rules: None,
+            fallback: None,
         }
     }
 }
@@ -167,26 +184,33 @@ pub(crate) fn route(
                 true => view.route(&InTls(asked)),
                 false => view.route(asked),
             };
-            routed.ok_or(GatewayError::NoRoute)?
+            routed.ok_or_else(|| Refused {
+                fallback: view.fallback(asked),
+                ..GatewayError::NoRoute.into()
+            })?
         }
     };
     let (upstream, rules) = match routed {
         Routed::To(upstream, rules) => (upstream, rules),
-        Routed::Redirect(redirect) => {
+        Routed::Redirect(redirect, rules) => {
             let answer = redirect.answer(asked, is_secure);
-            return Ok(Destination::Redirect(answer));
+            return Ok(Destination::Redirect(answer, rules));
         }
     };
     let client = attested.map_or(origin.peer, Attested::client);
     let refusal = |rules: &Rc<Rules>| rules.refusal(asked, client, body);
     if let Some(error) = rules.as_ref().and_then(refusal) {
         return Err(Refused {
-            error,
             upstream: Some(upstream),
+            rules,
+            ..error.into()
         });
     }
     match upstream.protocol() {
-        Protocol::Tcp => Err(GatewayError::WrongProtocol.into()),
+        Protocol::Tcp => Err(Refused {
+            rules,
+            ..GatewayError::WrongProtocol.into()
+        }),
         _ => {
             // Who calls through the mesh comes from this machine, all of them.
             let sticky = upstream.sticky(asked, attested.map(Attested::client));

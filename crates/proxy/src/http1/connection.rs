@@ -11,16 +11,18 @@ use super::request::{self, RequestHead};
 use super::rewrite::{self, Addition};
 use super::{context, translated};
 use crate::http::Refusal;
+use crate::http::accept::Wants;
 use crate::http::attest::{Attested, attest};
 use crate::http::gateway_error::{GatewayError, Reply};
 use crate::http::linger::linger;
+use crate::http::manner::Manner;
 use crate::http::message::Body;
 use crate::http::phases::Next;
 use crate::http::route::{Destination, Origin, Refused, note_redirected, route};
 use crate::http2::PREFACE;
 use crate::limits::HEAD_BYTES;
 use crate::measure::Measured;
-use crate::routing::rules::Rules;
+use crate::routing::rules::{Rules, manner};
 use crate::socket::{Socket, unless};
 use crate::telemetry;
 use crate::telemetry::record::Version;
@@ -185,18 +187,19 @@ async fn serve_request(
             head.facts.sticky = sticky;
             (upstream, rules)
         }
-        Ok(Destination::Redirect(redirection)) => {
+        Ok(Destination::Redirect(redirection, rules)) => {
             buffer.consume(head.length);
             *input = Some(buffer);
             note_redirected(worker, listener, kept, redirection.status);
-            let reply = Reply::to(head.facts, listener).named(id);
+            let manner = manner(rules.as_deref(), id, is_secure);
+            let reply = Reply::to(head.facts, listener).given(manner);
             return redirect(worker, client, &redirection, reply).await;
         }
         Err(refused) => {
             buffer.consume(head.length);
             *input = Some(buffer);
             let error = refused.note(worker, listener, kept);
-            let reply = Reply::to(head.facts, listener).named(id);
+            let reply = Reply::to(head.facts, listener).given(refused.manner(id, is_secure));
             return answer(worker, client, error, reply).await;
         }
     };
@@ -207,8 +210,10 @@ async fn serve_request(
     let is_copied = is_copied
         && !facts.upgrade
         && Request::from_http1(&buffer.bytes()[..head.length], &head).is_ok();
-    let is_compressed = || rules.as_ref().is_some_and(|rules| rules.compress) && !facts.upgrade;
-    if upstream.speaks_http2() || is_copied || is_compressed() {
+    // Content is made into other content where it is values, too.
+    let is_changed = |rules: &Rc<Rules>| rules.compress || rules.replaces_answers;
+    let is_changed = rules.as_ref().is_some_and(is_changed) && !facts.upgrade;
+    if upstream.speaks_http2() || is_copied || is_changed {
         let to = (&*upstream, rules.as_deref());
         let request = (head, attested.as_ref());
         return Box::pin(translate(connection, to, measured, request, buffer, input)).await;
@@ -358,8 +363,8 @@ async fn read_head(
 /// looks like one may be part of what was not understood.
 async fn refuse(worker: &Worker, client: &Socket, error: GatewayError) -> Next {
     let reply = Reply {
-        id: None,
-        json: false,
+        manner: Manner::default(),
+        wants: Wants::Text,
         head_only: false,
         keep_alive: false,
         old_version: false,

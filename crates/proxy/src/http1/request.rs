@@ -4,6 +4,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::fields::{Connection, Fields, drop_named, head_end, malformed};
+use crate::http::accept::Accept;
 use crate::http::fields::{content_length, elements, is_of_edge};
 use crate::http::message::{Body, RequestFacts, is_idempotent};
 use crate::http::{Refusal, target};
@@ -131,7 +132,7 @@ struct Reading<'a> {
     upgrades: usize,
     /// Whether HTTP/2 is among what they ask for.
     asks_for_http2: bool,
-    prefers_json: bool,
+    accept: Accept,
 }
 
 impl<'a> Reading<'a> {
@@ -149,7 +150,7 @@ impl<'a> Reading<'a> {
             upgrade: None,
             upgrades: 0,
             asks_for_http2: false,
-            prefers_json: false,
+            accept: Accept::default(),
         }
     }
 
@@ -167,7 +168,7 @@ impl<'a> Reading<'a> {
                 let start = value.as_ptr() as usize - self.bytes.as_ptr() as usize;
                 self.host = Some((index, start..start + value.len()));
             }
-            6 if is("accept") => self.prefers_json |= crate::http::accept::prefers_json(value),
+            6 if is("accept") => self.accept.note(value),
             6 if is("expect") => {
                 if !value.eq_ignore_ascii_case(b"100-continue") {
                     return Err(Refusal::Expectation);
@@ -264,7 +265,7 @@ impl<'a> Reading<'a> {
             keep_alive,
             expects_continue,
             upgrade,
-            prefers_json: self.prefers_json,
+            wants: self.accept.wants(),
             sticky: None,
         })
     }

@@ -4,11 +4,12 @@
 use http::Method;
 
 use super::head::RequestHead;
+use crate::http::Refusal;
+use crate::http::accept::Accept;
 use crate::http::field_section::FieldSection;
 use crate::http::fields::content_length;
 use crate::http::message::{Body, RequestFacts, is_idempotent};
 use crate::http::target::{self, check_authority, check_crossing};
-use crate::http::{Refusal, accept};
 use crate::limits::{HEAD_FIELDS, METHOD_BYTES};
 use crate::translate::request::Request;
 
@@ -62,7 +63,7 @@ struct Seen<'a> {
     host: Option<&'a [u8]>,
     length: Option<u64>,
     continues: bool,
-    prefers_json: bool,
+    accept: Accept,
     has_fields_to_drop: bool,
 }
 
@@ -79,7 +80,7 @@ impl<'a> Seen<'a> {
                     }
                     seen.has_fields_to_drop = true;
                 }
-                b"accept" => seen.prefers_json |= accept::prefers_json(value),
+                b"accept" => seen.accept.note(value),
                 b"expect" => {
                     if !value.eq_ignore_ascii_case(b"100-continue") {
                         return Err(Refusal::Expectation);
@@ -111,7 +112,7 @@ impl<'a> Seen<'a> {
             keep_alive: true,
             expects_continue: self.continues && body != Body::None,
             upgrade,
-            prefers_json: self.prefers_json,
+            wants: self.accept.wants(),
             sticky: None,
         })
     }

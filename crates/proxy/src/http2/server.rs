@@ -19,13 +19,15 @@ use super::reason::Reason;
 use super::request;
 use super::window::Window;
 use crate::http::Refusal;
+use crate::http::accept::Wants;
 use crate::http::attest::{Attested, attest};
 use crate::http::gateway_error::GatewayError;
+use crate::http::manner::Manner;
 use crate::http::message::{Body, RequestFacts};
 use crate::http::route::{Destination, Origin, Refused, note_redirected, route};
 use crate::limits::{HTTP2_CONNECTION_WINDOW, HTTP2_WAITING_BODIES};
 use crate::measure::Measured;
-use crate::routing::rules::body_limit;
+use crate::routing::rules::{body_limit, manner};
 use crate::socket::Socket;
 use crate::telemetry;
 use crate::telemetry::record::Version;
@@ -242,7 +244,7 @@ async fn stream(served: Served, _extra: Option<Extra>, arrived: Arrived) {
             let from = (&shared.origin, None);
             let kept = telemetry::begin(worker, listener, from, Version::Two, None);
             Refused::from(error).note(worker, listener, kept);
-            Box::pin(client.fail(error, NO_FACTS, is_grpc, None)).await;
+            Box::pin(client.fail(error, NO_FACTS, is_grpc, Manner::default())).await;
             return;
         }
     };
@@ -257,15 +259,16 @@ async fn stream(served: Served, _extra: Option<Extra>, arrived: Arrived) {
     };
     let attested = attested.ok().flatten();
     let id = attested.as_ref().map(|attested| &attested.id);
+    let is_secure = attested.as_ref().is_some_and(Attested::is_secure);
     let (upstream, rules) = match routed {
         Ok(Destination::Upstream(upstream, rules, sticky)) => {
             request.facts.sticky = sticky;
             (upstream, rules)
         }
-        Ok(Destination::Redirect(redirection)) => {
-            let (status, mut fields) = (redirection.status, redirection.fields());
+        Ok(Destination::Redirect(redirection, rules)) => {
+            let manner = manner(rules.as_deref(), id, is_secure);
+            let (status, fields) = (redirection.status, redirection.fields(manner));
             note_redirected(worker, listener, kept, status);
-            fields.set_id(id);
             if handle.send_answer(status, &fields, true).is_err() {
                 handle.cancel(Reason::INTERNAL_ERROR);
             }
@@ -273,7 +276,8 @@ async fn stream(served: Served, _extra: Option<Extra>, arrived: Arrived) {
         }
         Err(refused) => {
             let error = refused.note(worker, listener, kept);
-            Box::pin(client.fail(error, request.facts, is_grpc, id)).await;
+            let manner = refused.manner(id, is_secure);
+            Box::pin(client.fail(error, request.facts, is_grpc, manner)).await;
             return;
         }
     };
@@ -294,7 +298,7 @@ async fn stream(served: Served, _extra: Option<Extra>, arrived: Arrived) {
     let limit = body_limit(rules.as_deref(), request.facts);
     let to = (&*upstream, rules.as_deref());
     let one = Exchange::new(worker, to, client, request, measured);
-    let one = one.named(id, attested.as_ref().is_some_and(Attested::is_secure));
+    let one = one.named(id, is_secure);
     // What becomes of the connection is its own business.
     let _ = Box::pin(exchange(&one, Replayable::new(source, limit))).await;
 }
@@ -308,6 +312,6 @@ const NO_FACTS: RequestFacts = RequestFacts {
     keep_alive: true,
     expects_continue: false,
     upgrade: false,
-    prefers_json: false,
+    wants: Wants::Text,
     sticky: None,
 };

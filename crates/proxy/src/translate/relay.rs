@@ -1,18 +1,24 @@
 //! Passing an answer's body on, and telling of its failure in the way that its client understands.
 
 use std::pin::pin;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::answer::Answer;
 use super::context::Exchange;
 use super::grpc;
 use super::sink::{Sink, pump};
-use super::source::Source;
+use super::source::{Piece, Source};
 use crate::compress::{self, Compressed};
+use crate::http::error_page::{Page, is_about_content};
 use crate::http::gateway_error::GatewayError;
+use crate::http::message::Body;
 use crate::http::phases::{BodyError, Next, Sent};
 use crate::http2::Reason;
+use crate::limits::REPLACED_BYTES;
 use crate::retry::Attempted;
+
+/// The reason that a page shows where it stands in place of what a service has answered.
+const OF_A_SERVICE: &str = "service";
 
 /// Passes an answer on, where it is a backend's to what was attempted; `sent` is how far its request
 /// has been sent.
@@ -25,7 +31,11 @@ pub(crate) async fn answer(
 ) -> Result<Next, BodyError> {
     let (status, in_head) = (answer.status.as_u16(), grpc::status(&answer.fields));
     exchange.measured.head(status);
-    let facts = &exchange.request.facts;
+    let replaced = replace(exchange, &mut answer, &mut body).await;
+    let mut facts = exchange.request.facts;
+    if replaced == Replaced::Cut {
+        facts.keep_alive = false;
+    }
     if let Some(rules) = exchange.rules {
         answer.fields.change(&rules.response);
         if rules.security {
@@ -38,7 +48,7 @@ pub(crate) async fn answer(
         Some(rules) if rules.compress => compress::prepare(exchange, &mut answer),
         _ => None,
     };
-    let (mut sink, next) = exchange.client.begin(answer, facts, sent)?;
+    let (mut sink, next) = exchange.client.begin(answer, &facts, sent)?;
     let sent_bytes = exchange.measured.sent();
     let idle = exchange.idle();
     let outcome = match compression {
@@ -60,7 +70,11 @@ pub(crate) async fn answer(
             {
                 attempted.ended(status, Instant::now());
             }
-            Ok(next)
+            match replaced {
+                // The answer is whole, but the service's connection is of no use any more.
+                Replaced::Cut => Err(BodyError::Sink),
+                _ => Ok(next),
+            }
         }
         Some(Err(error)) => {
             let told = match error {
@@ -73,6 +87,70 @@ pub(crate) async fn answer(
         None => {
             fail(exchange, &mut sink, exchange.late);
             Err(BodyError::Source)
+        }
+    }
+}
+
+/// What became of the content of a service's answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Replaced {
+    /// It stays as it is.
+    No,
+    /// A page took its place, and all of it has come.
+    Wholly,
+    /// A page took its place, and not all of it was waited for.
+    Cut,
+}
+
+/// Puts a page of the app in place of what its service says, where the route has one for that. The
+/// status and all fields stay that are not about the content.
+async fn replace(exchange: &Exchange<'_>, answer: &mut Answer, body: &mut Source<'_>) -> Replaced {
+    let facts = &exchange.request.facts;
+    let status = answer.status.as_u16();
+    let rules = exchange.rules.filter(|rules| rules.replaces_answers);
+    let pages = rules.and_then(|rules| rules.pages.as_deref());
+    let is_asked_for = pages
+        .and_then(|pages| pages.of(status))
+        .is_some_and(|page| page.services);
+    if !is_asked_for || exchange.is_grpc || facts.upgrade {
+        return Replaced::No;
+    }
+    let Some(page) = Page::find(pages, status, facts.wants) else {
+        return Replaced::No;
+    };
+    let end = exchange
+        .in_time(pin!(skip(body, exchange.idle().longest)))
+        .await;
+    let content = page.fill(status, OF_A_SERVICE, exchange.id);
+    let fields = &mut answer.fields;
+    fields.retain(|name, _| !is_about_content(name));
+    fields.push(b"content-type", page.content_type().as_bytes());
+    fields.push(b"content-length", content.len().to_string().as_bytes());
+    fields.push(b"vary", b"accept");
+    (answer.body, *body) = match facts.is_head || content.is_empty() {
+        true => (Body::None, Source::Nothing),
+        false => (Body::Length(content.len() as u64), Source::Whole(content)),
+    };
+    match end {
+        Some(true) => Replaced::Wholly,
+        _ => Replaced::Cut,
+    }
+}
+
+/// Drops content as long as there is not much of it; whether that was all.
+async fn skip(body: &mut Source<'_>, idle: Duration) -> bool {
+    let mut left = REPLACED_BYTES;
+    loop {
+        match body.next(idle).await {
+            Ok(Some(Piece::Data(data))) => match left.checked_sub(data.len()) {
+                Some(less) => {
+                    left = less;
+                    body.passed_on(data.len());
+                }
+                None => return false,
+            },
+            Ok(Some(Piece::Trailers(_)) | None) => return true,
+            Err(_) => return false,
         }
     }
 }

@@ -36,6 +36,8 @@ pub(crate) enum Source<'a> {
     Http2(Http2Source),
     /// A file.
     File(FileSource),
+    /// This, in one piece.
+    Whole(Bytes),
 }
 
 impl Source<'_> {
@@ -44,6 +46,8 @@ impl Source<'_> {
         let next = async {
             match self {
                 Self::Nothing => Ok(None),
+                Self::Whole(bytes) if bytes.is_empty() => Ok(None),
+                Self::Whole(bytes) => Ok(Some(Piece::Data(std::mem::take(bytes)))),
                 Self::Http1(source) => source.next().await,
                 Self::Http2(source) => source.next().await,
                 Self::File(source) => match source.next().await {
@@ -62,6 +66,7 @@ impl Source<'_> {
     pub(crate) fn is_over(&self) -> bool {
         match self {
             Self::Nothing => true,
+            Self::Whole(bytes) => bytes.is_empty(),
             Self::Http1(source) => source.is_over(),
             Self::Http2(source) => source.0.is_at_end(),
             Self::File(source) => source.is_over(),

@@ -1,22 +1,26 @@
 //! What the edge does with requests, by the rules of the snapshot.
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::rc::Rc;
 
-use model::{Action, Route, UpstreamId};
+use model::snapshot::ErrorPagesId;
+use model::{Action, HostPattern, Matching, PathPattern, PathPrefix, Route, UpstreamId};
 
 use super::upstream::Upstream;
 use crate::http::redirect::Redirect;
 use crate::mirror::Mirror;
 use crate::rate_limit::Limiters;
-use crate::routing::rules::Rules;
+use crate::routing::rules::{Pages, Rules};
 use crate::routing::{Asked, Table};
 
 /// Where requests from outside go.
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
     table: Table<(Target, Option<Rc<Rules>>, Rc<str>)>,
+    /// What is shown for hosts where no route fits, by the routes that are for them.
+    fallbacks: Table<Pages>,
     random: Random,
 }
 
@@ -34,7 +38,7 @@ pub(crate) enum Routed {
     /// It goes to this upstream, changed so.
     To(Rc<Upstream>, Option<Rc<Rules>>),
     /// It is answered so.
-    Redirect(Rc<Redirect>),
+    Redirect(Rc<Redirect>, Option<Rc<Rules>>),
 }
 
 /// Upstreams that share requests, each with the sum of its weight and of those before it.
@@ -62,6 +66,7 @@ impl Routes {
         key: &str,
         route: &Route,
         limiters: &Limiters,
+        pages: &HashMap<ErrorPagesId, Pages>,
         mut upstream: impl FnMut(&UpstreamId) -> Rc<Upstream>,
     ) {
         let path = &route.matching.path;
@@ -82,7 +87,10 @@ impl Routes {
         let limiter = limit.map(|limit| limiters.of(key, limit));
         let mirror = route.mirror.as_ref();
         let mirror = mirror.map(|mirror| Mirror::new(mirror, upstream(&mirror.service)));
-        let rules = Rules::of(path, &route.treatment, (limiter, mirror)).map(Rc::new);
+        let pages = route.error_pages.as_ref().and_then(|id| pages.get(id));
+        self.set_fallback(key, &route.matching.host, pages);
+        let pages = pages.cloned();
+        let rules = Rules::of(path, &route.treatment, (limiter, mirror), pages).map(Rc::new);
         let value = (target, rules, key.into());
         self.table.set(key, &route.matching, route.order, value);
     }
@@ -90,6 +98,22 @@ impl Routes {
     /// Removes the route of `key`, if there is one.
     pub(crate) fn remove(&mut self, key: &str) {
         self.table.remove(key);
+        self.fallbacks.remove(key);
+    }
+
+    /// Has requests for `host` that fit no route be shown `pages`.
+    fn set_fallback(&mut self, key: &str, host: &HostPattern, pages: Option<&Pages>) {
+        let Some(pages) = pages else {
+            return self.fallbacks.remove(key);
+        };
+        let all = PathPattern::Prefix(PathPrefix::root());
+        let matching = Matching::of(host.clone(), all);
+        self.fallbacks.set(key, &matching, 0, pages.clone());
+    }
+
+    /// What is shown where no route fits.
+    pub(crate) fn fallback(&self, asked: &dyn Asked) -> Option<Pages> {
+        self.fallbacks.find(asked).cloned()
     }
 
     /// The key of the route that a request is for.
@@ -104,7 +128,9 @@ impl Routes {
         let upstream = match target {
             Target::One(upstream) => upstream,
             Target::Split(split) => split.at(self.random.next())?,
-            Target::Redirect(redirect) => return Some(Routed::Redirect(redirect.clone())),
+            Target::Redirect(redirect) => {
+                return Some(Routed::Redirect(redirect.clone(), rules.clone()));
+            }
         };
         Some(Routed::To(upstream.clone(), rules.clone()))
     }

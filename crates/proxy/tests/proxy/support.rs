@@ -7,6 +7,7 @@ pub(crate) mod frames;
 pub(crate) mod http2;
 pub(crate) mod stage;
 pub(crate) mod tls;
+pub(crate) mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
