@@ -8,10 +8,10 @@ use std::fmt::{self, Write as _};
 
 use serde::{Deserialize, Serialize};
 
-use crate::app::{Host, PathPrefix};
 use crate::fields::FieldName;
+use crate::host::Host;
 use crate::mirror::Mirror;
-use crate::paths::{ExactPath, Template};
+use crate::paths::{ExactPath, PathPrefix, Template};
 use crate::treatment::{Redirect, Treatment};
 
 /// Requests of one kind and what is done with them; `S` is what names a service.
@@ -282,7 +282,7 @@ pub enum BadHostPattern {
     Wildcard,
     /// What is no wildcard is no host.
     #[error("{0}")]
-    Host(#[from] crate::app::BadHost),
+    Host(#[from] crate::host::BadHost),
 }
 
 impl HostPattern {

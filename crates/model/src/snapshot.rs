@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::app::{Host, Protocol};
+use crate::app::Protocol;
 use crate::error_pages::{ErrorPages, PageText};
+use crate::host::Host;
 use crate::instance::InstanceId;
 use crate::names::{AppName, ServiceName};
 use crate::network::TrustedHops;

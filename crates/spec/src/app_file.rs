@@ -5,6 +5,7 @@
 
 pub(crate) mod error_pages;
 pub(crate) mod mirror;
+pub(crate) mod quantities;
 pub(crate) mod rate_limit;
 pub(crate) mod resilience;
 pub(crate) mod route;
@@ -19,6 +20,7 @@ use crate::limits;
 use crate::written::{Described, Table, Written};
 
 use error_pages::Page;
+pub(crate) use quantities::{DurationText, SizeText};
 use resilience::{BalanceText, Connections, Overload};
 use route::Route;
 use static_files::Static;
@@ -242,22 +244,8 @@ impl<'de> Deserialize<'de> for CommandText {
     }
 }
 
-/// A span of time as text.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(transparent)]
-#[schemars(inline)]
-pub(crate) struct DurationText(
-    /// Whole numbers with the units `h`, `m`, `s` and `ms`, such as `1m30s`.
-    #[schemars(pattern(limits::DURATION_PATTERN))]
-    pub(crate) String,
-);
-
 impl Described for CommandText {
     const DESCRIPTION: &'static str = "a string or a list of strings";
-}
-
-impl Described for DurationText {
-    const DESCRIPTION: &'static str = "a duration in quotation marks, such as \"30s\"";
 }
 
 impl Described for Table<Service> {

@@ -67,6 +67,10 @@ pub(crate) enum GatewayError {
     FileUnreadable,
     #[error("the request has passed more trusted hops than there can be: it goes in a circle")]
     InCircle,
+    #[error("the request was to go no further, and this is a gateway")]
+    EndsHere,
+    #[error("this gateway does not send requests back")]
+    TraceEndsHere,
     #[error("the request has more content than this route takes")]
     BodyTooLarge,
     #[error("there were more requests than this route takes; the next is taken in {0} s")]
@@ -76,6 +80,15 @@ pub(crate) enum GatewayError {
 }
 
 impl GatewayError {
+    /// What is said to a request by this method that was not to go further than here (RFC 9110
+    /// section 7.6.2). What TRACE would send back has secrets of the client in it.
+    pub(crate) fn last_hop(method: &[u8]) -> Self {
+        match method {
+            b"TRACE" => Self::TraceEndsHere,
+            _ => Self::EndsHere,
+        }
+    }
+
     /// The value of the field `roadbed-reason`.
     pub(crate) fn reason(self) -> &'static str {
         self.status_and_reason().1
@@ -115,6 +128,8 @@ impl GatewayError {
             Self::MethodNotAllowed => (405, "method-not-allowed"),
             Self::FileUnreadable => (500, "file-unreadable"),
             Self::InCircle => (508, "loop"),
+            Self::EndsHere => (200, "max-forwards"),
+            Self::TraceEndsHere => (501, "max-forwards"),
             Self::BodyTooLarge => (413, "body-too-large"),
             Self::RateLimited(_) => (429, "rate-limited"),
             Self::BadRequest(refusal) => (refusal.status(), "bad-request"),
@@ -323,5 +338,65 @@ mod tests {
             },
         );
         assert!(answer.contains("content-length: 54\r\n") && answer.ends_with("\r\n\r\n"));
+    }
+
+    /// One error of each kind. A new one does not compile until it is here, and then it has to be in
+    /// the documents.
+    fn all() -> Vec<GatewayError> {
+        use GatewayError::*;
+        let refusal = Refusal::HeadTooLong;
+        let all = vec![
+            NoRoute,
+            Misdirected,
+            NoHealthyEndpoint,
+            WrongProtocol,
+            Overloaded,
+            QueueFull,
+            QueueTimeout,
+            NoWebSocket,
+            ConnectFailed,
+            BackendClosed,
+            Timeout,
+            Deadline,
+            IdleTimeout,
+            BadResponse(refusal),
+            SlowRequest,
+            NoFile,
+            MethodNotAllowed,
+            FileUnreadable,
+            InCircle,
+            EndsHere,
+            TraceEndsHere,
+            BodyTooLarge,
+            RateLimited(1),
+            BadRequest(refusal),
+        ];
+        for error in &all {
+            match error {
+                NoRoute | Misdirected | NoHealthyEndpoint | WrongProtocol | Overloaded
+                | QueueFull | QueueTimeout | NoWebSocket | ConnectFailed | BackendClosed
+                | Timeout | Deadline | IdleTimeout | BadResponse(_) | SlowRequest | NoFile
+                | MethodNotAllowed | FileUnreadable | InCircle | EndsHere | TraceEndsHere
+                | BodyTooLarge | RateLimited(_) | BadRequest(_) => {}
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn every_reason_is_in_the_documents_with_its_status() {
+        let page = include_str!("../../../../docs/edge.md");
+        for error in all() {
+            let (status, reason) = error.status_and_reason();
+            let is_row = |line: &&str| {
+                let status = status.to_string();
+                let cells: Vec<_> = line.split('|').map(str::trim).collect();
+                let shown = cells
+                    .get(1)
+                    .is_some_and(|cell| cell.split(", ").any(|s| s == status));
+                shown && cells.get(2) == Some(&format!("`{reason}`").as_str())
+            };
+            assert!(page.lines().any(|line| is_row(&line)), "{status} {reason}");
+        }
     }
 }

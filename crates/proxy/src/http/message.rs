@@ -32,6 +32,8 @@ pub struct RequestFacts {
     pub expects_continue: bool,
     /// It asks for another protocol on this connection.
     pub upgrade: bool,
+    /// How often it may be passed on, us included, where that is said and counts.
+    pub forwards: Option<u32>,
     /// How an error is best told.
     pub wants: Wants,
     /// What stands for the requests that go to the same endpoint, once its route is known.
@@ -49,6 +51,7 @@ impl RequestFacts {
         keep_alive: true,
         expects_continue: false,
         upgrade: false,
+        forwards: None,
         wants: Wants::Html,
         sticky: None,
     };

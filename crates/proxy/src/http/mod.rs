@@ -13,6 +13,7 @@ pub(crate) mod gateway_error;
 pub(crate) mod grpc_status;
 pub(crate) mod linger;
 pub(crate) mod manner;
+pub(crate) mod max_forwards;
 pub mod message;
 pub(crate) mod phases;
 pub(crate) mod redirect;

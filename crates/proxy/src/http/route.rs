@@ -10,7 +10,7 @@ use model::{Protocol, TrustedHops};
 use super::attest::{Attested, Texts};
 use super::gateway_error::GatewayError;
 use super::manner::Manner;
-use super::message::Body;
+use super::message::RequestFacts;
 use super::redirect::Redirection;
 use super::request_id::RequestId;
 use super::target::split_port;
@@ -163,15 +163,18 @@ impl From<GatewayError> for Refused {
     }
 }
 
-/// Finds what is done with a request, which has this body; `attested` is what the edge says of it.
+/// Finds what is done with a request, which asks this; `attested` is what the edge says of it.
 pub(crate) fn route(
     worker: &Worker,
     listener: &Listener,
     origin: &Origin,
     attested: Option<&Attested<'_>>,
     asked: &dyn Asked,
-    body: Body,
+    facts: RequestFacts,
 ) -> Result<Destination, Refused> {
+    if facts.forwards == Some(0) {
+        return Err(GatewayError::last_hop(asked.method()).into());
+    }
     let is_secure = attested.map_or(origin.is_secure, Attested::is_secure);
     let routed = match listener.upstream() {
         Some(upstream) => Routed::To(upstream, None),
@@ -198,7 +201,7 @@ pub(crate) fn route(
         }
     };
     let client = attested.map_or(origin.peer, Attested::client);
-    let refusal = |rules: &Rc<Rules>| rules.refusal(asked, client, body);
+    let refusal = |rules: &Rc<Rules>| rules.refusal(asked, client, facts.body);
     if let Some(error) = rules.as_ref().and_then(refusal) {
         return Err(Refused {
             upstream: Some(upstream),

@@ -175,7 +175,7 @@ async fn serve_request(
     let from = (origin, said.ok().flatten());
     let kept = telemetry::begin(worker, listener, from, version, Some(&asked));
     let routed = match said {
-        Ok(said) => route(worker, listener, origin, said, &asked, head.facts.body),
+        Ok(said) => route(worker, listener, origin, said, &asked, head.facts),
         Err(error) => Err((*error).into()),
     };
     drop(asked);
@@ -205,17 +205,21 @@ async fn serve_request(
     };
     let facts = head.facts;
     let measured = &Measured::of(&upstream, worker.sides.of(listener), kept);
-    // Requests are copied where they are values. One that cannot become one stays as it is.
-    let is_copied = rules.as_ref().is_some_and(|rules| rules.mirror.is_some());
-    let is_copied = is_copied
-        && !facts.upgrade
-        && Request::from_http1(&buffer.bytes()[..head.length], &head).is_ok();
-    // Content is made into other content where it is values, too.
-    let is_changed = |rules: &Rc<Rules>| rules.compress || rules.replaces_answers;
-    let is_changed = rules.as_ref().is_some_and(is_changed) && !facts.upgrade;
-    if upstream.speaks_http2() || is_copied || is_changed {
+    // Requests are copied, and answers changed, where they are values.
+    let needs_values =
+        |rules: &Rc<Rules>| rules.mirror.is_some() || rules.compress || rules.replaces_answers;
+    let needs_values = rules.as_ref().is_some_and(needs_values) && !facts.upgrade;
+    let values = || Request::from_http1(bytes, &head);
+    let request = match (upstream.speaks_http2(), needs_values) {
+        (true, _) => Some(values()),
+        // One that cannot become one stays as it is.
+        (false, true) => values().ok().map(Ok),
+        (false, false) => None,
+    };
+    if let Some(request) = request {
         let to = (&*upstream, rules.as_deref());
-        let request = (head, attested.as_ref());
+        buffer.consume(head.length);
+        let request = (request, attested.as_ref());
         return Box::pin(translate(connection, to, measured, request, buffer, input)).await;
     }
     let mut out = match facts.body {
@@ -267,8 +271,8 @@ async fn translate(
     connection: Connection<'_>,
     (upstream, rules): (&Upstream, Option<&Rules>),
     measured: &Measured<'_>,
-    (head, attested): (RequestHead, Option<&Attested<'_>>),
-    mut buffer: Pooled,
+    (request, attested): (Result<Request, Refusal>, Option<&Attested<'_>>),
+    buffer: Pooled,
     input: &mut Option<Pooled>,
 ) -> Next {
     let Connection {
@@ -277,8 +281,6 @@ async fn translate(
         listener,
         ..
     } = connection;
-    let request = Request::from_http1(&buffer.bytes()[..head.length], &head);
-    buffer.consume(head.length);
     *input = (!buffer.is_empty()).then_some(buffer);
     let mut request = match request {
         Ok(request) => request,

@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::fields::{Connection, Fields, drop_named, head_end, malformed};
 use crate::http::accept::Accept;
 use crate::http::fields::{content_length, elements, is_of_edge};
+use crate::http::max_forwards::Said;
 use crate::http::message::{Body, RequestFacts, is_idempotent};
 use crate::http::{Refusal, target};
 use crate::limits::{HEAD_FIELDS, METHOD_BYTES};
@@ -133,6 +134,7 @@ struct Reading<'a> {
     /// Whether HTTP/2 is among what they ask for.
     asks_for_http2: bool,
     accept: Accept,
+    max_forwards: (Said, Option<usize>),
 }
 
 impl<'a> Reading<'a> {
@@ -151,6 +153,7 @@ impl<'a> Reading<'a> {
             upgrades: 0,
             asks_for_http2: false,
             accept: Accept::default(),
+            max_forwards: Default::default(),
         }
     }
 
@@ -188,6 +191,10 @@ impl<'a> Reading<'a> {
                 self.fields.drop(index);
             }
             10 if is("keep-alive") => self.fields.drop(index),
+            12 if is("max-forwards") => {
+                self.max_forwards.0.note(value);
+                self.max_forwards.1 = Some(index);
+            }
             14 if is("content-length") => {
                 if self.length.is_some() {
                     return Err(Refusal::ContentLength);
@@ -255,6 +262,11 @@ impl<'a> Reading<'a> {
         if let (true, Some(index)) = (expects_continue, self.expect) {
             self.fields.keep(index);
         }
+        let forwards = self.max_forwards.0.counts_for(method);
+        if let (Some(_), Some(index)) = (forwards, self.max_forwards.1) {
+            // It is written anew.
+            self.fields.drop(index);
+        }
         let keep_alive =
             !self.connection.close && (!self.old_version || self.connection.keep_alive);
         Ok(RequestFacts {
@@ -265,6 +277,7 @@ impl<'a> Reading<'a> {
             keep_alive,
             expects_continue,
             upgrade,
+            forwards,
             wants: self.accept.wants(),
             sticky: None,
         })

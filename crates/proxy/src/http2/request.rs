@@ -8,6 +8,7 @@ use crate::http::Refusal;
 use crate::http::accept::Accept;
 use crate::http::field_section::FieldSection;
 use crate::http::fields::content_length;
+use crate::http::max_forwards::{MAX_FORWARDS, Said};
 use crate::http::message::{Body, RequestFacts, is_idempotent};
 use crate::http::target::{self, check_authority, check_crossing};
 use crate::limits::{HEAD_FIELDS, METHOD_BYTES};
@@ -43,7 +44,9 @@ pub(crate) fn validate(mut head: RequestHead, ended: bool) -> Result<Request, Re
         });
     }
     let (method, fields) = (head.method, head.fields);
-    Ok(Request::new(facts, method, authority, path, fields))
+    let mut request = Request::new(facts, method, authority, path, fields);
+    request.count_forward();
+    Ok(request)
 }
 
 /// Whether it opens a WebSocket (RFC 8441). No other use of CONNECT is for a gateway.
@@ -64,6 +67,7 @@ struct Seen<'a> {
     length: Option<u64>,
     continues: bool,
     accept: Accept,
+    max_forwards: Said,
     has_fields_to_drop: bool,
 }
 
@@ -80,6 +84,7 @@ impl<'a> Seen<'a> {
                     }
                     seen.has_fields_to_drop = true;
                 }
+                MAX_FORWARDS => seen.max_forwards.note(value),
                 b"accept" => seen.accept.note(value),
                 b"expect" => {
                     if !value.eq_ignore_ascii_case(b"100-continue") {
@@ -112,6 +117,7 @@ impl<'a> Seen<'a> {
             keep_alive: true,
             expects_continue: self.continues && body != Body::None,
             upgrade,
+            forwards: self.max_forwards.counts_for(method.as_str()),
             wants: self.accept.wants(),
             sticky: None,
         })

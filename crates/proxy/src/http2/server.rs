@@ -248,13 +248,19 @@ async fn stream(served: Served, _extra: Option<Extra>, arrived: Arrived) {
             return;
         }
     };
-    let body = request.facts.body;
     let attested = attest(worker, listener, &shared.origin, &request);
     let said = attested.as_ref().map(Option::as_ref);
     let from = (&shared.origin, said.ok().flatten());
     let kept = telemetry::begin(worker, listener, from, Version::Two, Some(&request));
     let routed = match said {
-        Ok(said) => route(worker, listener, &shared.origin, said, &request, body),
+        Ok(said) => route(
+            worker,
+            listener,
+            &shared.origin,
+            said,
+            &request,
+            request.facts,
+        ),
         Err(error) => Err((*error).into()),
     };
     let attested = attested.ok().flatten();
@@ -312,6 +318,7 @@ const NO_FACTS: RequestFacts = RequestFacts {
     keep_alive: true,
     expects_continue: false,
     upgrade: false,
+    forwards: None,
     wants: Wants::Text,
     sticky: None,
 };

@@ -16,6 +16,7 @@ use crate::http::phases::{BodyError, Next, Sent};
 use crate::http2::Reason;
 use crate::limits::REPLACED_BYTES;
 use crate::retry::Attempted;
+use crate::socket::within;
 
 /// The reason that a page shows where it stands in place of what a service has answered.
 const OF_A_SERVICE: &str = "service";
@@ -31,7 +32,11 @@ pub(crate) async fn answer(
 ) -> Result<Next, BodyError> {
     let (status, in_head) = (answer.status.as_u16(), grpc::status(&answer.fields));
     exchange.measured.head(status);
-    let replaced = replace(exchange, &mut answer, &mut body).await;
+    let replaced = match page_instead(exchange, status) {
+        None => Replaced::No,
+        // Rare, and a wait takes much room.
+        Some(page) => Box::pin(replace(exchange, page, &mut answer, &mut body)).await,
+    };
     let mut facts = exchange.request.facts;
     if replaced == Replaced::Cut {
         facts.keep_alive = false;
@@ -102,32 +107,33 @@ enum Replaced {
     Cut,
 }
 
-/// Puts a page of the app in place of what its service says, where the route has one for that. The
-/// status and all fields stay that are not about the content.
-async fn replace(exchange: &Exchange<'_>, answer: &mut Answer, body: &mut Source<'_>) -> Replaced {
+/// The page of the app that stands in place of what its service answers with this status, if any.
+fn page_instead<'a>(exchange: &'a Exchange<'_>, status: u16) -> Option<Page<'a>> {
+    let rules = exchange.rules.filter(|rules| rules.replaces_answers)?;
+    let pages = rules.pages.as_deref();
     let facts = &exchange.request.facts;
+    let is_asked_for = pages?.of(status)?.services && !exchange.is_grpc && !facts.upgrade;
+    Page::find(pages, status, facts.wants).filter(|_| is_asked_for)
+}
+
+/// Puts a page in place of the content of an answer. The status and all fields stay that are not about
+/// the content.
+async fn replace(
+    exchange: &Exchange<'_>,
+    page: Page<'_>,
+    answer: &mut Answer,
+    body: &mut Source<'_>,
+) -> Replaced {
     let status = answer.status.as_u16();
-    let rules = exchange.rules.filter(|rules| rules.replaces_answers);
-    let pages = rules.and_then(|rules| rules.pages.as_deref());
-    let is_asked_for = pages
-        .and_then(|pages| pages.of(status))
-        .is_some_and(|page| page.services);
-    if !is_asked_for || exchange.is_grpc || facts.upgrade {
-        return Replaced::No;
-    }
-    let Some(page) = Page::find(pages, status, facts.wants) else {
-        return Replaced::No;
-    };
-    let end = exchange
-        .in_time(pin!(skip(body, exchange.idle().longest)))
-        .await;
+    let limit = exchange.worker.limits.linger;
+    let end = within(limit, skip(body, limit)).await;
     let content = page.fill(status, OF_A_SERVICE, exchange.id);
     let fields = &mut answer.fields;
     fields.retain(|name, _| !is_about_content(name));
     fields.push(b"content-type", page.content_type().as_bytes());
     fields.push(b"content-length", content.len().to_string().as_bytes());
     fields.push(b"vary", b"accept");
-    (answer.body, *body) = match facts.is_head || content.is_empty() {
+    (answer.body, *body) = match exchange.request.facts.is_head || content.is_empty() {
         true => (Body::None, Source::Nothing),
         false => (Body::Length(content.len() as u64), Source::Whole(content)),
     };

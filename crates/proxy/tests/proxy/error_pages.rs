@@ -49,8 +49,8 @@ fn failing() -> Stage {
             }),
         );
         rule(snapshot, "/down", json!({"upstream": "app/web"}));
-        let limit = json!({"count": 1, "per": "minute", "by": "address"});
-        let limited = json!({"upstream": "app/web", "rate_limit": limit, "error_pages": "shown"});
+        let limit = json!({"requests": 1, "per": "minute", "burst": 1, "by": "address"});
+        let limited = json!({"upstream": "app/web", "rate_limit": limit});
         rule(snapshot, "/limited", limited);
         rule(
             snapshot,

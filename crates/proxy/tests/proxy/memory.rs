@@ -1,6 +1,9 @@
-//! What idle connections cost.
+//! What idle connections cost, and answers that are being compressed.
 
+use std::io::Read;
 use std::net::TcpStream;
+
+use serde_json::json;
 
 use crate::support::backend::Backend;
 use crate::support::client::Client;
@@ -31,6 +34,72 @@ fn each_of_5_000_idle_connections_costs_less_than_16_kib() {
     let _held: Vec<TcpStream> = clients;
     let bytes = setup.proxy.resident().saturating_sub(before) * 1024 / CONNECTIONS as u64;
     assert!(bytes < 16 * 1024, "{bytes} bytes for each idle connection");
+}
+
+/// A service that sends so much text and then nothing more, without an end.
+const TEXT: usize = 1 << 20;
+
+fn pausing() -> Backend {
+    // Words in no order: encoders have to remember all that they can.
+    let mut state = 1_u32;
+    let mut text = String::with_capacity(TEXT + 16);
+    while text.len() < TEXT {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        text.push_str(&format!("{:x} ", state >> 12));
+    }
+    text.truncate(TEXT);
+    Backend::start(move |connection| {
+        while connection.request().is_some() {
+            connection.send("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n");
+            connection.send(&text);
+        }
+    })
+}
+
+#[test]
+fn an_answer_that_is_being_compressed_costs_less_than_1_5_mib() {
+    // Below the most that are compressed at a time by one worker, which may get all of them.
+    const ANSWERS: usize = 60;
+    raise_limit();
+    for coding in ["gzip", "br", "zstd"] {
+        let backend = pausing();
+        let edge = free_address();
+        let mut builder = Builder::generation(1)
+            .edge(edge)
+            .http("web", &[backend.address]);
+        let rule = json!({"host": "a.test", "path": "/", "upstream": "app/web", "compress": true});
+        let rule = serde_json::from_value(rule).unwrap();
+        builder.0.routes.insert("web".into(), rule);
+        let setup = Setup::serving(&builder.0, &[]);
+        let ask = || {
+            let mut client = Client::connect(edge);
+            // To a client of HTTP/1.0 content comes as it is, without chunks.
+            client.send(format!(
+                "GET / HTTP/1.0\r\nHost: a.test\r\nAccept-Encoding: {coding}\r\n\r\n"
+            ));
+            let head = client.head();
+            assert!(
+                head.contains(&format!("content-encoding: {coding}\r\n")),
+                "{head}"
+            );
+            client
+        };
+        let read = |client: &mut Client| {
+            let mut decoder: Box<dyn Read + '_> = match coding {
+                "br" => Box::new(brotli::Decompressor::new(client, 4096)),
+                "zstd" => Box::new(zstd::Decoder::new(client).unwrap()),
+                _ => Box::new(flate2::read::GzDecoder::new(client)),
+            };
+            decoder.read_exact(&mut vec![0; TEXT]).unwrap();
+        };
+        read(&mut ask());
+        let before = setup.proxy.resident();
+        let mut clients: Vec<Client> = (0..ANSWERS).map(|_| ask()).collect();
+        clients.iter_mut().for_each(read);
+        let cost = setup.proxy.resident().saturating_sub(before) / ANSWERS as u64;
+        eprintln!("{coding}: {cost} KiB for each answer");
+        assert!(cost < 1536, "{coding}: {cost} KiB for each answer");
+    }
 }
 
 pub(crate) fn raise_limit() {

@@ -222,10 +222,14 @@ pub(crate) fn rules(drawn: Vec<Drawn>, services: &[ServiceName]) -> Vec<Rule<Ser
             order,
             action,
             treatment: if is_redirect {
-                Treatment::default()
+                Treatment {
+                    security_headers: treatment.security_headers,
+                    ..Treatment::default()
+                }
             } else {
                 treatment
             },
+            error_pages: None,
             mirror: mirror
                 .filter(|_| !is_redirect)
                 .map(|(percent, unsafe_methods, limit)| Mirror {
