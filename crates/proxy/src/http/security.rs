@@ -34,15 +34,15 @@ pub(crate) fn missing<'a>(
 
 /// The fields of an answer of the proxy itself, which came in TLS or not. Nothing else of what its
 /// route changes is done to such an answer, so what the route says of these is said here.
-pub(crate) fn own<'a>(
-    changes: &'a FieldChanges,
-    is_secure: bool,
-) -> impl Iterator<Item = (&'a str, &'a str)> {
+pub(crate) fn own(changes: &FieldChanges, is_secure: bool) -> Vec<(&str, &str)> {
     let fields = ALWAYS.into_iter().chain(is_secure.then_some(IN_TLS));
-    let is_one = move |name: &str| fields.clone().any(|(other, _)| other == name);
-    let said = changes.added().filter(move |(name, _)| is_one(name));
-    let missing = missing(changes, is_secure, |_| false);
-    said.chain(missing.map(|field| -> (&'a str, &'a str) { field }))
+    let is_one = |name: &str| fields.clone().any(|(other, _)| other == name);
+    let mut own: Vec<(&str, &str)> = Vec::new();
+    own.extend(changes.added().filter(|(name, _)| is_one(name)));
+    for field in missing(changes, is_secure, |_| false) {
+        own.push(field);
+    }
+    own
 }
 
 #[cfg(test)]
@@ -93,12 +93,12 @@ mod tests {
             remove: [name("X-Frame-Options")].into(),
         };
         let rest = [ALWAYS[0], ALWAYS[2]];
-        let in_clear: Vec<_> = own(&changes, false).collect();
+        let in_clear = own(&changes, false);
         assert_eq!(
             in_clear,
             [[("referrer-policy", "x")].as_slice(), &rest].concat()
         );
-        let in_tls: Vec<_> = own(&changes, true).collect();
+        let in_tls = own(&changes, true);
         let said = [("referrer-policy", "x"), ("strict-transport-security", "x")];
         assert_eq!(in_tls, [said.as_slice(), &rest].concat());
     }

@@ -37,7 +37,7 @@ fn each_of_5_000_idle_connections_costs_less_than_16_kib() {
 }
 
 /// A service that sends so much text and then nothing more, without an end.
-const TEXT: usize = 1 << 20;
+const TEXT: usize = 1 << 19;
 
 fn pausing() -> Backend {
     // Words in no order: encoders have to remember all that they can.
@@ -57,11 +57,11 @@ fn pausing() -> Backend {
 }
 
 #[test]
-fn an_answer_that_is_being_compressed_costs_less_than_1_5_mib() {
+fn an_answer_that_is_being_compressed_costs_what_the_documents_say() {
     // Below the most that are compressed at a time by one worker, which may get all of them.
-    const ANSWERS: usize = 60;
+    const ANSWERS: usize = 20;
     raise_limit();
-    for coding in ["gzip", "br", "zstd"] {
+    for (coding, most) in [("gzip", 1024), ("br", 3072), ("zstd", 3072)] {
         let backend = pausing();
         let edge = free_address();
         let mut builder = Builder::generation(1)
@@ -98,7 +98,7 @@ fn an_answer_that_is_being_compressed_costs_less_than_1_5_mib() {
         clients.iter_mut().for_each(read);
         let cost = setup.proxy.resident().saturating_sub(before) / ANSWERS as u64;
         eprintln!("{coding}: {cost} KiB for each answer");
-        assert!(cost < 1536, "{coding}: {cost} KiB for each answer");
+        assert!(cost < most, "{coding}: {cost} KiB for each answer");
     }
 }
 

@@ -79,9 +79,7 @@ fn what_the_files_said_when_they_were_deployed_is_shown() {
     fs::remove_dir_all(Path::new(app.path()).join("errors")).unwrap();
     machine.lose_power();
     let _server = machine.start_server();
-    crate::support::until("the app is back", || {
-        machine.get("shown.localhost", "/app").status != 503
-    });
+    crate::support::until("the edge is back", || shown().status == 404);
     assert_eq!(shown().body, "nothing here: no-route");
     let refused = machine.run(&["deploy", app.path()]);
     assert_eq!(refused.code, Some(2), "{refused:?}");

@@ -351,8 +351,11 @@ pub(crate) fn written(rule: &Rule<ServiceName>) -> Value {
             ("redirect", redirect)
         }
     });
-    if !matches!(rule.action, Action::Redirect(_)) {
-        written_treatment(&mut keys, rule);
+    match rule.action {
+        Action::Redirect(_) => {
+            keys.push(("security_headers", rule.treatment.security_headers.into()));
+        }
+        _ => written_treatment(&mut keys, rule),
     }
     let keys = keys.into_iter().map(|(key, value)| (key.to_owned(), value));
     Value::Table(keys.collect::<Table>())
