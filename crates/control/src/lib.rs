@@ -4,6 +4,7 @@
 mod api;
 mod clock;
 mod credentials;
+mod error_pages;
 mod home;
 mod instances;
 pub mod ports;

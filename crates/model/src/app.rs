@@ -1,14 +1,16 @@
 //! The validated app: what a `roadbed.toml` means once nothing in it is wrong.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::command::Command;
+use crate::error_pages::ErrorPages;
 use crate::file_path::FilePath;
+use crate::host::Host;
 use crate::names::{AppName, ServiceName, VolumeName};
-use crate::paths::is_segment;
+use crate::paths::PathPrefix;
 use crate::resilience::Resilience;
 use crate::routing::Rule;
 use crate::static_files::Work;
@@ -23,6 +25,9 @@ pub struct App {
     /// What the edge does beside what its services expose, in the order of the file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<Rule<ServiceName>>,
+    /// What is shown in place of errors.
+    #[serde(default, skip_serializing_if = "ErrorPages::is_empty")]
+    pub error_pages: ErrorPages<FilePath>,
 }
 
 impl App {
@@ -86,60 +91,6 @@ pub struct Service {
     pub drain: Duration,
     /// Folders that outlive releases and instances; each path is injected as `NAME_DIR`.
     pub volumes: BTreeSet<VolumeName>,
-}
-
-/// A program and its arguments, not yet expanded; never empty, never run by a shell.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Vec<String>", into = "Vec<String>")]
-pub struct Command(Vec<String>);
-
-/// A command has no words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a command needs at least the name of a program")]
-pub struct EmptyCommand;
-
-impl Command {
-    /// A command of `words`, the first of which is the program.
-    pub fn new(words: Vec<String>) -> Result<Self, EmptyCommand> {
-        match words.first() {
-            Some(program) if !program.is_empty() => Ok(Self(words)),
-            _ => Err(EmptyCommand),
-        }
-    }
-
-    /// The program and its arguments. `$NAME` and `${NAME}` in them stand for variables of the
-    /// instance's environment and `$$` for a dollar sign.
-    pub fn words(&self) -> &[String] {
-        &self.0
-    }
-}
-
-impl TryFrom<Vec<String>> for Command {
-    type Error = EmptyCommand;
-    fn try_from(words: Vec<String>) -> Result<Self, EmptyCommand> {
-        Self::new(words)
-    }
-}
-
-impl From<Command> for Vec<String> {
-    fn from(command: Command) -> Self {
-        command.0
-    }
-}
-
-impl fmt::Display for Command {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // As it could be written in a shell, so that it shows where each word ends.
-        let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./:=,@%+$".contains(&b);
-        for (place, word) in self.0.iter().enumerate() {
-            let separator = if place == 0 { "" } else { " " };
-            match !word.is_empty() && word.bytes().all(is_plain) {
-                true => write!(f, "{separator}{word}")?,
-                false => write!(f, "{separator}'{}'", word.replace('\'', r"'\''"))?,
-            }
-        }
-        Ok(())
-    }
 }
 
 /// What a service's callers speak to it.
@@ -210,130 +161,6 @@ pub struct ServiceTls {
     pub name: Host,
 }
 
-/// A host name in lower case, without port: what a request's `Host` is compared with.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct Host(String);
-
-/// A text is not a host name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a host is a DNS name of at most 253 characters: labels of letters, digits and hyphens \
-     joined by dots, without port or scheme"
-)]
-pub struct BadHost;
-
-impl Host {
-    /// Checks `text`, which may be in any case.
-    pub fn new(text: &str) -> Result<Self, BadHost> {
-        let label = |label: &str| {
-            (1..=63).contains(&label.len())
-                && label
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b == b'-')
-                && !label.starts_with('-')
-                && !label.ends_with('-')
-        };
-        if text.len() > 253 || !text.split('.').all(label) {
-            return Err(BadHost);
-        }
-        Ok(Self(text.to_ascii_lowercase()))
-    }
-
-    /// The host in lower case.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Host {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
-
-impl TryFrom<String> for Host {
-    type Error = BadHost;
-    fn try_from(text: String) -> Result<Self, BadHost> {
-        Self::new(&text)
-    }
-}
-
-impl From<Host> for String {
-    fn from(host: Host) -> Self {
-        host.0
-    }
-}
-
-/// A path that begins with `/` and does not end with one, unless it is `/` itself.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct PathPrefix(String);
-
-/// A text is not a path prefix.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a path begins with \"/\" and has no empty, \".\" or \"..\" segment, query, fragment, \
-     space or control character"
-)]
-pub struct BadPath;
-
-impl PathPrefix {
-    /// Checks `text`; one `/` at its end is dropped, since `/api` and `/api/` match alike.
-    pub fn new(text: &str) -> Result<Self, BadPath> {
-        let inner = text.strip_prefix('/').ok_or(BadPath)?;
-        if inner.is_empty() {
-            return Ok(Self::root());
-        }
-        let inner = inner.strip_suffix('/').unwrap_or(inner);
-        if text.len() > 1024 || !inner.split('/').all(is_segment) {
-            return Err(BadPath);
-        }
-        Ok(Self(format!("/{inner}")))
-    }
-
-    /// The prefix of every path.
-    pub fn root() -> Self {
-        Self("/".into())
-    }
-
-    /// The prefix as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether `path` is this prefix or lies below it, by whole segments: `/api` matches `/api`
-    /// and `/api/1`, not `/apis`.
-    pub fn matches(&self, path: &str) -> bool {
-        if self.0 == "/" {
-            return path.starts_with('/');
-        }
-        match path.strip_prefix(&self.0) {
-            Some(rest) => rest.is_empty() || rest.starts_with('/'),
-            None => false,
-        }
-    }
-}
-
-impl fmt::Display for PathPrefix {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
-
-impl TryFrom<String> for PathPrefix {
-    type Error = BadPath;
-    fn try_from(text: String) -> Result<Self, BadPath> {
-        Self::new(&text)
-    }
-}
-
-impl From<PathPrefix> for String {
-    fn from(path: PathPrefix) -> Self {
-        path.0
-    }
-}
-
 /// How an instance is known to be well.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
@@ -367,52 +194,4 @@ pub enum Probe {
     },
     /// This command, run with the instance's environment and folder, exits with 0.
     Command(Command),
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_prefix_matches_whole_segments() {
-        let api = PathPrefix::new("/api/").unwrap();
-        assert_eq!(api.as_str(), "/api");
-        assert!(api.matches("/api") && api.matches("/api/1"));
-        assert!(!api.matches("/apis") && !api.matches("/"));
-        assert!(PathPrefix::root().matches("/anything"));
-    }
-
-    #[test]
-    fn a_prefix_cannot_climb_or_carry_a_query() {
-        for bad in ["", "api", "/a/../b", "/a//b", "/a?b", "/a#b", "/a b", "/."] {
-            assert!(PathPrefix::new(bad).is_err(), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn a_host_is_a_dns_name_in_lower_case() {
-        assert_eq!(
-            Host::new("Shop.Localhost").unwrap().as_str(),
-            "shop.localhost"
-        );
-        for bad in [
-            "", "a..b", "-a", "a-", "a:80", "http://a", "a/b", "a_b", "*.a",
-        ] {
-            assert!(Host::new(bad).is_err(), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn a_command_reads_as_in_a_shell() {
-        let words = ["sh", "-c", "a; b 'c'", ""].map(str::to_owned).to_vec();
-        let command = Command::new(words).unwrap();
-        assert_eq!(command.to_string(), r"sh -c 'a; b '\''c'\''' ''");
-    }
-
-    #[test]
-    fn a_command_is_never_empty() {
-        assert!(Command::new(vec![]).is_err());
-        assert!(Command::new(vec![String::new()]).is_err());
-        assert!(serde_json::from_str::<Command>("[]").is_err());
-    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::app::Host;
+use crate::host::Host;
 use crate::names::ServiceName;
 use crate::routing::HostPattern;
 use crate::snapshot::{Authority, Certificate};

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
+use crate::error_pages::{ErrorPages, PageText};
 use crate::instance::{Exit, InstanceId};
 use crate::names::ServiceName;
 use crate::time::Timestamp;
@@ -20,6 +21,9 @@ pub struct Release {
     pub folder: PathBuf,
     /// When it was deployed.
     pub created: Timestamp,
+    /// What the files said that `app` names as pages of errors.
+    #[serde(default, skip_serializing_if = "ErrorPages::is_empty")]
+    pub error_pages: ErrorPages<PageText>,
 }
 
 /// What an app is meant to run, and how far the journey there has come.

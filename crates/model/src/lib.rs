@@ -5,10 +5,13 @@
 //! whoever builds one (the spec, the store, the wire) goes through a checked constructor.
 
 pub mod app;
+pub mod command;
 pub mod credentials;
 pub mod desired;
+pub mod error_pages;
 pub mod fields;
 pub mod file_path;
+pub mod host;
 pub mod instance;
 pub mod mirror;
 pub mod names;
@@ -27,14 +30,14 @@ pub mod telemetry;
 pub mod time;
 pub mod treatment;
 
-pub use app::{
-    App, CertificateFiles, Command, Exposure, Health, Host, PathPrefix, Probe, Protocol, Service,
-    ServiceTls,
-};
+pub use app::{App, CertificateFiles, Exposure, Health, Probe, Protocol, Service, ServiceTls};
+pub use command::Command;
 pub use credentials::Credentials;
 pub use desired::{Desired, Failure, Intent, Release, Rollout, RolloutState};
+pub use error_pages::{BadErrorStatus, ErrorPage, ErrorPages, ErrorStatus, PageText};
 pub use fields::{BadFieldName, BadFieldValue, FieldName, FieldValue};
 pub use file_path::{BadFilePath, FilePath};
+pub use host::Host;
 pub use instance::{Exit, ExitCause, InstanceId};
 pub use mirror::{BadMirror, Mirror, MirroredBody, Percent};
 pub use names::{AppName, NameError, ServiceName, VolumeName};
@@ -43,7 +46,7 @@ pub use observed::{
     Asked, Hold, InstanceRecord, ListenerFailure, ObservedApp, ObservedInstance, Phase, ProbeState,
     ProcessState,
 };
-pub use paths::{BadTemplate, ExactPath, Segment, Template};
+pub use paths::{BadTemplate, ExactPath, PathPrefix, Segment, Template};
 pub use plan::{Plan, Step, Wait};
 pub use rate_limit::{Caller, Period, RateLimit, RequestCount};
 pub use resilience::{

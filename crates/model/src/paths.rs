@@ -1,11 +1,9 @@
-//! Paths of the edge's rules that are not prefixes: one path, and templates of paths.
+//! Paths of the edge's rules: prefixes, one path, and templates of paths.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-
-use crate::app::BadPath;
 
 /// The longest pattern of a path, in bytes.
 const LONGEST: usize = 1024;
@@ -16,6 +14,75 @@ pub const MOST_SEGMENTS: usize = 32;
 pub(crate) fn is_segment(segment: &str) -> bool {
     let is_plain = |b: u8| b.is_ascii_graphic() && !b"?#\\\"<>".contains(&b);
     !matches!(segment, "" | "." | "..") && segment.bytes().all(is_plain)
+}
+
+/// A path that begins with `/` and does not end with one, unless it is `/` itself.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PathPrefix(String);
+
+/// A text is not a path prefix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a path begins with \"/\" and has no empty, \".\" or \"..\" segment, query, fragment, \
+     space or control character"
+)]
+pub struct BadPath;
+
+impl PathPrefix {
+    /// Checks `text`; one `/` at its end is dropped, since `/api` and `/api/` match alike.
+    pub fn new(text: &str) -> Result<Self, BadPath> {
+        let inner = text.strip_prefix('/').ok_or(BadPath)?;
+        if inner.is_empty() {
+            return Ok(Self::root());
+        }
+        let inner = inner.strip_suffix('/').unwrap_or(inner);
+        if text.len() > 1024 || !inner.split('/').all(is_segment) {
+            return Err(BadPath);
+        }
+        Ok(Self(format!("/{inner}")))
+    }
+
+    /// The prefix of every path.
+    pub fn root() -> Self {
+        Self("/".into())
+    }
+
+    /// The prefix as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether `path` is this prefix or lies below it, by whole segments: `/api` matches `/api`
+    /// and `/api/1`, not `/apis`.
+    pub fn matches(&self, path: &str) -> bool {
+        if self.0 == "/" {
+            return path.starts_with('/');
+        }
+        match path.strip_prefix(&self.0) {
+            Some(rest) => rest.is_empty() || rest.starts_with('/'),
+            None => false,
+        }
+    }
+}
+
+impl fmt::Display for PathPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl TryFrom<String> for PathPrefix {
+    type Error = BadPath;
+    fn try_from(text: String) -> Result<Self, BadPath> {
+        Self::new(&text)
+    }
+}
+
+impl From<PathPrefix> for String {
+    fn from(path: PathPrefix) -> Self {
+        path.0
+    }
 }
 
 /// One path. It may end in `/`.
@@ -196,6 +263,22 @@ impl From<Template> for String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_prefix_matches_whole_segments() {
+        let api = PathPrefix::new("/api/").unwrap();
+        assert_eq!(api.as_str(), "/api");
+        assert!(api.matches("/api") && api.matches("/api/1"));
+        assert!(!api.matches("/apis") && !api.matches("/"));
+        assert!(PathPrefix::root().matches("/anything"));
+    }
+
+    #[test]
+    fn a_prefix_cannot_climb_or_carry_a_query() {
+        for bad in ["", "api", "/a/../b", "/a//b", "/a?b", "/a#b", "/a b", "/."] {
+            assert!(PathPrefix::new(bad).is_err(), "{bad:?}");
+        }
+    }
 
     #[test]
     fn one_path_is_one_path() {

@@ -8,10 +8,10 @@ use std::fmt::{self, Write as _};
 
 use serde::{Deserialize, Serialize};
 
-use crate::app::{Host, PathPrefix};
 use crate::fields::FieldName;
+use crate::host::Host;
 use crate::mirror::Mirror;
-use crate::paths::{ExactPath, Template};
+use crate::paths::{ExactPath, PathPrefix, Template};
 use crate::treatment::{Redirect, Treatment};
 
 /// Requests of one kind and what is done with them; `S` is what names a service.
@@ -32,6 +32,9 @@ pub struct Rule<S> {
     /// Where copies of requests go.
     #[serde(default = "Option::default", skip_serializing_if = "Option::is_none")]
     pub mirror: Option<Mirror<S>>,
+    /// What is shown in place of errors, in a snapshot: a key of its `error_pages`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_pages: Option<String>,
 }
 
 fn is_zero(number: &u32) -> bool {
@@ -68,6 +71,7 @@ impl<S> Rule<S> {
             action: Action::Upstream(service),
             treatment: Treatment::default(),
             mirror: None,
+            error_pages: None,
         }
     }
 
@@ -92,6 +96,7 @@ impl<S> Rule<S> {
             action,
             treatment: self.treatment.clone(),
             mirror: self.mirror.as_ref().map(|mirror| mirror.map(name)),
+            error_pages: self.error_pages.clone(),
         }
     }
 
@@ -277,7 +282,7 @@ pub enum BadHostPattern {
     Wildcard,
     /// What is no wildcard is no host.
     #[error("{0}")]
-    Host(#[from] crate::app::BadHost),
+    Host(#[from] crate::host::BadHost),
 }
 
 impl HostPattern {

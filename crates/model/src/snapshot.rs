@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::app::{Host, Protocol};
+use crate::app::Protocol;
+use crate::error_pages::{ErrorPages, PageText};
+use crate::host::Host;
 use crate::instance::InstanceId;
 use crate::names::{AppName, ServiceName};
 use crate::network::TrustedHops;
@@ -184,6 +186,9 @@ pub struct Authority {
     pub roots: String,
 }
 
+/// The key of what an app shows in place of errors within a snapshot.
+pub type ErrorPagesId = String;
+
 /// All that a proxy knows.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
@@ -201,6 +206,9 @@ pub struct Snapshot {
     /// Whom endpoints with TLS are verified against.
     #[serde(default)]
     pub authorities: BTreeMap<AuthorityId, Authority>,
+    /// What routes show in place of errors.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub error_pages: BTreeMap<ErrorPagesId, ErrorPages<PageText>>,
     /// What is said of single requests.
     #[serde(default, skip_serializing_if = "Telemetry::is_off")]
     pub telemetry: Telemetry,
@@ -225,6 +233,9 @@ pub struct SnapshotDelta {
     /// Changed authorities.
     #[serde(default)]
     pub authorities: Changes<AuthorityId, Authority>,
+    /// Changed pages.
+    #[serde(default, skip_serializing_if = "Changes::is_empty")]
+    pub error_pages: Changes<ErrorPagesId, ErrorPages<PageText>>,
     /// What is said of single requests from now on, where that changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub telemetry: Option<Telemetry>,
@@ -301,6 +312,7 @@ impl Snapshot {
             upstreams: Changes::between(&self.upstreams, &newer.upstreams),
             certificates: Changes::between(&self.certificates, &newer.certificates),
             authorities: Changes::between(&self.authorities, &newer.authorities),
+            error_pages: Changes::between(&self.error_pages, &newer.error_pages),
             telemetry: (self.telemetry != newer.telemetry).then(|| newer.telemetry.clone()),
         }
     }
@@ -319,6 +331,7 @@ impl Snapshot {
         delta.upstreams.apply(&mut self.upstreams);
         delta.certificates.apply(&mut self.certificates);
         delta.authorities.apply(&mut self.authorities);
+        delta.error_pages.apply(&mut self.error_pages);
         if let Some(telemetry) = &delta.telemetry {
             self.telemetry = telemetry.clone();
         }
@@ -333,6 +346,7 @@ impl Snapshot {
             && self.upstreams == other.upstreams
             && self.certificates == other.certificates
             && self.authorities == other.authorities
+            && self.error_pages == other.error_pages
             && self.telemetry == other.telemetry
     }
 }
@@ -345,6 +359,7 @@ impl SnapshotDelta {
             && self.upstreams.is_empty()
             && self.certificates.is_empty()
             && self.authorities.is_empty()
+            && self.error_pages.is_empty()
             && self.telemetry.is_none()
     }
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::app::{Host, PathPrefix};
 use crate::fields::{FieldName, FieldValue};
-use crate::paths::{ExactPath, Template};
+use crate::host::Host;
+use crate::paths::{ExactPath, PathPrefix, Template};
 use crate::rate_limit::RateLimit;
 use crate::resilience::Priority;
 use crate::retries::Retries;

@@ -1,11 +1,13 @@
 //! What the proxies serve, from what the apps declare and which instances are ready.
 
+mod error_pages;
 mod files;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use self::error_pages::add_error_pages;
 use self::files::{keep_files, served_files};
 use crate::app::is_full;
 use model::{
@@ -215,6 +217,8 @@ fn add_routes(snapshot: &mut Snapshot, app: &ObservedApp, target: &Release) {
     for release in releases.into_iter().flatten() {
         add_certificates(snapshot, app, release, &hosts);
     }
+    let releases = [Some(target), before.map(Arc::as_ref)];
+    add_error_pages(snapshot, releases.into_iter().flatten(), &routes);
     snapshot.routes.extend(routes);
 }
 
@@ -276,7 +280,8 @@ fn find_edge(route: &mut Route, edge: EdgeAddresses) {
 
 fn routes_of(release: &Release) -> impl Iterator<Item = (String, Route)> {
     release.app.rules().map(|rule| {
-        let route = rule.map(|service| upstream_id(release, service));
+        let mut route = rule.map(|service| upstream_id(release, service));
+        route.error_pages = error_pages::id(release);
         (route.matching.to_string(), route)
     })
 }

@@ -42,6 +42,7 @@ pub(crate) fn app(services: &[(&str, &[&str])]) -> App {
         name: AppName::new("shop").unwrap(),
         services: services.iter().map(declare).collect(),
         routes: Vec::new(),
+        error_pages: Default::default(),
     }
 }
 
@@ -137,6 +138,7 @@ impl World {
             app,
             folder: PathBuf::from("/app"),
             created: self.now,
+            error_pages: Default::default(),
         };
         self.releases.insert(number, Arc::new(release));
         self.desired.target = number;

@@ -16,8 +16,8 @@ pub const TARGET_BYTES: usize = 16 * 1024;
 /// Shortest content that is compressed, in bytes: what fits a packet arrives no sooner for it.
 pub const LEAST_COMPRESSED: u64 = 1024;
 
-/// Answers that a worker compresses at a time. Each takes about 1 MiB; those beyond are sent as they
-/// are.
+/// Answers that a worker compresses at a time. Each takes 1 MiB at most in gzip, and 3 MiB in Brotli
+/// and zstd; those beyond are sent as they are.
 pub const COMPRESSED_AT_A_TIME: usize = 64;
 
 /// How much compressed content is gathered before it is sent, while more comes without a pause.
@@ -113,6 +113,10 @@ pub const FRAMES_PER_SECOND: u32 = 10;
 /// Copies of requests that a worker has under way. Enough for a service that answers as fast as the
 /// one that is copied; one that does not is spared.
 pub const MIRRORS_AT_ONCE: usize = 128;
+
+/// How much of a service's answer is read to its end when a page of errors stands in its place, in
+/// bytes. What is longer costs the connection to the instance.
+pub const REPLACED_BYTES: usize = 64 * 1024;
 
 /// How much of the answer to a copy is read, to keep its connection.
 pub const MIRROR_ANSWER_BYTES: u64 = 1024 * 1024;

@@ -3,7 +3,9 @@
 //! The JSON Schema, the search for unknown keys and their suggestions all follow from these
 //! types; the comments on the fields are the descriptions that editors show.
 
+pub(crate) mod error_pages;
 pub(crate) mod mirror;
+pub(crate) mod quantities;
 pub(crate) mod rate_limit;
 pub(crate) mod resilience;
 pub(crate) mod route;
@@ -17,6 +19,8 @@ use crate::duration;
 use crate::limits;
 use crate::written::{Described, Table, Written};
 
+use error_pages::Page;
+pub(crate) use quantities::{DurationText, SizeText};
 use resilience::{BalanceText, Connections, Hedge, Overload};
 use route::Route;
 use static_files::Static;
@@ -43,6 +47,13 @@ pub(crate) struct AppFile {
     #[serde(default)]
     #[schemars(extend("maxItems" = limits::MOST_ROUTES))]
     pub(crate) routes: Written<Vec<Written<Route>>>,
+    /// What is shown in place of errors, by status such as `404` or class such as `5xx`.
+    #[serde(default)]
+    #[schemars(extend(
+        "maxProperties" = model::error_pages::MOST_PAGES,
+        "propertyNames" = { "pattern": "^[45]([0-9]{2}|xx)$" }
+    ))]
+    pub(crate) error_pages: Written<Table<Page>>,
 }
 
 /// A named, replicated part of the app.
@@ -237,22 +248,8 @@ impl<'de> Deserialize<'de> for CommandText {
     }
 }
 
-/// A span of time as text.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(transparent)]
-#[schemars(inline)]
-pub(crate) struct DurationText(
-    /// Whole numbers with the units `h`, `m`, `s` and `ms`, such as `1m30s`.
-    #[schemars(pattern(limits::DURATION_PATTERN))]
-    pub(crate) String,
-);
-
 impl Described for CommandText {
     const DESCRIPTION: &'static str = "a string or a list of strings";
-}
-
-impl Described for DurationText {
-    const DESCRIPTION: &'static str = "a duration in quotation marks, such as \"30s\"";
 }
 
 impl Described for Table<Service> {

@@ -5,6 +5,7 @@ use schemars::{JsonSchema, SchemaGenerator};
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
+use crate::app_file::error_pages::PageTable;
 use crate::app_file::mirror::Mirror;
 use crate::app_file::rate_limit::RateLimit;
 use crate::app_file::resilience::{Connections, Hedge, Overload, Sticky};
@@ -92,6 +93,18 @@ pub(crate) fn keep_known(file: &mut DeTable<'_>, findings: &mut Findings) {
     Known::of::<AppFile>().keep(file, FILE, findings);
     keep_known_of_services(file, findings);
     keep_known_of_routes(file, findings);
+    keep_known_of_pages(file, findings);
+}
+
+fn keep_known_of_pages(file: &mut DeTable<'_>, findings: &mut Findings) {
+    let page = Known::of::<PageTable>();
+    let pages = table_at(file, "error_pages");
+    for (status, value) in pages.into_iter().flat_map(|pages| pages.iter_mut()) {
+        if let DeValue::Table(table) = value.get_mut() {
+            let place = format!("`error_pages.{}`", status.get_ref().escape_debug());
+            page.keep(table, &place, findings);
+        }
+    }
 }
 
 fn keep_known_of_services(file: &mut DeTable<'_>, findings: &mut Findings) {
@@ -207,7 +220,10 @@ mod tests {
 
     #[test]
     fn the_known_keys_are_those_of_the_types() {
-        assert_eq!(Known::of::<AppFile>().keys, ["app", "routes", "services"]);
+        assert_eq!(
+            Known::of::<AppFile>().keys,
+            ["app", "error_pages", "routes", "services"]
+        );
         assert_eq!(
             Known::of::<Expose>().keys,
             [

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use model::error_pages::LONGEST_PAGE;
 use model::{App, Command, FilePath, ServiceName};
 
 use crate::findings::{Findings, quoted};
@@ -111,6 +112,7 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
         programs,
         files,
         folders,
+        pages,
     } = crate::read(&shown, &source)?;
     let mut findings = Findings::default();
     let builds = app.services.values().any(|service| service.build.is_some());
@@ -126,6 +128,11 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
     }
     for (path, span) in folders.named() {
         if let Some((message, hint)) = folder_problem(&folder, path, builds) {
+            findings.add(span.clone(), message).hint(hint);
+        }
+    }
+    for (path, span) in pages.named() {
+        if let Some((message, hint)) = page_problem(&folder, path, builds) {
             findings.add(span.clone(), message).hint(hint);
         }
     }
@@ -233,6 +240,39 @@ fn folder_problem(folder: &Path, path: &FilePath, builds: bool) -> Option<(Strin
             let hint = "let the user who runs the server read it".into();
             Some((format!("{shown} cannot be read: {error}"), hint))
         }
+    }
+}
+
+/// What the disk says against the page of an error, with a hint. One within the app's folder that a
+/// `build` may yet make can be absent.
+fn page_problem(folder: &Path, path: &FilePath, builds: bool) -> Option<(String, String)> {
+    if let Some((message, _)) = file_problem(folder, path, builds) {
+        let hint = "name a file that the user who runs the server can read".to_owned();
+        return Some((message, hint));
+    }
+    let shown = quoted(path.as_str());
+    let mut text = Vec::new();
+    let read = File::open(path.within(folder))
+        .and_then(|file| file.take(LONGEST_PAGE as u64 + 1).read_to_end(&mut text));
+    match read {
+        // One that is yet to be built.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => Some((
+            format!("{shown} cannot be read: {error}"),
+            "let the user who runs the server read it".to_owned(),
+        )),
+        Ok(_) if text.len() > LONGEST_PAGE => Some((
+            format!(
+                "{shown} has more than {} KiB, the most that a page can have",
+                LONGEST_PAGE / 1024
+            ),
+            "serve its pictures and scripts beside it, and name them in it".to_owned(),
+        )),
+        Ok(_) if std::str::from_utf8(&text).is_err() => Some((
+            format!("{shown} is not UTF-8 text"),
+            "save it as UTF-8".to_owned(),
+        )),
+        Ok(_) => None,
     }
 }
 

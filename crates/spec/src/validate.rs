@@ -6,6 +6,7 @@ mod attempts;
 mod conditions;
 mod connections;
 mod environment;
+mod error_pages;
 mod exposure;
 mod files;
 mod health;
@@ -46,6 +47,8 @@ pub(crate) struct Valid {
     pub(crate) files: Files,
     /// The folders whose files are served.
     pub(crate) folders: Files,
+    /// The pages that have to be there when the app is deployed.
+    pub(crate) pages: Files,
 }
 
 /// What concerns all services together.
@@ -107,16 +110,20 @@ pub(crate) fn app(file: AppFile, source: &str, findings: &mut Findings) -> Optio
         };
         routes::routes(file.routes, &context, &together.exposures, findings)
     };
+    let mut pages = Files::default();
+    let error_pages = error_pages::error_pages(file.error_pages, &mut pages, findings);
     findings.is_empty().then_some(())?;
     Some(Valid {
         app: App {
             name: name?,
             services,
             routes,
+            error_pages,
         },
         programs,
         files: together.files,
         folders: together.folders,
+        pages,
     })
 }
 

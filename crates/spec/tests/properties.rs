@@ -241,10 +241,13 @@ fn service() -> impl Strategy<Value = Service> {
 #[path = "properties/routes.rs"]
 mod routes;
 
+#[path = "properties/error_pages.rs"]
+mod error_pages;
+
 fn app() -> impl Strategy<Value = App> {
     let services = btree_map(name(), (service(), vec(any::<Index>(), 0..3)), 1..5);
     let drawn = vec(routes::drawn(), 0..4);
-    (name(), services, drawn).prop_map(|(app, written, drawn)| {
+    (name(), services, drawn, error_pages::drawn()).prop_map(|(app, written, drawn, pages)| {
         let names: Vec<ServiceName> = written
             .keys()
             .map(|name| ServiceName::new(name.as_str()).unwrap())
@@ -265,6 +268,7 @@ fn app() -> impl Strategy<Value = App> {
             name: AppName::new(app).unwrap(),
             routes: routes::rules(drawn, &of_http),
             services,
+            error_pages: pages,
         }
     })
 }
@@ -377,6 +381,10 @@ fn written(app: &App, as_line: bool) -> String {
         ("app".to_owned(), app.name.as_str().into()),
         ("routes".to_owned(), Value::Array(routes.collect())),
         ("services".to_owned(), Value::Table(services.collect())),
+        (
+            "error_pages".to_owned(),
+            error_pages::written(&app.error_pages, as_line),
+        ),
     ]);
     toml::to_string(&file).unwrap()
 }

@@ -66,6 +66,7 @@ impl Fleet {
             upstreams: Changes::default(),
             certificates: Changes::default(),
             authorities: Changes::default(),
+            error_pages: Changes::default(),
             telemetry: None,
         };
         if let Some(upstream) = self.snapshot.upstreams.get_mut(&id) {

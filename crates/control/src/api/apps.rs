@@ -146,7 +146,7 @@ pub(super) async fn deploy(
 ) -> Result<(StatusCode, Json<DeployAnswer>), ApiError> {
     let app = parse(&request).await?;
     // Not below, where a slow disk would keep others from deploying.
-    let credentials = files::read(&app, folder(&request)).await;
+    let files = files::read(&app, folder(&request)).await;
     let ending = context.deploying.lock().await;
     if *ending {
         let message = "the server is ending";
@@ -160,7 +160,10 @@ pub(super) async fn deploy(
     if let Some(error) = taken::by_another(&context, &app, folder(&request)).await? {
         return Err(error);
     }
-    let credentials = credentials?;
+    let files::Files {
+        credentials,
+        error_pages,
+    } = files?;
     let name = app.name.clone();
     let number = last_release(&context, &name).await? + 1;
     let now = context.clock.now();
@@ -172,6 +175,7 @@ pub(super) async fn deploy(
         app,
         folder: PathBuf::from(&request.folder),
         created: now,
+        error_pages,
     };
     let desired = Desired {
         intent: Intent::Run,
@@ -193,7 +197,7 @@ pub(super) async fn deploy(
     let size = encoded.len() + files.as_ref().map_or(0, Vec::len);
     if size > store::limits::VALUE_BYTES {
         let message = format!("{name} is too large: {} KiB once it is read", size / 1024);
-        let hint = "the most is 1 MiB, its files for TLS among it; `env` is often what makes an \
+        let hint = "the most is 1 MiB, its files for TLS and pages of errors among it; `env` is often what makes an \
                     app so large";
         return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, message).hint(hint));
     }

@@ -1,19 +1,42 @@
-//! The files that an app names for TLS, as far as a deploy is concerned: it is refused if they
-//! cannot be used.
+//! The files that an app names for TLS and as pages of errors, as far as a deploy is concerned: it is
+//! refused if they cannot be used.
 
 use std::path::{Path, PathBuf};
 
 use axum::http::StatusCode;
-use model::{App, Credentials};
+use model::{App, Credentials, ErrorPages, PageText};
 
 use super::ApiError;
 use crate::credentials::{self, FileProblem};
+use crate::error_pages;
+
+/// What the files of an app say.
+pub(super) struct Files {
+    pub(super) credentials: Credentials,
+    pub(super) error_pages: ErrorPages<PageText>,
+}
 
 /// What the files of an app in `folder` say, or why they cannot be used.
-pub(super) async fn read(app: &App, folder: &Path) -> Result<Credentials, ApiError> {
-    blocking(app, folder, credentials::read_all)
-        .await?
-        .map_err(|problems| refusal(&problems))
+pub(super) async fn read(app: &App, folder: &Path) -> Result<Files, ApiError> {
+    blocking(app, folder, |app, folder| {
+        let files = (
+            credentials::read_all(app, folder),
+            error_pages::read_all(app, folder),
+        );
+        match files {
+            (Ok(credentials), Ok(error_pages)) => Ok(Files {
+                credentials,
+                error_pages,
+            }),
+            (credentials, pages) => {
+                let mut problems = credentials.err().unwrap_or_default();
+                problems.extend(pages.err().unwrap_or_default());
+                Err(problems)
+            }
+        }
+    })
+    .await?
+    .map_err(|problems| refusal(&problems))
 }
 
 /// The same for a look ahead: see [`file_obstacle`].
@@ -35,10 +58,11 @@ async fn blocking<T: Send + 'static>(
     })
 }
 
-/// Why the files that an app in `folder` names for TLS would be refused, as far as that is known
+/// Why the files that an app in `folder` names would be refused, as far as that is known
 /// before the app is built. It needs no server.
 pub fn file_obstacle(app: &App, folder: &Path) -> Option<ApiError> {
-    let problems = credentials::file_problems(app, folder);
+    let mut problems = credentials::file_problems(app, folder);
+    problems.extend(error_pages::file_problems(app, folder));
     (!problems.is_empty()).then(|| refusal(&problems))
 }
 

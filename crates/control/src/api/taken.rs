@@ -1,5 +1,7 @@
-//! What another app has already: a place at the edge, or the say on which certificate a host has.
+//! What another app has already: a place at the edge, the say on which certificate a host has, or the
+//! ports that this one would need.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use axum::http::StatusCode;
@@ -7,6 +9,7 @@ use model::{App, AppName, Desired, Intent, Matching};
 
 use super::records::release;
 use super::{ApiError, Context};
+use crate::ports;
 use crate::state::{decode, keys};
 
 /// What an app in `folder` would take from another one, if anything: something that this serves, or
@@ -16,6 +19,7 @@ pub(super) async fn by_another(
     app: &App,
     folder: &Path,
 ) -> Result<Option<ApiError>, ApiError> {
+    let mut taken_ports = 0;
     for entry in context.store.list(keys::DESIRED).await?.entries {
         let other = &entry.key[keys::DESIRED.len()..];
         let desired: Desired = decode(&entry.key, &entry.value)?;
@@ -24,7 +28,13 @@ pub(super) async fn by_another(
         }
         let name = AppName::new(other)
             .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
-        for number in desired.confirmed.into_iter().chain([desired.target]) {
+        let mut of_releases = 0;
+        let releases: BTreeSet<u64> = desired
+            .confirmed
+            .into_iter()
+            .chain([desired.target])
+            .collect();
+        for number in releases {
             let Some(release) = release(context, &name, number).await? else {
                 continue;
             };
@@ -32,9 +42,33 @@ pub(super) async fn by_another(
             if let Some(error) = route(app, of_other.0).or(certificate((app, folder), of_other)) {
                 return Ok(Some(error));
             }
+            of_releases = uses(&release.app).max(of_releases);
         }
+        taken_ports += of_releases;
     }
-    Ok(None)
+    Ok(ports(app, taken_ports, ports::LISTENERS.len()))
+}
+
+/// How many services an app's services use: each use has a port, by which it is known who calls.
+fn uses(app: &App) -> usize {
+    app.services
+        .values()
+        .map(|service| service.uses.len())
+        .sum()
+}
+
+/// Without a port, a service that uses another would never start.
+fn ports(app: &App, taken: usize, all: usize) -> Option<ApiError> {
+    let needed = uses(app);
+    (taken + needed > all).then(|| {
+        let message = format!(
+            "{} needs {needed} ports, one for each service that one of its services uses; \
+             other apps need {taken}, and there are {all} on a machine",
+            app.name
+        );
+        let hint = "name in `uses` only what is called, or run apps that need less at a time";
+        ApiError::new(StatusCode::CONFLICT, message).hint(hint)
+    })
 }
 
 fn route(app: &App, other: &App) -> Option<ApiError> {
@@ -70,4 +104,23 @@ fn certificate(app: (&App, &Path), other: (&App, &Path)) -> Option<ApiError> {
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_app_for_which_there_are_not_enough_ports_is_told_so() {
+        let text = "app = \"a\"\n[services.x]\nrun = \"x\"\nuses = [\"y\", \"z\"]\n\
+                    [services.y]\nrun = \"y\"\nuses = [\"z\"]\n[services.z]\nrun = \"z\"\n";
+        let app = spec::parse("roadbed.toml", text).unwrap();
+        assert!(ports(&app, 7, 10).is_none());
+        let refused = ports(&app, 8, 10).unwrap();
+        let text = format!("{refused:?}");
+        assert!(
+            text.contains("a needs 3 ports") && text.contains("other apps need 8"),
+            "{text}"
+        );
+    }
 }

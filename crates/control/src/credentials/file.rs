@@ -7,8 +7,25 @@ use std::path::Path;
 
 use super::{FileProblem, NamedFile};
 
-/// The largest file that is read. A chain of certificates has a few KiB, a key less.
-const LARGEST: u64 = 64 * 1024;
+/// What a file should be, and what is said if it is not.
+pub(crate) struct Expected {
+    /// The largest file that is read, in bytes.
+    pub(crate) largest: u64,
+    /// What to do about what is no file.
+    pub(crate) name_one: &'static str,
+    /// What is wrong with a file that is no text, and what to do about it.
+    pub(crate) not_text: &'static str,
+    pub(crate) make_text: &'static str,
+}
+
+/// A certificate or key. A chain of certificates has a few KiB, a key less.
+const IN_PEM: Expected = Expected {
+    largest: 64 * 1024,
+    name_one: "name a file in PEM",
+    not_text: "it is not PEM, which is text",
+    make_text: "`openssl x509 -inform der -in FILE -out NEW` writes a certificate as PEM, \
+                `openssl pkey` likewise a key",
+};
 
 /// What of a file changes when it is written or replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,8 +51,13 @@ impl Fingerprint {
     }
 }
 
-/// The text of a file.
+/// The text of a file in PEM.
 pub(super) fn read(file: &NamedFile) -> Result<String, FileProblem> {
+    read_text(file, &IN_PEM)
+}
+
+/// The text of a file that should be as `expected`.
+pub(crate) fn read_text(file: &NamedFile, expected: &Expected) -> Result<String, FileProblem> {
     let unreadable = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => FileProblem {
             is_missing: true,
@@ -59,25 +81,19 @@ pub(super) fn read(file: &NamedFile) -> Result<String, FileProblem> {
     // Asked before opening: to open a pipe would wait for whoever writes into it.
     if !fs::metadata(&file.path).map_err(unreadable)?.is_file() {
         let problem = "it is not a regular file";
-        return Err(FileProblem::new(file, problem, "name a file in PEM"));
+        return Err(FileProblem::new(file, problem, expected.name_one));
     }
     let mut bytes = Vec::new();
     File::open(&file.path)
-        .and_then(|opened| opened.take(LARGEST + 1).read_to_end(&mut bytes))
+        .and_then(|opened| opened.take(expected.largest + 1).read_to_end(&mut bytes))
         .map_err(unreadable)?;
-    if bytes.len() as u64 > LARGEST {
+    if bytes.len() as u64 > expected.largest {
         return Err(FileProblem::new(
             file,
-            format!("it has more than {} KiB", LARGEST / 1024),
+            format!("it has more than {} KiB", expected.largest / 1024),
             "name one that holds only what is needed here",
         ));
     }
-    String::from_utf8(bytes).map_err(|_| {
-        FileProblem::new(
-            file,
-            "it is not PEM, which is text",
-            "`openssl x509 -inform der -in FILE -out NEW` writes a certificate as PEM, \
-             `openssl pkey` likewise a key",
-        )
-    })
+    String::from_utf8(bytes)
+        .map_err(|_| FileProblem::new(file, expected.not_text, expected.make_text))
 }

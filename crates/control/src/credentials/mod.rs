@@ -16,6 +16,7 @@ use std::time::SystemTime;
 
 use model::{App, Authority, Certificate, Credentials, FilePath, Host, ServiceName};
 
+pub(crate) use file::{Expected, read_text};
 pub(crate) use watch::{Found, Watched, Watcher};
 
 /// What one service names files for.
@@ -39,7 +40,7 @@ pub(crate) struct NamedFile {
 }
 
 impl NamedFile {
-    fn new(named: &FilePath, folder: &Path) -> Self {
+    pub(crate) fn new(named: &FilePath, folder: &Path) -> Self {
         Self {
             named: named.clone(),
             path: named.within(folder),
@@ -64,7 +65,11 @@ pub(crate) struct FileProblem {
 }
 
 impl FileProblem {
-    fn new(file: &NamedFile, problem: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub(crate) fn new(
+        file: &NamedFile,
+        problem: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
         Self {
             file: file.named.clone(),
             problem: problem.into(),
@@ -79,7 +84,7 @@ impl FileProblem {
     }
 
     /// Whether it is a file below the app's folder that is not there, and that a build may yet make.
-    fn may_be_built(&self) -> bool {
+    pub(crate) fn may_be_built(&self) -> bool {
         self.is_missing && !self.file.as_str().starts_with('/')
     }
 }

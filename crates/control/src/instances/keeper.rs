@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -75,13 +76,13 @@ impl Keeper {
     }
 
     async fn launch(&self, launch: &Launch) -> Result<Process, Exit> {
-        for volume in &self.volumes {
-            make_private_folder(volume).map_err(|error| {
-                not_started(format!(
-                    "cannot make its volume {}: {error}",
-                    volume.display()
-                ))
-            })?;
+        for volume in self.volumes.clone() {
+            // A slow disk must not stop this thread, on which others are kept too.
+            let shown = volume.display().to_string();
+            let made = tokio::task::spawn_blocking(move || make_private_folder(&volume)).await;
+            made.map_err(io::Error::other)
+                .flatten()
+                .map_err(|error| not_started(format!("cannot make its volume {shown}: {error}")))?;
         }
         self.processes
             .launch(launch)

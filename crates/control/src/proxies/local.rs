@@ -11,7 +11,7 @@ use std::time::Duration;
 use model::{Command, Exit};
 use runner::{AdoptError, Adopted, Launch, Process, Processes, Restart, UnitName};
 use tokio::sync::{Notify, watch};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::instances::base_environment;
 use crate::settings::{LOG_FILTER_VARIABLE, Settings};
@@ -20,6 +20,9 @@ use crate::settings::{LOG_FILTER_VARIABLE, Settings};
 const ATTEMPT: u32 = 1;
 /// How long it may finish what is in flight when it is told to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(15);
+/// How long it is waited for: its shim ends it by force after [`STOP_LIMIT`], unless the shim hangs
+/// itself.
+const STOP_PATIENCE: Duration = Duration::from_secs(30);
 /// The pause before another look for one of which nothing could be said.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long to wait before starting it again when even its shim is gone.
@@ -54,10 +57,13 @@ impl LocalProxy {
         self.runs.load(Ordering::Relaxed)
     }
 
-    /// Has it finish what is in flight and end, and waits until it has.
+    /// Has it finish what is in flight and end, and waits until it has, or for as long as that should
+    /// take at most: who waits for the server must not do so for ever.
     pub(crate) async fn stop(&self) {
         self.stop.send_replace(true);
-        self.stop.closed().await;
+        if timeout(STOP_PATIENCE, self.stop.closed()).await.is_err() {
+            tracing::error!(limit = ?STOP_PATIENCE, "the proxy has not ended; it is left behind");
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! One stream of content in one coding. The settings bound what each takes: about 1 MiB, and little
+//! One stream of content in one coding. The settings bound what each takes, at most 3 MiB, and little
 //! time for each byte, since it is done while somebody waits.
 
 use std::cell::RefCell;

@@ -7,10 +7,12 @@ mod pieces;
 
 use std::rc::Rc;
 
+use http::StatusCode;
+
 use self::encoder::Encoder;
 pub(crate) use self::pieces::Compressed;
 use crate::http::accept_encoding::{Coding, accepted};
-use crate::http::fields::elements;
+use crate::http::fields::{content_length, elements};
 use crate::http::message::Body;
 use crate::limits::{COMPRESSED_AT_A_TIME, LEAST_COMPRESSED};
 use crate::translate::Exchange;
@@ -45,12 +47,23 @@ impl Drop for Slot {
 /// Decides whether `answer` is compressed, and has its head say so; none where it stays as it is.
 /// Without a free slot it does: to be quick is worth more than to be small.
 pub(crate) fn prepare(exchange: &Exchange<'_>, answer: &mut Answer) -> Option<Compression> {
-    if !may_be_compressed(answer) || exchange.is_grpc {
+    if answer.status == StatusCode::NOT_MODIFIED {
+        // What it would say of the whole answer it says of that (RFC 9110 section 15.4.5).
+        vary(answer);
+    }
+    let is_head = exchange.request.facts.is_head;
+    if !may_be_compressed(answer, is_head) || exchange.is_grpc {
         return None;
     }
     vary(answer);
     let taken = accepted(exchange.request.fields.all(b"accept-encoding"));
     let coding = *taken.first()?;
+    if is_head {
+        // The fields are those that GET would have (RFC 9110 section 9.3.2), as far as they are known.
+        announce(answer, coding);
+        answer.body = Body::None;
+        return None;
+    }
     let slot = Slot::take(exchange.worker)?;
     let encoder = Encoder::new(coding)
         .inspect_err(|error| tracing::error!(%error, "nothing can be compressed"))
@@ -63,10 +76,16 @@ pub(crate) fn prepare(exchange: &Exchange<'_>, answer: &mut Answer) -> Option<Co
 }
 
 /// Whether an answer would be smaller and is not forbidden to be (RFC 9110 section 7.7).
-fn may_be_compressed(answer: &Answer) -> bool {
+fn may_be_compressed(answer: &Answer, is_head: bool) -> bool {
     let fields = &answer.fields;
     let is_part = matches!(answer.status.as_u16(), 100..=199 | 204..=206 | 304);
+    let length = fields.get(b"content-length");
     let is_long = match answer.body {
+        // What GET would bring.
+        Body::None if is_head => match length.map(content_length) {
+            None => true,
+            Some(length) => length.is_ok_and(|length| length >= LEAST_COMPRESSED),
+        },
         Body::None => false,
         Body::Length(length) => length >= LEAST_COMPRESSED,
         Body::Chunked | Body::UntilClose => true,
@@ -138,7 +157,6 @@ fn announce(answer: &mut Answer, coding: Coding) {
 mod tests {
     use super::*;
     use crate::http::field_section::FieldSection;
-    use http::StatusCode;
 
     fn answer(status: u16, body: Body, fields: &[(&str, &str)]) -> Answer {
         let fields = fields.iter();
@@ -188,10 +206,25 @@ mod tests {
         ] {
             let answer = answer(status, body, fields);
             assert_eq!(
-                may_be_compressed(&answer),
+                may_be_compressed(&answer, false),
                 expected,
                 "{status} {body:?} {fields:?}"
             );
+        }
+    }
+
+    #[test]
+    fn head_is_told_what_get_would_be() {
+        const HTML: (&str, &str) = ("content-type", "text/html");
+        for (fields, expected) in [
+            (&[HTML][..], true),
+            (&[HTML, ("content-length", "5000")], true),
+            (&[HTML, ("content-length", "10")], false),
+            (&[("content-type", "image/png")], false),
+        ] {
+            let answer = answer(200, Body::None, fields);
+            assert_eq!(may_be_compressed(&answer, true), expected, "{fields:?}");
+            assert!(!may_be_compressed(&answer, false));
         }
     }
 

@@ -304,6 +304,7 @@ impl Control {
             upstreams: Changes::default(),
             certificates: Changes::default(),
             authorities: Changes::default(),
+            error_pages: Changes::default(),
             telemetry: None,
         }
     }

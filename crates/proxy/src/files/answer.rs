@@ -43,7 +43,7 @@ pub(crate) async fn answer(exchange: &Exchange<'_>, files: &ServedFiles) -> Next
             let is_grpc = exchange.is_grpc;
             exchange
                 .client
-                .fail(error, facts, is_grpc, exchange.id)
+                .fail(error, facts, is_grpc, exchange.manner())
                 .await
         }
     }

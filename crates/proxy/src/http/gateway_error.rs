@@ -1,5 +1,5 @@
 //! Answers of the proxy itself: a status, a reason that a program can read in a field, and a
-//! sentence for people, or both in JSON for who prefers that.
+//! sentence for people, or both in JSON for who prefers that, or a page of the app's.
 
 use std::io;
 use std::time::Duration;
@@ -7,10 +7,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::StatusCode;
 
+use super::accept::Wants;
 use super::date;
+use super::error_page::Page;
 use super::field_section::FieldSection;
+use super::manner::Manner;
 use super::refusal::Refusal;
-use super::request_id::RequestId;
 use crate::http::message::{Body, RequestFacts};
 use crate::socket::Socket;
 use crate::worker::Listener;
@@ -65,6 +67,10 @@ pub(crate) enum GatewayError {
     FileUnreadable,
     #[error("the request has passed more trusted hops than there can be: it goes in a circle")]
     InCircle,
+    #[error("the request was to go no further, and this is a gateway")]
+    EndsHere,
+    #[error("this gateway does not send requests back")]
+    TraceEndsHere,
     #[error("the request has more content than this route takes")]
     BodyTooLarge,
     #[error("there were more requests than this route takes; the next is taken in {0} s")]
@@ -74,6 +80,15 @@ pub(crate) enum GatewayError {
 }
 
 impl GatewayError {
+    /// What is said to a request by this method that was not to go further than here (RFC 9110
+    /// section 7.6.2). What TRACE would send back has secrets of the client in it.
+    pub(crate) fn last_hop(method: &[u8]) -> Self {
+        match method {
+            b"TRACE" => Self::TraceEndsHere,
+            _ => Self::EndsHere,
+        }
+    }
+
     /// The value of the field `roadbed-reason`.
     pub(crate) fn reason(self) -> &'static str {
         self.status_and_reason().1
@@ -113,6 +128,8 @@ impl GatewayError {
             Self::MethodNotAllowed => (405, "method-not-allowed"),
             Self::FileUnreadable => (500, "file-unreadable"),
             Self::InCircle => (508, "loop"),
+            Self::EndsHere => (200, "max-forwards"),
+            Self::TraceEndsHere => (501, "max-forwards"),
             Self::BodyTooLarge => (413, "body-too-large"),
             Self::RateLimited(_) => (429, "rate-limited"),
             Self::BadRequest(refusal) => (refusal.status(), "bad-request"),
@@ -132,11 +149,20 @@ impl GatewayError {
         (self == Self::MethodNotAllowed).then_some("GET, HEAD")
     }
 
-    /// The answer that tells of it over HTTP/2: its status, fields and content.
-    pub(crate) fn response(self, json: bool) -> (StatusCode, FieldSection, Bytes) {
+    /// The answer that tells of it, to who wants to read what it `wants`, in this manner: its status,
+    /// fields and content.
+    pub(crate) fn response(
+        self,
+        wants: Wants,
+        manner: Manner<'_>,
+    ) -> (StatusCode, FieldSection, Bytes) {
         let (status, reason) = self.status_and_reason();
-        let (kind, body) = self.content(json);
-        let mut fields = FieldSection::with_capacity(180, 5);
+        let page = Page::find(manner.pages, status, wants);
+        let (kind, body) = match page {
+            Some(page) => (page.content_type(), page.fill(status, reason, manner.id)),
+            None => self.content(wants),
+        };
+        let mut fields = FieldSection::with_capacity(300, 8);
         fields.push(REASON, reason.as_bytes());
         if self.forbids_retry() {
             fields.push(RETRY.as_bytes(), NO_RETRY);
@@ -150,34 +176,38 @@ impl GatewayError {
         if let Some(methods) = self.allow() {
             fields.push(b"allow", methods.as_bytes());
         }
+        if page.is_some() {
+            fields.push(b"vary", b"accept");
+        }
+        manner.add_to(&mut fields);
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
-        (status, fields, body.into())
+        (status, fields, body)
     }
 
     /// What it says, and of which type that is.
-    fn content(self, json: bool) -> (&'static str, String) {
+    fn content(self, wants: Wants) -> (&'static str, Bytes) {
         let reason = self.reason();
-        match json {
-            true => {
+        match wants {
+            Wants::Json => {
                 let error = serde_json::json!({ "reason": reason, "message": self.to_string() });
                 let body = serde_json::json!({ "error": error }).to_string() + "\n";
-                ("application/json", body)
+                ("application/json", body.into())
             }
-            false => {
+            Wants::Html | Wants::Text => {
                 let body = format!("{reason}: {self}\n");
-                ("text/plain; charset=utf-8", body)
+                ("text/plain; charset=utf-8", body.into())
             }
         }
     }
 }
 
-/// Who is answered, and what follows.
+/// Who is answered over HTTP/1.x, and what follows.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reply<'a> {
-    /// What the request is called, at the edge.
-    pub(crate) id: Option<&'a RequestId>,
-    /// The body is JSON rather than text.
-    pub(crate) json: bool,
+    /// What comes from the request and its route.
+    pub(crate) manner: Manner<'a>,
+    /// What the client wants to read.
+    pub(crate) wants: Wants,
     /// The request was HEAD: the body is only announced.
     pub(crate) head_only: bool,
     /// The client's connection is kept.
@@ -191,31 +221,40 @@ impl<'a> Reply<'a> {
     /// would be taken for the next request.
     pub(crate) fn to(facts: RequestFacts, listener: &Listener) -> Self {
         Self {
-            id: None,
-            json: facts.prefers_json,
+            manner: Manner::default(),
+            wants: facts.wants,
             head_only: facts.is_head,
             keep_alive: facts.keep_alive && facts.body == Body::None && !listener.is_gone(),
             old_version: facts.old_version,
         }
     }
 
-    /// The same for a request that is called so.
-    pub(crate) fn named(self, id: Option<&'a RequestId>) -> Self {
-        Self { id, ..self }
+    /// The same in this manner.
+    pub(crate) fn given(self, manner: Manner<'a>) -> Self {
+        Self { manner, ..self }
     }
 
-    /// The fields that say what becomes of the connection, where one does, and what the request is
-    /// called.
-    pub(crate) fn fields(self) -> String {
+    /// A whole answer: its status, fields, what becomes of the connection, and its content.
+    pub(crate) fn text(self, status: u16, fields: &FieldSection, body: &[u8]) -> Vec<u8> {
+        let mut text = Vec::with_capacity(512 + body.len());
+        let line = format!("HTTP/1.1 {status} {}\r\n", phrase(status));
+        text.extend_from_slice(line.as_bytes());
+        for (name, value) in fields.iter() {
+            for part in [name, b": ", value, b"\r\n"] {
+                text.extend_from_slice(part);
+            }
+        }
         let connection = match (self.keep_alive, self.old_version) {
             (false, _) => "connection: close\r\n",
             (true, true) => "connection: keep-alive\r\n",
             (true, false) => "",
         };
-        match self.id {
-            None => connection.to_owned(),
-            Some(id) => format!("x-request-id: {id:?}\r\n{connection}"),
+        text.extend_from_slice(connection.as_bytes());
+        text.extend_from_slice(b"\r\n");
+        if !self.head_only {
+            text.extend_from_slice(body);
         }
+        text
     }
 }
 
@@ -226,54 +265,19 @@ pub(crate) async fn send(
     reply: Reply<'_>,
     limit: Duration,
 ) -> io::Result<()> {
-    client.write_all(text(error, reply).as_bytes(), limit).await
+    client.write_all(&text(error, reply), limit).await
 }
 
-fn text(error: GatewayError, reply: Reply<'_>) -> String {
-    let (status, reason) = error.status_and_reason();
-    let (kind, body) = error.content(reply.json);
-    let mut fields = reply.fields();
-    if let Some(methods) = error.allow() {
-        fields.push_str(&format!("allow: {methods}\r\n"));
-    }
-    if let Some(seconds) = error.retry_after() {
-        fields.push_str(&format!("retry-after: {seconds}\r\n"));
-    }
-    if error.forbids_retry() {
-        fields.push_str("roadbed-retry: no\r\n");
-    }
-    format!(
-        "HTTP/1.1 {status} {}\r\nroadbed-reason: {reason}\r\ncontent-type: {kind}\r\n\
-         content-length: {}\r\ndate: {}\r\n{fields}\r\n{}",
-        phrase(status),
-        body.len(),
-        String::from_utf8_lossy(&date::now()),
-        if reply.head_only { "" } else { &body },
-    )
+fn text(error: GatewayError, reply: Reply<'_>) -> Vec<u8> {
+    let (status, fields, body) = error.response(reply.wants, reply.manner);
+    reply.text(status.as_u16(), &fields, &body)
 }
 
-/// The phrase that goes with a status of [`GatewayError`].
+/// The phrase that goes with a status of ours.
 fn phrase(status: u16) -> &'static str {
-    match status {
-        400 => "Bad Request",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        408 => "Request Timeout",
-        413 => "Content Too Large",
-        414 => "URI Too Long",
-        421 => "Misdirected Request",
-        429 => "Too Many Requests",
-        417 => "Expectation Failed",
-        431 => "Request Header Fields Too Large",
-        500 => "Internal Server Error",
-        501 => "Not Implemented",
-        502 => "Bad Gateway",
-        503 => "Service Unavailable",
-        504 => "Gateway Timeout",
-        508 => "Loop Detected",
-        505 => "HTTP Version Not Supported",
-        _ => "Error",
-    }
+    let status = StatusCode::from_u16(status).ok();
+    let phrase = status.and_then(|status| status.canonical_reason());
+    phrase.unwrap_or("Error")
 }
 
 #[cfg(test)]
@@ -281,16 +285,25 @@ mod tests {
     use super::*;
 
     const REPLY: Reply<'_> = Reply {
-        id: None,
-        json: false,
+        manner: Manner {
+            id: None,
+            careful: None,
+            pages: None,
+            is_secure: false,
+        },
+        wants: Wants::Text,
         head_only: false,
         keep_alive: true,
         old_version: false,
     };
 
+    fn shown(error: GatewayError, reply: Reply<'_>) -> String {
+        String::from_utf8(text(error, reply)).unwrap()
+    }
+
     #[test]
     fn an_error_is_a_sentence_or_json_and_always_has_its_reason() {
-        let plain = text(GatewayError::NoRoute, REPLY);
+        let plain = shown(GatewayError::NoRoute, REPLY);
         let (before, rest) = plain.split_once("date: ").unwrap();
         assert_eq!(
             (before, &rest[date::LENGTH..]),
@@ -300,10 +313,10 @@ mod tests {
                 "\r\n\r\nno-route: no service is exposed at this host and path\n",
             )
         );
-        let json = text(
+        let json = shown(
             GatewayError::Timeout,
             Reply {
-                json: true,
+                wants: Wants::Json,
                 keep_alive: false,
                 ..REPLY
             },
@@ -317,7 +330,7 @@ mod tests {
 
     #[test]
     fn head_announces_a_body_and_sends_none() {
-        let answer = text(
+        let answer = shown(
             GatewayError::NoRoute,
             Reply {
                 head_only: true,
@@ -325,5 +338,65 @@ mod tests {
             },
         );
         assert!(answer.contains("content-length: 54\r\n") && answer.ends_with("\r\n\r\n"));
+    }
+
+    /// One error of each kind. A new one does not compile until it is here, and then it has to be in
+    /// the documents.
+    fn all() -> Vec<GatewayError> {
+        use GatewayError::*;
+        let refusal = Refusal::HeadTooLong;
+        let all = vec![
+            NoRoute,
+            Misdirected,
+            NoHealthyEndpoint,
+            WrongProtocol,
+            Overloaded,
+            QueueFull,
+            QueueTimeout,
+            NoWebSocket,
+            ConnectFailed,
+            BackendClosed,
+            Timeout,
+            Deadline,
+            IdleTimeout,
+            BadResponse(refusal),
+            SlowRequest,
+            NoFile,
+            MethodNotAllowed,
+            FileUnreadable,
+            InCircle,
+            EndsHere,
+            TraceEndsHere,
+            BodyTooLarge,
+            RateLimited(1),
+            BadRequest(refusal),
+        ];
+        for error in &all {
+            match error {
+                NoRoute | Misdirected | NoHealthyEndpoint | WrongProtocol | Overloaded
+                | QueueFull | QueueTimeout | NoWebSocket | ConnectFailed | BackendClosed
+                | Timeout | Deadline | IdleTimeout | BadResponse(_) | SlowRequest | NoFile
+                | MethodNotAllowed | FileUnreadable | InCircle | EndsHere | TraceEndsHere
+                | BodyTooLarge | RateLimited(_) | BadRequest(_) => {}
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn every_reason_is_in_the_documents_with_its_status() {
+        let page = include_str!("../../../../docs/edge.md");
+        for error in all() {
+            let (status, reason) = error.status_and_reason();
+            let is_row = |line: &&str| {
+                let status = status.to_string();
+                let cells: Vec<_> = line.split('|').map(str::trim).collect();
+                let shown = cells
+                    .get(1)
+                    .is_some_and(|cell| cell.split(", ").any(|s| s == status));
+                shown && cells.get(2) == Some(&format!("`{reason}`").as_str())
+            };
+            assert!(page.lines().any(|line| is_row(&line)), "{status} {reason}");
+        }
     }
 }

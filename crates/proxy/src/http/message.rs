@@ -1,5 +1,7 @@
 //! What a request asks and how long a message is, in whichever version of HTTP.
 
+use super::accept::Wants;
+
 /// How long a message's body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Body {
@@ -30,8 +32,10 @@ pub struct RequestFacts {
     pub expects_continue: bool,
     /// It asks for another protocol on this connection.
     pub upgrade: bool,
-    /// An error is best told in JSON.
-    pub prefers_json: bool,
+    /// How often it may be passed on, us included, where that is said and counts.
+    pub forwards: Option<u32>,
+    /// How an error is best told.
+    pub wants: Wants,
     /// What stands for the requests that go to the same endpoint, once its route is known.
     pub sticky: Option<u64>,
 }
@@ -47,7 +51,8 @@ impl RequestFacts {
         keep_alive: true,
         expects_continue: false,
         upgrade: false,
-        prefers_json: false,
+        forwards: None,
+        wants: Wants::Html,
         sticky: None,
     };
 }

@@ -6,6 +6,7 @@ use model::{PathPattern, RedirectStatus};
 use super::date;
 use super::field_section::FieldSection;
 use super::gateway_error::{REASON, Reply};
+use super::manner::Manner;
 use super::target::split_port;
 use crate::routing::Asked;
 use crate::routing::path_change::PathChange;
@@ -89,27 +90,20 @@ pub(crate) struct Redirection {
 }
 
 impl Redirection {
-    /// Itself over HTTP/1.x.
-    pub(crate) fn text(&self, reply: Reply<'_>) -> String {
-        let phrase = self.status.canonical_reason().unwrap_or_default();
-        format!(
-            "HTTP/1.1 {} {phrase}\r\nlocation: {}\r\nroadbed-reason: {REDIRECT}\r\n\
-             content-length: 0\r\ndate: {}\r\n{}\r\n",
-            self.status.as_u16(),
-            self.location,
-            String::from_utf8_lossy(&date::now()),
-            reply.fields(),
-        )
-    }
-
-    /// Its fields over HTTP/2.
-    pub(crate) fn fields(&self) -> FieldSection {
-        let mut fields = FieldSection::with_capacity(120 + self.location.len(), 4);
+    /// Its fields, in this manner.
+    pub(crate) fn fields(&self, manner: Manner<'_>) -> FieldSection {
+        let mut fields = FieldSection::with_capacity(160 + self.location.len(), 6);
         fields.push(b"location", self.location.as_bytes());
         fields.push(REASON, REDIRECT.as_bytes());
         fields.push(b"content-length", b"0");
         fields.push(b"date", &date::now());
+        manner.add_to(&mut fields);
         fields
+    }
+
+    /// Itself over HTTP/1.x.
+    pub(crate) fn text(&self, reply: Reply<'_>) -> Vec<u8> {
+        reply.text(self.status.as_u16(), &self.fields(reply.manner), b"")
     }
 }
 

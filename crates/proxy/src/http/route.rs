@@ -9,11 +9,13 @@ use model::{Protocol, TrustedHops};
 
 use super::attest::{Attested, Texts};
 use super::gateway_error::GatewayError;
-use super::message::Body;
+use super::manner::Manner;
+use super::message::RequestFacts;
 use super::redirect::Redirection;
+use super::request_id::RequestId;
 use super::target::split_port;
 use crate::measure::RouteCounters;
-use crate::routing::rules::Rules;
+use crate::routing::rules::{Pages, Rules, manner};
 use crate::routing::{Asked, InTls};
 use crate::socket::Socket;
 use crate::telemetry::Kept;
@@ -94,8 +96,8 @@ impl Origin {
 pub(crate) enum Destination {
     /// It goes to an upstream.
     Upstream(Way),
-    /// It is answered so, which its route counts.
-    Redirect(Redirection, Rc<RouteCounters>),
+    /// It is answered so, by these rules, which its route counts.
+    Redirect(Redirection, Option<Rc<Rules>>, Rc<RouteCounters>),
 }
 
 /// How a request goes to an upstream.
@@ -116,9 +118,22 @@ pub(crate) struct Refused {
     pub(crate) upstream: Option<Rc<Upstream>>,
     /// What is counted of its route, where that was found.
     counters: Option<Rc<RouteCounters>>,
+    /// The rules that hold for it, where these were found.
+    pub(crate) rules: Option<Rc<Rules>>,
+    /// What is shown to those that fit no route of their host.
+    pub(crate) fallback: Option<Pages>,
 }
 
 impl Refused {
+    /// How it is told, to a request that is called `id` and came in TLS or not.
+    pub(crate) fn manner<'a>(&'a self, id: Option<&'a RequestId>, is_secure: bool) -> Manner<'a> {
+        let manner = manner(self.rules.as_deref(), id, is_secure);
+        Manner {
+            pages: manner.pages.or(self.fallback.as_deref()),
+            ..manner
+        }
+    }
+
     /// Counts it, and notes it in what is kept of the request; why it is. `grpc` is what a
     /// call of gRPC is told, which it is counted by.
     pub(crate) fn note(
@@ -170,19 +185,24 @@ impl From<GatewayError> for Refused {
             error,
             upstream: None,
             counters: None,
+            rules: None,
+            fallback: None,
         }
     }
 }
 
-/// Finds what is done with a request, which has this body; `attested` is what the edge says of it.
+/// Finds what is done with a request, which asks this; `attested` is what the edge says of it.
 pub(crate) fn route(
     worker: &Worker,
     listener: &Listener,
     origin: &Origin,
     attested: Option<&Attested<'_>>,
     asked: &dyn Asked,
-    body: Body,
+    facts: RequestFacts,
 ) -> Result<Destination, Refused> {
+    if facts.forwards == Some(0) {
+        return Err(GatewayError::last_hop(asked.method()).into());
+    }
     let is_secure = attested.map_or(origin.is_secure, Attested::is_secure);
     let routed = match listener.upstream() {
         Some(upstream) => Routed::To(upstream, None, None),
@@ -195,30 +215,34 @@ pub(crate) fn route(
                 true => view.route(&InTls(asked)),
                 false => view.route(asked),
             };
-            routed.ok_or(GatewayError::NoRoute)?
+            routed.ok_or_else(|| Refused {
+                fallback: view.fallback(asked),
+                ..GatewayError::NoRoute.into()
+            })?
         }
     };
     let (upstream, rules, counters) = match routed {
         Routed::To(upstream, rules, counters) => (upstream, rules, counters),
-        Routed::Redirect(redirect, counters) => {
+        Routed::Redirect(redirect, rules, counters) => {
             let answer = redirect.answer(asked, is_secure);
-            return Ok(Destination::Redirect(answer, counters));
+            return Ok(Destination::Redirect(answer, rules, counters));
         }
     };
     let client = attested.map_or(origin.peer, Attested::client);
-    let refusal = |rules: &Rc<Rules>| rules.refusal(asked, client, body);
+    let refusal = |rules: &Rc<Rules>| rules.refusal(asked, client, facts.body);
     if let Some(error) = rules.as_ref().and_then(refusal) {
         return Err(Refused {
-            error,
             upstream: Some(upstream),
             counters,
+            rules,
+            ..error.into()
         });
     }
     match upstream.protocol() {
         Protocol::Tcp => Err(Refused {
-            error: GatewayError::WrongProtocol,
-            upstream: None,
             counters,
+            rules,
+            ..GatewayError::WrongProtocol.into()
         }),
         _ => {
             // Who calls through the mesh comes from this machine, all of them.

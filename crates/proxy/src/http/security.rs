@@ -32,6 +32,19 @@ pub(crate) fn missing<'a>(
     })
 }
 
+/// The fields of an answer of the proxy itself, which came in TLS or not. Nothing else of what its
+/// route changes is done to such an answer, so what the route says of these is said here.
+pub(crate) fn own(changes: &FieldChanges, is_secure: bool) -> Vec<(&str, &str)> {
+    let fields = ALWAYS.into_iter().chain(is_secure.then_some(IN_TLS));
+    let is_one = |name: &str| fields.clone().any(|(other, _)| other == name);
+    let mut own: Vec<(&str, &str)> = Vec::new();
+    own.extend(changes.added().filter(|(name, _)| is_one(name)));
+    for field in missing(changes, is_secure, |_| false) {
+        own.push(field);
+    }
+    own
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,6 +77,30 @@ mod tests {
             remove: [name("X-Frame-Options")].into(),
         };
         assert_eq!(names(&changes, false, &[]), ["x-content-type-options"]);
+    }
+
+    #[test]
+    fn what_the_route_says_of_them_is_said_in_answers_of_our_own() {
+        let name = |name: &str| FieldName::new(name).unwrap();
+        let value = || FieldValue::new("x").unwrap();
+        let changes = FieldChanges {
+            set: [
+                (name("Referrer-Policy"), value()),
+                (name("X-Other"), value()),
+            ]
+            .into(),
+            add: [(name("Strict-Transport-Security"), value())].into(),
+            remove: [name("X-Frame-Options")].into(),
+        };
+        let rest = [ALWAYS[0], ALWAYS[2]];
+        let in_clear = own(&changes, false);
+        assert_eq!(
+            in_clear,
+            [[("referrer-policy", "x")].as_slice(), &rest].concat()
+        );
+        let in_tls = own(&changes, true);
+        let said = [("referrer-policy", "x"), ("strict-transport-security", "x")];
+        assert_eq!(in_tls, [said.as_slice(), &rest].concat());
     }
 
     #[test]

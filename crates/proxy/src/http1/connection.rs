@@ -11,16 +11,18 @@ use super::request::{self, RequestHead};
 use super::rewrite::{self, Addition};
 use super::{context, translated};
 use crate::http::Refusal;
+use crate::http::accept::Wants;
 use crate::http::attest::{Attested, attest};
 use crate::http::gateway_error::{GatewayError, Reply};
 use crate::http::linger::linger;
+use crate::http::manner::Manner;
 use crate::http::message::Body;
 use crate::http::phases::Next;
 use crate::http::route::{Destination, Origin, Refused, Way, note_redirected, route};
 use crate::http2::PREFACE;
 use crate::limits::HEAD_BYTES;
 use crate::measure::Measured;
-use crate::routing::rules::Rules;
+use crate::routing::rules::{Rules, manner};
 use crate::socket::{Socket, unless};
 use crate::telemetry;
 use crate::telemetry::record::Version;
@@ -173,7 +175,7 @@ async fn serve_request(
     let from = (origin, said.ok().flatten());
     let kept = telemetry::begin(worker, listener, from, version, Some(&asked));
     let routed = match said {
-        Ok(said) => route(worker, listener, origin, said, &asked, head.facts.body),
+        Ok(said) => route(worker, listener, origin, said, &asked, head.facts),
         Err(error) => Err((*error).into()),
     };
     drop(asked);
@@ -182,19 +184,20 @@ async fn serve_request(
     let is_secure = attested.as_ref().is_some_and(Attested::is_secure);
     let way = match routed {
         Ok(Destination::Upstream(way)) => way,
-        Ok(Destination::Redirect(redirection, counters)) => {
+        Ok(Destination::Redirect(redirection, rules, counters)) => {
             buffer.consume(head.length);
             *input = Some(buffer);
             let to = (redirection.status, &counters);
             note_redirected(worker, listener, kept, to);
-            let reply = Reply::to(head.facts, listener).named(id);
+            let manner = manner(rules.as_deref(), id, is_secure);
+            let reply = Reply::to(head.facts, listener).given(manner);
             return redirect(worker, client, &redirection, reply).await;
         }
         Err(refused) => {
             buffer.consume(head.length);
             *input = Some(buffer);
             let error = refused.note(worker, listener, kept, None);
-            let reply = Reply::to(head.facts, listener).named(id);
+            let reply = Reply::to(head.facts, listener).given(refused.manner(id, is_secure));
             return answer(worker, client, error, reply).await;
         }
     };
@@ -205,15 +208,21 @@ async fn serve_request(
     let Way {
         upstream, rules, ..
     } = &way;
-    // Requests are copied where they are values. One that cannot become one stays as it is.
-    let is_copied = rules.as_ref().is_some_and(|rules| rules.mirror.is_some());
-    let is_copied = is_copied
-        && !facts.upgrade
-        && Request::from_http1(&buffer.bytes()[..head.length], &head).is_ok();
-    let is_compressed = || rules.as_ref().is_some_and(|rules| rules.compress) && !facts.upgrade;
-    if upstream.speaks_http2() || is_copied || is_compressed() {
+    // Requests are copied, and answers changed, where they are values.
+    let needs_values =
+        |rules: &Rc<Rules>| rules.mirror.is_some() || rules.compress || rules.replaces_answers;
+    let needs_values = rules.as_ref().is_some_and(needs_values) && !facts.upgrade;
+    let values = || Request::from_http1(bytes, &head);
+    let request = match (upstream.speaks_http2(), needs_values) {
+        (true, _) => Some(values()),
+        // One that cannot become one stays as it is.
+        (false, true) => values().ok().map(Ok),
+        (false, false) => None,
+    };
+    if let Some(request) = request {
         let to = (&**upstream, rules.as_deref());
-        let request = (head, attested.as_ref());
+        buffer.consume(head.length);
+        let request = (request, attested.as_ref());
         return Box::pin(translate(connection, to, measured, request, buffer, input)).await;
     }
     let mut out = match facts.body {
@@ -265,8 +274,8 @@ async fn translate(
     connection: Connection<'_>,
     (upstream, rules): (&Upstream, Option<&Rules>),
     measured: &Measured<'_>,
-    (head, attested): (RequestHead, Option<&Attested<'_>>),
-    mut buffer: Pooled,
+    (request, attested): (Result<Request, Refusal>, Option<&Attested<'_>>),
+    buffer: Pooled,
     input: &mut Option<Pooled>,
 ) -> Next {
     let Connection {
@@ -275,8 +284,6 @@ async fn translate(
         listener,
         ..
     } = connection;
-    let request = Request::from_http1(&buffer.bytes()[..head.length], &head);
-    buffer.consume(head.length);
     *input = (!buffer.is_empty()).then_some(buffer);
     let mut request = match request {
         Ok(request) => request,
@@ -361,8 +368,8 @@ async fn read_head(
 /// looks like one may be part of what was not understood.
 async fn refuse(worker: &Worker, client: &Socket, error: GatewayError) -> Next {
     let reply = Reply {
-        id: None,
-        json: false,
+        manner: Manner::default(),
+        wants: Wants::Text,
         head_only: false,
         keep_alive: false,
         old_version: false,

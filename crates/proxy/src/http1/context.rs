@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::http::manner::Manner;
 use crate::http::message::RequestFacts;
 use crate::http::request_id::RequestId;
 use crate::measure::Measured;
-use crate::routing::rules::Rules;
+use crate::routing::rules::{Rules, manner};
 use crate::socket::Socket;
 use crate::worker::{Listener, Upstream, Worker};
 
@@ -30,6 +31,11 @@ pub(crate) struct Exchange<'a> {
 }
 
 impl Exchange<'_> {
+    /// How the proxy itself answers it.
+    pub(crate) fn manner(&self) -> Manner<'_> {
+        manner(self.rules, self.id, self.is_secure)
+    }
+
     /// How long the request waits for the head of its answer.
     pub(crate) fn timeout(&self) -> Duration {
         let own = self.rules.and_then(|rules| rules.timeout);

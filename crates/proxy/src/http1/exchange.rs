@@ -91,7 +91,7 @@ pub(crate) async fn exchange(
         }
     };
     exchange.measured.refused(error, None);
-    let reply = Reply::to(facts, exchange.listener).named(exchange.id);
+    let reply = Reply::to(facts, exchange.listener).given(exchange.manner());
     in_place::answer(worker, exchange.client, error, reply).await
 }
 

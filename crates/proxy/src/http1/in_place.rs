@@ -14,10 +14,7 @@ pub(crate) async fn redirect(
     reply: Reply<'_>,
 ) -> Next {
     let text = redirection.text(reply);
-    match client
-        .write_all(text.as_bytes(), worker.limits.body_idle)
-        .await
-    {
+    match client.write_all(&text, worker.limits.body_idle).await {
         Ok(()) if reply.keep_alive => Next::Request,
         Ok(()) => Next::Linger,
         Err(_) => Next::Close,

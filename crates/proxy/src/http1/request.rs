@@ -4,7 +4,9 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::fields::{Connection, Fields, drop_named, head_end, malformed};
+use crate::http::accept::Accept;
 use crate::http::fields::{content_length, elements, is_of_edge};
+use crate::http::max_forwards::Said;
 use crate::http::message::{Body, RequestFacts, is_idempotent};
 use crate::http::{Refusal, target};
 use crate::limits::{HEAD_FIELDS, METHOD_BYTES};
@@ -131,7 +133,8 @@ struct Reading<'a> {
     upgrades: usize,
     /// Whether HTTP/2 is among what they ask for.
     asks_for_http2: bool,
-    prefers_json: bool,
+    accept: Accept,
+    max_forwards: (Said, Option<usize>),
 }
 
 impl<'a> Reading<'a> {
@@ -149,7 +152,8 @@ impl<'a> Reading<'a> {
             upgrade: None,
             upgrades: 0,
             asks_for_http2: false,
-            prefers_json: false,
+            accept: Accept::default(),
+            max_forwards: Default::default(),
         }
     }
 
@@ -167,7 +171,7 @@ impl<'a> Reading<'a> {
                 let start = value.as_ptr() as usize - self.bytes.as_ptr() as usize;
                 self.host = Some((index, start..start + value.len()));
             }
-            6 if is("accept") => self.prefers_json |= crate::http::accept::prefers_json(value),
+            6 if is("accept") => self.accept.note(value),
             6 if is("expect") => {
                 if !value.eq_ignore_ascii_case(b"100-continue") {
                     return Err(Refusal::Expectation);
@@ -187,6 +191,10 @@ impl<'a> Reading<'a> {
                 self.fields.drop(index);
             }
             10 if is("keep-alive") => self.fields.drop(index),
+            12 if is("max-forwards") => {
+                self.max_forwards.0.note(value);
+                self.max_forwards.1 = Some(index);
+            }
             14 if is("content-length") => {
                 if self.length.is_some() {
                     return Err(Refusal::ContentLength);
@@ -254,6 +262,11 @@ impl<'a> Reading<'a> {
         if let (true, Some(index)) = (expects_continue, self.expect) {
             self.fields.keep(index);
         }
+        let forwards = self.max_forwards.0.counts_for(method);
+        if let (Some(_), Some(index)) = (forwards, self.max_forwards.1) {
+            // It is written anew.
+            self.fields.drop(index);
+        }
         let keep_alive =
             !self.connection.close && (!self.old_version || self.connection.keep_alive);
         Ok(RequestFacts {
@@ -264,7 +277,8 @@ impl<'a> Reading<'a> {
             keep_alive,
             expects_continue,
             upgrade,
-            prefers_json: self.prefers_json,
+            forwards,
+            wants: self.accept.wants(),
             sticky: None,
         })
     }

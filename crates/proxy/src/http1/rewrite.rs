@@ -70,6 +70,10 @@ pub(crate) fn request(
     if let Some(attested) = addition.attested {
         attested.write(&bytes[head.host.clone()], out);
     }
+    if let Some(forwards) = head.facts.forwards {
+        let left = forwards.saturating_sub(1).to_string();
+        append_field(out, b"max-forwards: ", left.as_bytes());
+    }
     if head.facts.body == Body::Chunked {
         out.append(b"transfer-encoding: chunked\r\n");
     }

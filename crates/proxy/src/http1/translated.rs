@@ -61,5 +61,6 @@ pub(crate) fn again(head: &[u8], facts: RequestFacts) -> Result<Request, Gateway
     let upgrade = request.facts.upgrade;
     // What the client can be told, and what becomes of its connection, is as it asked.
     request.facts = RequestFacts { upgrade, ..facts };
+    request.count_forward();
     Ok(request)
 }

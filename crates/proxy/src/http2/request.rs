@@ -4,11 +4,13 @@
 use http::Method;
 
 use super::head::RequestHead;
+use crate::http::Refusal;
+use crate::http::accept::Accept;
 use crate::http::field_section::FieldSection;
 use crate::http::fields::content_length;
+use crate::http::max_forwards::{MAX_FORWARDS, Said};
 use crate::http::message::{Body, RequestFacts, is_idempotent};
 use crate::http::target::{self, check_authority, check_crossing};
-use crate::http::{Refusal, accept};
 use crate::limits::{HEAD_FIELDS, METHOD_BYTES};
 use crate::translate::request::Request;
 
@@ -42,7 +44,9 @@ pub(crate) fn validate(mut head: RequestHead, ended: bool) -> Result<Request, Re
         });
     }
     let (method, fields) = (head.method, head.fields);
-    Ok(Request::new(facts, method, authority, path, fields))
+    let mut request = Request::new(facts, method, authority, path, fields);
+    request.count_forward();
+    Ok(request)
 }
 
 /// Whether it opens a WebSocket (RFC 8441). No other use of CONNECT is for a gateway.
@@ -62,7 +66,8 @@ struct Seen<'a> {
     host: Option<&'a [u8]>,
     length: Option<u64>,
     continues: bool,
-    prefers_json: bool,
+    accept: Accept,
+    max_forwards: Said,
     has_fields_to_drop: bool,
 }
 
@@ -79,7 +84,8 @@ impl<'a> Seen<'a> {
                     }
                     seen.has_fields_to_drop = true;
                 }
-                b"accept" => seen.prefers_json |= accept::prefers_json(value),
+                MAX_FORWARDS => seen.max_forwards.note(value),
+                b"accept" => seen.accept.note(value),
                 b"expect" => {
                     if !value.eq_ignore_ascii_case(b"100-continue") {
                         return Err(Refusal::Expectation);
@@ -111,7 +117,8 @@ impl<'a> Seen<'a> {
             keep_alive: true,
             expects_continue: self.continues && body != Body::None,
             upgrade,
-            prefers_json: self.prefers_json,
+            forwards: self.max_forwards.counts_for(method.as_str()),
+            wants: self.accept.wants(),
             sticky: None,
         })
     }

@@ -19,13 +19,15 @@ use super::reason::Reason;
 use super::request;
 use super::window::Window;
 use crate::http::Refusal;
+use crate::http::accept::Wants;
 use crate::http::attest::{Attested, attest};
 use crate::http::gateway_error::GatewayError;
+use crate::http::manner::Manner;
 use crate::http::message::{Body, RequestFacts};
 use crate::http::route::{Destination, Origin, Refused, Way, note_redirected, route};
 use crate::limits::{HTTP2_CONNECTION_WINDOW, HTTP2_WAITING_BODIES};
 use crate::measure::Measured;
-use crate::routing::rules::body_limit;
+use crate::routing::rules::{body_limit, manner};
 use crate::socket::Socket;
 use crate::telemetry;
 use crate::telemetry::record::Version;
@@ -243,27 +245,34 @@ async fn stream(served: Served, _extra: Option<Extra>, arrived: Arrived) {
             let kept = telemetry::begin(worker, listener, from, Version::Two, None);
             let grpc = is_grpc.then(|| grpc::status_of(error));
             Refused::from(error).note(worker, listener, kept, grpc);
-            Box::pin(client.fail(error, NO_FACTS, is_grpc, None)).await;
+            Box::pin(client.fail(error, NO_FACTS, is_grpc, Manner::default())).await;
             return;
         }
     };
-    let body = request.facts.body;
     let attested = attest(worker, listener, &shared.origin, &request);
     let said = attested.as_ref().map(Option::as_ref);
     let from = (&shared.origin, said.ok().flatten());
     let kept = telemetry::begin(worker, listener, from, Version::Two, Some(&request));
     let routed = match said {
-        Ok(said) => route(worker, listener, &shared.origin, said, &request, body),
+        Ok(said) => route(
+            worker,
+            listener,
+            &shared.origin,
+            said,
+            &request,
+            request.facts,
+        ),
         Err(error) => Err((*error).into()),
     };
     let attested = attested.ok().flatten();
     let id = attested.as_ref().map(|attested| &attested.id);
+    let is_secure = attested.as_ref().is_some_and(Attested::is_secure);
     let way = match routed {
         Ok(Destination::Upstream(way)) => way,
-        Ok(Destination::Redirect(redirection, counters)) => {
-            let (status, mut fields) = (redirection.status, redirection.fields());
+        Ok(Destination::Redirect(redirection, rules, counters)) => {
+            let manner = manner(rules.as_deref(), id, is_secure);
+            let (status, fields) = (redirection.status, redirection.fields(manner));
             note_redirected(worker, listener, kept, (status, &counters));
-            fields.set_id(id);
             if handle.send_answer(status, &fields, true).is_err() {
                 handle.cancel(Reason::INTERNAL_ERROR);
             }
@@ -272,7 +281,8 @@ async fn stream(served: Served, _extra: Option<Extra>, arrived: Arrived) {
         Err(refused) => {
             let grpc = is_grpc.then(|| grpc::status_of(refused.error));
             let error = refused.note(worker, listener, kept, grpc);
-            Box::pin(client.fail(error, request.facts, is_grpc, id)).await;
+            let manner = refused.manner(id, is_secure);
+            Box::pin(client.fail(error, request.facts, is_grpc, manner)).await;
             return;
         }
     };
@@ -298,7 +308,7 @@ async fn stream(served: Served, _extra: Option<Extra>, arrived: Arrived) {
     let limit = body_limit(rules.as_deref(), request.facts);
     let to = (&**upstream, rules.as_deref());
     let one = Exchange::new(worker, to, client, request, measured);
-    let one = one.named(id, attested.as_ref().is_some_and(Attested::is_secure));
+    let one = one.named(id, is_secure);
     // What becomes of the connection is its own business.
     let _ = Box::pin(exchange(&one, Replayable::new(source, limit))).await;
 }
@@ -312,6 +322,7 @@ const NO_FACTS: RequestFacts = RequestFacts {
     keep_alive: true,
     expects_continue: false,
     upgrade: false,
-    prefers_json: false,
+    forwards: None,
+    wants: Wants::Text,
     sticky: None,
 };

@@ -1,15 +1,18 @@
 //! What a rule changes in requests and their answers.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{FieldChanges, PathPattern, Priority, Retries, Treatment};
+use model::{ErrorPages, FieldChanges, PageText, PathPattern, Priority, Retries, Treatment};
 
 use super::Asked;
 use super::path_change::PathChange;
 use crate::http::gateway_error::GatewayError;
+use crate::http::manner::Manner;
 use crate::http::message::{Body, RequestFacts};
+use crate::http::request_id::RequestId;
 use crate::mirror::Mirror;
 use crate::rate_limit::Limiter;
 
@@ -42,7 +45,14 @@ pub(crate) struct Rules {
     pub(crate) compress: bool,
     /// Answers have fields that make browsers careful.
     pub(crate) security: bool,
+    /// What is shown in place of errors.
+    pub(crate) pages: Option<Pages>,
+    /// Some of that stands in place of answers of services.
+    pub(crate) replaces_answers: bool,
 }
+
+/// What some routes of an app show in place of errors.
+pub(crate) type Pages = Rc<ErrorPages<PageText>>;
 
 impl Rules {
     /// The changes of a rule for `path`, where it has any.
@@ -50,9 +60,10 @@ impl Rules {
         path: &PathPattern,
         treatment: &Treatment,
         (limiter, mirror): (Option<Arc<Limiter>>, Option<Mirror>),
+        pages: Option<Pages>,
     ) -> Option<Self> {
         let rewrite = treatment.rewrite.as_ref();
-        let is_plain = *treatment == Treatment::default() && mirror.is_none();
+        let is_plain = *treatment == Treatment::default() && mirror.is_none() && pages.is_none();
         (!is_plain).then(|| Self {
             path: rewrite.map(|change| PathChange::of(path, change)),
             request: treatment.request_headers.clone(),
@@ -67,6 +78,8 @@ impl Rules {
             priority: treatment.priority,
             compress: treatment.compress,
             security: treatment.security_headers,
+            replaces_answers: pages.as_ref().is_some_and(|pages| pages.replace_answers()),
+            pages,
         })
     }
 
@@ -96,6 +109,23 @@ pub(crate) fn body_limit(rules: Option<&Rules>, facts: RequestFacts) -> u64 {
     }
 }
 
+/// The manner of an answer of the proxy itself to a request of these rules, which is called `id` and
+/// came in TLS or not.
+pub(crate) fn manner<'a>(
+    rules: Option<&'a Rules>,
+    id: Option<&'a RequestId>,
+    is_secure: bool,
+) -> Manner<'a> {
+    Manner {
+        id,
+        careful: rules
+            .filter(|rules| rules.security)
+            .map(|rules| &rules.response),
+        pages: rules.and_then(|rules| rules.pages.as_deref()),
+        is_secure,
+    }
+}
+
 /// Which of them are refused first when there are too many.
 pub(crate) fn priority(rules: Option<&Rules>) -> Priority {
     rules.map_or_else(Priority::default, |rules| rules.priority)
@@ -109,6 +139,6 @@ mod tests {
     #[test]
     fn a_rule_that_changes_nothing_costs_nothing() {
         let path = PathPattern::Prefix(PathPrefix::root());
-        assert!(Rules::of(&path, &Treatment::default(), (None, None)).is_none());
+        assert!(Rules::of(&path, &Treatment::default(), (None, None), None).is_none());
     }
 }

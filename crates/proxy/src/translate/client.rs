@@ -8,9 +8,9 @@ use super::answer::Answer;
 use super::grpc;
 use super::sink::{Framing, Http1Sink, Sink};
 use crate::http::gateway_error::{GatewayError, Reply};
+use crate::http::manner::Manner;
 use crate::http::message::{Body, RequestFacts};
 use crate::http::phases::{BodyError, Next, Sent};
-use crate::http::request_id::RequestId;
 use crate::http1::answer_in_place;
 use crate::http2::{Failure, Handle, Reason};
 use crate::limits::MIRROR_ANSWER_BYTES;
@@ -166,15 +166,20 @@ impl<'a> Client<'a> {
         error: GatewayError,
         facts: RequestFacts,
         is_grpc: bool,
-        id: Option<&RequestId>,
+        manner: Manner<'_>,
     ) -> Next {
+        // No caller of gRPC reads pages, in whichever version it calls.
+        let manner = match is_grpc {
+            true => manner.without_pages(),
+            false => manner,
+        };
         match self {
             Self::Http1 {
                 worker,
                 socket,
                 listener,
             } => {
-                let reply = Reply::to(facts, listener).named(id);
+                let reply = Reply::to(facts, listener).given(manner);
                 answer_in_place(worker, socket, error, reply).await
             }
             Self::Nobody => Next::Close,
@@ -183,10 +188,10 @@ impl<'a> Client<'a> {
                 let told = match is_grpc {
                     true => {
                         let mut fields = grpc::refusal(error);
-                        fields.set_id(id);
+                        manner.add_to(&mut fields);
                         stream.send_answer(StatusCode::OK, &fields, true)
                     }
-                    false => fail_plainly(stream, error, facts, id, limit).await,
+                    false => fail_plainly(stream, error, facts, manner, limit).await,
                 };
                 if told.is_err() {
                     // It cannot be told, so the stream ends as far as it has not yet.
@@ -202,11 +207,10 @@ async fn fail_plainly(
     stream: &Handle,
     error: GatewayError,
     facts: RequestFacts,
-    id: Option<&RequestId>,
+    manner: Manner<'_>,
     limit: Duration,
 ) -> Result<(), Failure> {
-    let (status, mut fields, body) = error.response(facts.prefers_json);
-    fields.set_id(id);
+    let (status, fields, body) = error.response(facts.wants, manner);
     stream.send_answer(status, &fields, facts.is_head)?;
     match facts.is_head {
         true => Ok(()),

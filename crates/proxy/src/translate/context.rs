@@ -12,11 +12,12 @@ use super::grpc;
 use super::request::Request;
 use super::sink::Silence;
 use crate::http::gateway_error::GatewayError;
+use crate::http::manner::Manner;
 use crate::http::phases::{Next, NoAnswer, in_time};
 use crate::http::request_id::RequestId;
 use crate::measure::Measured;
 use crate::retry::{Attempted, Fault};
-use crate::routing::rules::Rules;
+use crate::routing::rules::{Rules, manner};
 use crate::worker::{Endpoint, Upstream, Worker};
 
 /// A request on its way to a backend, either of which may speak HTTP/2.
@@ -107,6 +108,11 @@ impl<'a> Exchange<'a> {
             is_secure,
             ..self
         }
+    }
+
+    /// How the proxy itself answers it.
+    pub(crate) fn manner(&self) -> Manner<'_> {
+        manner(self.rules, self.id, self.is_secure)
     }
 
     /// An attempt at it by `endpoint`, whose connection had been idle or not.

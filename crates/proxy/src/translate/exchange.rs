@@ -86,5 +86,6 @@ async fn serve(exchange: &Exchange<'_>, body: &mut Replayable<'_>) -> Next {
     let is_grpc = exchange.is_grpc;
     let status = is_grpc.then(|| grpc::status_of(error));
     exchange.measured.refused(error, status);
-    Box::pin(exchange.client.fail(error, facts, is_grpc, exchange.id)).await
+    let manner = exchange.manner();
+    Box::pin(exchange.client.fail(error, facts, is_grpc, manner)).await
 }

@@ -7,6 +7,7 @@ use super::http2_head::Http2Head;
 use crate::http::attest::Attested;
 use crate::http::field_section::FieldSection;
 use crate::http::fields::is_of_edge;
+use crate::http::max_forwards::MAX_FORWARDS;
 use crate::http::message::{Body, RequestFacts};
 use crate::http::{Refusal, target};
 use crate::http1::request::RequestHead;
@@ -62,14 +63,24 @@ impl Request {
         if facts.upgrade && !fields.contains(b"sec-websocket-key") {
             return Err(Refusal::Malformed("it opens a WebSocket without a key"));
         }
-        Ok(Self {
+        let mut request = Self {
             facts,
             method,
             authority: authority.map(Box::from),
             path: path.into(),
             asked_path: None,
             fields,
-        })
+        };
+        request.count_forward();
+        Ok(request)
+    }
+
+    /// Says how often it may still be passed on after this, where that counts.
+    pub(crate) fn count_forward(&mut self) {
+        if let Some(forwards) = self.facts.forwards {
+            let left = forwards.saturating_sub(1).to_string();
+            self.fields.set(MAX_FORWARDS, left.as_bytes());
+        }
     }
 
     /// A request for `path` at `authority`.

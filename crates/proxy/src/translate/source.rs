@@ -38,6 +38,8 @@ pub(crate) enum Source<'a> {
     Http2(Http2Source),
     /// A file.
     File(FileSource),
+    /// This, in one piece.
+    Whole(Bytes),
 }
 
 impl Source<'_> {
@@ -46,6 +48,8 @@ impl Source<'_> {
         let next = async {
             match self {
                 Self::Nothing => Ok(None),
+                Self::Whole(bytes) if bytes.is_empty() => Ok(None),
+                Self::Whole(bytes) => Ok(Some(Piece::Data(std::mem::take(bytes)))),
                 Self::Http1(source) => source.next().await,
                 Self::Http2(source) => source.next().await,
                 Self::File(source) => match source.next().await {
@@ -64,6 +68,7 @@ impl Source<'_> {
     pub(crate) fn is_over(&self) -> bool {
         match self {
             Self::Nothing => true,
+            Self::Whole(bytes) => bytes.is_empty(),
             Self::Http1(source) => source.is_over(),
             Self::Http2(source) => source.0.is_at_end(),
             Self::File(source) => source.is_over(),

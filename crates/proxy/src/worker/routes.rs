@@ -5,7 +5,8 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::rc::Rc;
 
-use model::{Action, Route, UpstreamId};
+use model::snapshot::ErrorPagesId;
+use model::{Action, HostPattern, Matching, PathPattern, PathPrefix, Route, UpstreamId};
 
 use super::upstream::Upstream;
 use crate::http::redirect::Redirect;
@@ -13,13 +14,15 @@ use crate::limits::PAST_ROUTES;
 use crate::measure::{self, RouteCounters, RouteName};
 use crate::mirror::Mirror;
 use crate::rate_limit::Limiters;
-use crate::routing::rules::Rules;
+use crate::routing::rules::{Pages, Rules};
 use crate::routing::{Asked, Table};
 
 /// Where requests from outside go.
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
     table: Table<(Target, Option<Rc<Rules>>, Rc<RouteCounters>)>,
+    /// What is shown for hosts where no route fits, by the routes that are for them.
+    fallbacks: Table<Pages>,
     /// What became of the requests of each route, by its key.
     counters: HashMap<Rc<str>, Rc<RouteCounters>>,
     /// Those of routes that are gone, the last one last. They are kept for a while, since the last
@@ -42,7 +45,7 @@ pub(crate) enum Routed {
     /// It goes to this upstream, changed so; where a route has led it there, with its counters.
     To(Rc<Upstream>, Option<Rc<Rules>>, Option<Rc<RouteCounters>>),
     /// It is answered so.
-    Redirect(Rc<Redirect>, Rc<RouteCounters>),
+    Redirect(Rc<Redirect>, Option<Rc<Rules>>, Rc<RouteCounters>),
 }
 
 /// Upstreams that share requests, each with the sum of its weight and of those before it.
@@ -70,6 +73,7 @@ impl Routes {
         key: &str,
         route: &Route,
         limiters: &Limiters,
+        pages: &HashMap<ErrorPagesId, Pages>,
         mut upstream: impl FnMut(&UpstreamId) -> Rc<Upstream>,
     ) {
         let path = &route.matching.path;
@@ -90,7 +94,10 @@ impl Routes {
         let limiter = limit.map(|limit| limiters.of(key, limit));
         let mirror = route.mirror.as_ref();
         let mirror = mirror.map(|mirror| Mirror::new(mirror, upstream(&mirror.service)));
-        let rules = Rules::of(path, &route.treatment, (limiter, mirror)).map(Rc::new);
+        let pages = route.error_pages.as_ref().and_then(|id| pages.get(id));
+        self.set_fallback(key, &route.matching.host, pages);
+        let pages = pages.cloned();
+        let rules = Rules::of(path, &route.treatment, (limiter, mirror), pages).map(Rc::new);
         let value = (target, rules, self.counted(RouteName::of(key, route)));
         self.table.set(key, &route.matching, route.order, value);
     }
@@ -123,8 +130,24 @@ impl Routes {
     /// Removes the route of `key`, if there is one.
     pub(crate) fn remove(&mut self, key: &str) {
         self.table.remove(key);
+        self.fallbacks.remove(key);
         let counters = self.counters.remove(key);
         self.retire(counters);
+    }
+
+    /// Has requests for `host` that fit no route be shown `pages`.
+    fn set_fallback(&mut self, key: &str, host: &HostPattern, pages: Option<&Pages>) {
+        let Some(pages) = pages else {
+            return self.fallbacks.remove(key);
+        };
+        let all = PathPattern::Prefix(PathPrefix::root());
+        let matching = Matching::of(host.clone(), all);
+        self.fallbacks.set(key, &matching, 0, pages.clone());
+    }
+
+    /// What is shown where no route fits.
+    pub(crate) fn fallback(&self, asked: &dyn Asked) -> Option<Pages> {
+        self.fallbacks.find(asked).cloned()
     }
 
     /// What became of requests, by route.
@@ -145,7 +168,11 @@ impl Routes {
             Target::One(upstream) => upstream,
             Target::Split(split) => split.at(self.random.next())?,
             Target::Redirect(redirect) => {
-                return Some(Routed::Redirect(redirect.clone(), counters.clone()));
+                return Some(Routed::Redirect(
+                    redirect.clone(),
+                    rules.clone(),
+                    counters.clone(),
+                ));
             }
         };
         let counters = Some(counters.clone());
@@ -191,7 +218,7 @@ mod tests {
         let mut routes = Routes::default();
         let limiters = Limiters::default();
         let set = |routes: &mut Routes, key: &str, app: &str| {
-            routes.set(key, &route(app), &limiters, |id| {
+            routes.set(key, &route(app), &limiters, &HashMap::new(), |id| {
                 Upstream::absent(id.clone())
             });
             routes.counters[key].answered_at_once(200);

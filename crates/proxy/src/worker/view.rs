@@ -15,6 +15,8 @@ use super::{Reporter, RetiredEndpoint, Worker};
 use crate::measure::{self, Endpoints, Releases, Totals};
 use crate::rate_limit::Limiters;
 use crate::routing::Asked;
+use crate::routing::rules::Pages;
+use model::snapshot::ErrorPagesId;
 use model::{InstanceId, ListenerId, ListenerRole, SnapshotDelta, UpstreamId};
 
 /// A worker's view of the snapshot.
@@ -32,6 +34,8 @@ pub(crate) struct View {
     reporter: Reporter,
     /// The limits of rates, which all workers share.
     limiters: Arc<Limiters>,
+    /// What routes show in place of errors.
+    pages: HashMap<ErrorPagesId, Pages>,
 }
 
 impl View {
@@ -46,12 +50,18 @@ impl View {
             retired: Vec::new(),
             reporter,
             limiters,
+            pages: HashMap::new(),
         }
     }
 
     /// What is done with a request at the edge.
     pub(crate) fn route(&self, asked: &dyn Asked) -> Option<Routed> {
         self.routes.find(asked)
+    }
+
+    /// What is shown to a request at the edge that fits no route.
+    pub(crate) fn fallback(&self, asked: &dyn Asked) -> Option<Pages> {
+        self.routes.fallback(asked)
     }
 
     /// Calls `visit` with each upstream.
@@ -116,15 +126,23 @@ impl View {
         for (id, upstream) in &delta.upstreams.set {
             self.set_upstream(id, upstream, worker);
         }
+        for (id, pages) in &delta.error_pages.set {
+            self.pages.insert(id.clone(), Rc::new(pages.clone()));
+        }
         for key in &delta.routes.removed {
             self.routes.remove(key);
         }
         let mut routes = std::mem::take(&mut self.routes);
         let limiters = self.limiters.clone();
+        let pages = std::mem::take(&mut self.pages);
         for (key, route) in &delta.routes.set {
-            routes.set(key, route, &limiters, |id| self.upstream(id));
+            routes.set(key, route, &limiters, &pages, |id| self.upstream(id));
         }
         self.routes = routes;
+        self.pages = pages;
+        for id in &delta.error_pages.removed {
+            self.pages.remove(id);
+        }
         let mut stopped = Vec::new();
         for id in &delta.listeners.removed {
             stopped.extend(self.listeners.remove(id));

@@ -124,6 +124,11 @@ fn requests_in_http1_reach_a_backend_of_http2_as_rfc_9113_section_8_says() {
             format!("OPTIONS http://a.test* | {seen} || "),
         ),
         (
+            "RFC 9110 7.6.2: Max-Forwards",
+            "OPTIONS / HTTP/1.1\r\nHost: a.test\r\nMax-Forwards: 3\r\nA: b\r\n\r\n",
+            format!("OPTIONS http://a.test/ | a: b | max-forwards: 2 | {seen} || "),
+        ),
+        (
             "2.3: HTTP/1.0",
             "GET / HTTP/1.0\r\nHost: a.test\r\n\r\n",
             get,

@@ -116,9 +116,49 @@ HTTP2-Settings: AAMAAABkAAQAAP__\r\n",
                 "TRACE / HTTP/1.1\r\nHost: a.test\r\nSEEN\r\n",
             ),
             Row::passes(
-                "7.6.2: Max-Forwards of TRACE (a breach: it is to be one less)",
-                "TRACE / HTTP/1.1\r\nHost: a.test\r\nMax-Forwards: 5\r\n\r\n",
-                "TRACE / HTTP/1.1\r\nHost: a.test\r\nMax-Forwards: 5\r\nSEEN\r\n",
+                "7.6.2: Max-Forwards 5 of TRACE",
+                "TRACE / HTTP/1.1\r\nHost: a.test\r\nMax-Forwards: 5\r\nA: b\r\n\r\n",
+                "TRACE / HTTP/1.1\r\nHost: a.test\r\nA: b\r\nSEENmax-forwards: 4\r\n\r\n",
+            ),
+            Row::passes(
+                "7.6.2: Max-Forwards 1 of TRACE",
+                "TRACE / HTTP/1.1\r\nHost: a.test\r\nMax-Forwards: 1\r\nA: b\r\n\r\n",
+                "TRACE / HTTP/1.1\r\nHost: a.test\r\nA: b\r\nSEENmax-forwards: 0\r\n\r\n",
+            ),
+            Row::passes(
+                "7.6.2: Max-Forwards 007 of TRACE",
+                "TRACE / HTTP/1.1\r\nHost: a.test\r\nMax-Forwards: 007\r\nA: b\r\n\r\n",
+                "TRACE / HTTP/1.1\r\nHost: a.test\r\nA: b\r\nSEENmax-forwards: 6\r\n\r\n",
+            ),
+            Row::passes(
+                "7.6.2: Max-Forwards 5 of OPTIONS",
+                "OPTIONS / HTTP/1.1\r\nHost: a.test\r\nMax-Forwards: 5\r\nA: b\r\n\r\n",
+                "OPTIONS / HTTP/1.1\r\nHost: a.test\r\nA: b\r\nSEENmax-forwards: 4\r\n\r\n",
+            ),
+            Row::passes(
+                "7.6.2: Max-Forwards 1 of OPTIONS",
+                "OPTIONS / HTTP/1.1\r\nHost: a.test\r\nMax-Forwards: 1\r\nA: b\r\n\r\n",
+                "OPTIONS / HTTP/1.1\r\nHost: a.test\r\nA: b\r\nSEENmax-forwards: 0\r\n\r\n",
+            ),
+            Row::passes(
+                "7.6.2: Max-Forwards 007 of OPTIONS",
+                "OPTIONS / HTTP/1.1\r\nHost: a.test\r\nMax-Forwards: 007\r\nA: b\r\n\r\n",
+                "OPTIONS / HTTP/1.1\r\nHost: a.test\r\nA: b\r\nSEENmax-forwards: 6\r\n\r\n",
+            ),
+            Row::refused(
+                "7.6.2: TRACE that is to go no further",
+                "TRACE / HTTP/1.1\r\nHost: a.test\r\nMax-Forwards: 0\r\n\r\n",
+                501,
+            ),
+            Row::refused(
+                "7.6.2: OPTIONS that is to go no further",
+                "OPTIONS * HTTP/1.1\r\nHost: a.test\r\nMax-Forwards: 0\r\n\r\n",
+                200,
+            ),
+            Row::passes(
+                "7.6.2: Max-Forwards that is no number is not understood",
+                "TRACE / HTTP/1.1\r\nHost: a.test\r\nMax-Forwards: x\r\n\r\n",
+                "TRACE / HTTP/1.1\r\nHost: a.test\r\nMax-Forwards: x\r\nSEEN\r\n",
             ),
             same(
                 "7.6.2: Max-Forwards of other methods may be ignored",

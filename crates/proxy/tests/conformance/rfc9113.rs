@@ -170,6 +170,23 @@ fn heads_in_http2_become_heads_in_http1_as_rfc_9113_section_8_says() {
             &with("x-new: 1\r\nx_new: \r\n!#$%&'*+-.^_`|~9: 2\r\n"),
         ),
         get(
+            "RFC 9110 7.6.2: Max-Forwards is one less",
+            head(
+                &[(":method", "OPTIONS")],
+                &[("max-forwards", "3"), ("a", "b")],
+            ),
+            "OPTIONS / HTTP/1.1\r\nhost: a.test\r\na: b\r\nmax-forwards: 2\r\nSEEN\r\n",
+        ),
+        Row {
+            what: "RFC 9110 7.6.2: TRACE that is to go no further",
+            frames: headers(
+                &head(&[(":method", "TRACE")], &[("max-forwards", "0")]),
+                true,
+            ),
+            received: None,
+            outcome: Outcome::Status(501),
+        },
+        get(
             "8.2: fields that are repeated",
             head(&[], &[("a", "1"), ("b", "2"), ("a", "3")]),
             &with("a: 1\r\nb: 2\r\na: 3\r\n"),

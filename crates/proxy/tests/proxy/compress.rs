@@ -16,6 +16,7 @@ use serde_json::json;
 use crate::support::backend::Backend;
 use crate::support::client::Client;
 use crate::support::http2::{ask, backend, connect, run};
+use crate::support::told::told;
 use crate::support::{Builder, Setup, free_address, upstream_id};
 
 const CODINGS: [&str; 3] = ["gzip", "br", "zstd"];
@@ -53,21 +54,32 @@ impl Edge {
                     _ => "",
                 };
                 let page = page();
+                let content = match head.starts_with("HEAD ") {
+                    true => "",
+                    false => &page,
+                };
                 connection.send(format!(
                     "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nETag: \"one\"\r\n{fields}\
-                     Content-Length: {}\r\n\r\n{page}",
+                     Content-Length: {}\r\n\r\n{content}",
                     page.len()
                 ));
             }
         });
-        let new = backend(h2::server::Builder::new(), |_, mut respond| async move {
-            let head = Response::builder().header("content-type", "text/html");
-            let head = head.header("etag", "\"one\"").body(()).unwrap();
-            let mut stream = respond.send_response(head, false).unwrap();
-            stream.send_data(Bytes::from(page()), false).unwrap();
-            let trailers = [("x-sum".parse().unwrap(), "1".parse().unwrap())];
-            let _ = stream.send_trailers(trailers.into_iter().collect());
-        });
+        let new = backend(
+            h2::server::Builder::new(),
+            |request, mut respond| async move {
+                let is_head = request.method() == http::Method::HEAD;
+                let head = Response::builder().header("content-type", "text/html");
+                let head = head.header("etag", "\"one\"").body(()).unwrap();
+                let mut stream = respond.send_response(head, is_head).unwrap();
+                if is_head {
+                    return;
+                }
+                stream.send_data(Bytes::from(page()), false).unwrap();
+                let trailers = [("x-sum".parse().unwrap(), "1".parse().unwrap())];
+                let _ = stream.send_trailers(trailers.into_iter().collect());
+            },
+        );
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("public")).unwrap();
         std::fs::write(folder.path().join("public/x"), "").unwrap();
@@ -190,6 +202,30 @@ fn what_should_not_be_compressed_is_passed_on_as_it_is() {
     assert_eq!(part.body, page().as_bytes()[..2000]);
     client.send("GET /x HTTP/1.1\r\nHost: files.test\r\nAccept-Encoding: gzip\r\n\r\n");
     assert_eq!(client.answer().field("content-encoding"), None);
+}
+
+#[test]
+fn head_is_told_what_get_would_be() {
+    let edge = Edge::new();
+    for host in ["old.test", "new.test", "files.test"] {
+        for (path, coding) in [("/", "gzip"), ("/", "identity"), ("/as-it-is", "gzip")] {
+            // The file of another name is not there.
+            if (host, path) == ("files.test", "/as-it-is") {
+                continue;
+            }
+            let about = |method: &str| {
+                let request = format!("{method} {host} {path}\nAccept-Encoding: {coding}");
+                told(edge.address, &request).map(|answer| {
+                    let names = ["content-type", "content-encoding", "vary", "etag"];
+                    (
+                        answer.status,
+                        names.map(|name| answer.field(name).to_owned()),
+                    )
+                })
+            };
+            assert_eq!(about("HEAD"), about("GET"), "{host}{path} {coding}");
+        }
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod balance;
 mod bodies;
 mod compress;
 mod counts;
+mod error_pages;
 mod files;
 mod flood;
 mod forwarded;

@@ -1,9 +1,11 @@
-//! What idle connections cost, and what it costs to measure.
+//! What idle connections cost, what it costs to measure, and answers that are being compressed.
 
+use std::io::Read;
 use std::net::TcpStream;
 use std::time::Duration;
 
 use model::{Balance, Protocol};
+use serde_json::json;
 
 use crate::metrics::get;
 use crate::support::backend::Backend;
@@ -80,6 +82,72 @@ fn a_thousand_services_of_ten_instances_are_measured_in_less_than_150_mib() {
     }
     let resident = setup.proxy.resident();
     assert!(resident < 150 * 1024, "{resident} KiB");
+}
+
+/// A service that sends so much text and then nothing more, without an end.
+const TEXT: usize = 1 << 19;
+
+fn pausing() -> Backend {
+    // Words in no order: encoders have to remember all that they can.
+    let mut state = 1_u32;
+    let mut text = String::with_capacity(TEXT + 16);
+    while text.len() < TEXT {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        text.push_str(&format!("{:x} ", state >> 12));
+    }
+    text.truncate(TEXT);
+    Backend::start(move |connection| {
+        while connection.request().is_some() {
+            connection.send("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n");
+            connection.send(&text);
+        }
+    })
+}
+
+#[test]
+fn an_answer_that_is_being_compressed_costs_what_the_documents_say() {
+    // Below the most that are compressed at a time by one worker, which may get all of them.
+    const ANSWERS: usize = 20;
+    raise_limit();
+    for (coding, most) in [("gzip", 1024), ("br", 3072), ("zstd", 3072)] {
+        let backend = pausing();
+        let edge = free_address();
+        let mut builder = Builder::generation(1)
+            .edge(edge)
+            .http("web", &[backend.address]);
+        let rule = json!({"host": "a.test", "path": "/", "upstream": "app/web", "compress": true});
+        let rule = serde_json::from_value(rule).unwrap();
+        builder.0.routes.insert("web".into(), rule);
+        let setup = Setup::serving(&builder.0, &[]);
+        let ask = || {
+            let mut client = Client::connect(edge);
+            // To a client of HTTP/1.0 content comes as it is, without chunks.
+            client.send(format!(
+                "GET / HTTP/1.0\r\nHost: a.test\r\nAccept-Encoding: {coding}\r\n\r\n"
+            ));
+            let head = client.head();
+            assert!(
+                head.contains(&format!("content-encoding: {coding}\r\n")),
+                "{head}"
+            );
+            client
+        };
+        let read = |client: &mut Client| {
+            let mut decoder: Box<dyn Read + '_> = match coding {
+                "br" => Box::new(brotli::Decompressor::new(client, 4096)),
+                "zstd" => Box::new(zstd::Decoder::new(client).unwrap()),
+                _ => Box::new(flate2::read::GzDecoder::new(client)),
+            };
+            decoder.read_exact(&mut vec![0; TEXT]).unwrap();
+        };
+        read(&mut ask());
+        let before = setup.proxy.resident();
+        let mut clients: Vec<Client> = (0..ANSWERS).map(|_| ask()).collect();
+        clients.iter_mut().for_each(read);
+        let cost = setup.proxy.resident().saturating_sub(before) / ANSWERS as u64;
+        eprintln!("{coding}: {cost} KiB for each answer");
+        assert!(cost < most, "{coding}: {cost} KiB for each answer");
+    }
 }
 
 pub(crate) fn raise_limit() {

@@ -8,6 +8,7 @@ pub(crate) mod http2;
 pub(crate) mod prometheus;
 pub(crate) mod stage;
 pub(crate) mod tls;
+pub(crate) mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};

@@ -7,6 +7,7 @@ mod bodies;
 mod commands;
 mod counts;
 mod edge;
+mod error_pages;
 mod failing;
 mod full_disk;
 mod logs;

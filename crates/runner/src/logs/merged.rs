@@ -36,7 +36,8 @@ pub struct Merged {
     /// Folders between that and the records: 1 for a service, 2 for an app.
     depth: usize,
     selection: Selection,
-    sources: Vec<Source>,
+    /// Instances, each in its place as long as its folder is there.
+    sources: Vec<Option<Source>>,
     /// The folders that are known: those of instances and those above them.
     known: HashSet<PathBuf>,
     /// Sources whose next record is at hand, by its time.
@@ -133,7 +134,9 @@ impl Merged {
             };
             self.since_look += 1;
             self.stale.push(index);
-            let source = &mut self.sources[index];
+            let Some(source) = &mut self.sources[index] else {
+                continue;
+            };
             let Some((start, record)) = source.head.take() else {
                 continue;
             };
@@ -164,13 +167,36 @@ impl Merged {
         } else {
             self.stale.extend(changes.sources);
         }
-        self.refill()
+        self.refill()?;
+        if changes.everywhere {
+            self.forget();
+        }
+        Ok(())
+    }
+
+    /// Forgets instances that are gone and read to their end: many come and go while a follower lives.
+    fn forget(&mut self) {
+        let mut gone = HashSet::new();
+        for place in &mut self.sources {
+            let is_over =
+                |source: &Source| source.head.is_none() && !source.records.folder().is_dir();
+            if let Some(source) = place.take_if(|source| is_over(source)) {
+                gone.insert(source.records.folder().to_owned());
+            }
+        }
+        if !gone.is_empty() {
+            // The folder of a service that is gone would be a new one when it is back.
+            let above = |folder: &PathBuf| gone.iter().any(|inner| inner.starts_with(folder));
+            self.known
+                .retain(|folder| !gone.contains(folder) && (!above(folder) || folder.is_dir()));
+        }
     }
 
     fn refill(&mut self) -> io::Result<()> {
         while let Some(&index) = self.stale.last() {
-            let source = &mut self.sources[index];
-            if source.head.is_none() {
+            if let Some(source) = &mut self.sources[index]
+                && source.head.is_none()
+            {
                 let start = source.records.cursor();
                 if let Some(record) = source.records.try_next()? {
                     self.ready.push(Reverse((record.at, index)));
@@ -236,16 +262,22 @@ impl Merged {
     }
 
     fn add(&mut self, folder: PathBuf) -> io::Result<()> {
-        let index = self.sources.len();
+        // A place that is free is taken again. What was told of who had it before only makes us look.
+        let free = self.sources.iter().position(Option::is_none);
+        let index = free.unwrap_or(self.sources.len());
         if let Some(watch) = &mut self.watch {
             watch.add(&folder, Holds::Source(index));
         }
         let records = Records::open(&folder)?;
-        self.sources.push(Source {
+        let source = Source {
             records,
             head: None,
             end: Cursor::start_of(0),
-        });
+        };
+        match self.sources.get_mut(index) {
+            Some(place) => *place = Some(source),
+            None => self.sources.push(Some(source)),
+        }
         self.stale.push(index);
         self.known.insert(folder);
         Ok(())
@@ -254,7 +286,7 @@ impl Merged {
     /// Puts every source where the selection begins.
     fn position(&mut self) -> io::Result<()> {
         let mut found = 0;
-        for source in &mut self.sources {
+        for source in self.sources.iter_mut().flatten() {
             let folder = source.records.folder();
             let end = position::end(folder)?.unwrap_or(source.records.cursor());
             let mut start = match self.selection.since {
@@ -299,6 +331,42 @@ fn subfolders(folder: &Path) -> io::Result<Vec<PathBuf>> {
 mod tests {
     use super::*;
     use crate::logs::{LogLimits, LogWriter, Stream};
+
+    #[test]
+    fn instances_that_are_gone_are_forgotten_once_they_are_read() {
+        let logs = tempfile::tempdir().unwrap();
+        let app = AppName::new("shop").unwrap();
+        let selection = Selection {
+            follow: true,
+            ..Selection::default()
+        };
+        let mut merged = Merged::open(logs.path(), &app, None, selection).unwrap();
+        // With it each look is one at everything.
+        merged.watch = Some(Watch::refused());
+        for number in 0..50 {
+            let instance = format!("shop.web.1.{number}");
+            let service = logs.path().join("shop/web");
+            let folder = service.join(&instance);
+            let mut writer = LogWriter::open(&folder, LogLimits::default()).unwrap();
+            writer.write(Stream::Stdout, b"one\n");
+            let record = merged.next(Some(Duration::from_secs(20))).unwrap().unwrap();
+            assert_eq!(*record.instance, *instance);
+            drop(writer);
+            // Sometimes the whole service goes, and comes back.
+            let gone = if number % 2 == 0 { &service } else { &folder };
+            std::fs::remove_dir_all(gone).unwrap();
+            while merged.sources.iter().flatten().next().is_some() {
+                assert!(
+                    merged
+                        .next(Some(Duration::from_millis(10)))
+                        .unwrap()
+                        .is_none()
+                );
+            }
+            assert!(merged.known.iter().all(|known| !known.starts_with(&folder)));
+        }
+        assert_eq!(merged.sources.len(), 1);
+    }
 
     #[test]
     fn a_follower_without_inotify_finds_lines_and_instances_all_the_same() {

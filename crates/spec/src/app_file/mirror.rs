@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::route::SizeText;
+use super::quantities::SizeText;
 use crate::limits;
 use crate::written::{Described, Written};
 

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
-use super::DurationText;
+use super::quantities::DurationText;
 use crate::duration;
 use crate::limits;
 use crate::written::{Described, Written};

@@ -5,8 +5,8 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 
-use super::DurationText;
 use super::mirror::Mirror;
+use super::quantities::{DurationText, SizeText};
 use super::rate_limit::RateLimit;
 use crate::limits;
 use crate::written::{Described, Table, Written};
@@ -200,16 +200,6 @@ pub(crate) struct HeaderChanges {
     pub(crate) remove: Written<Vec<Written<String>>>,
 }
 
-/// A number of bytes as text.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(transparent)]
-#[schemars(inline)]
-pub(crate) struct SizeText(
-    /// A whole number with the unit `B`, `KiB`, `MiB` or `GiB`, such as `10MiB`.
-    #[schemars(pattern(limits::SIZE_PATTERN))]
-    pub(crate) String,
-);
-
 /// One of the services that share requests.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -293,10 +283,6 @@ impl Described for Rewrite {
 
 impl Described for HeaderChanges {
     const DESCRIPTION: &'static str = "a table such as { set = { x-version = \"2\" } }";
-}
-
-impl Described for SizeText {
-    const DESCRIPTION: &'static str = "a size in quotation marks, such as \"10MiB\"";
 }
 
 impl Described for Destination {

@@ -120,10 +120,17 @@ fn route(
     };
     treatment.deadline = attempts::deadline(written.deadline, treatment.timeout, findings);
     let mirror = mirror(written.mirror, context, findings);
-    let is_treated = mirror.is_some() || treatment != Treatment::default();
+    // Redirects have fields that make browsers careful as all answers do.
+    let plain = Treatment {
+        security_headers: treatment.security_headers,
+        ..Treatment::default()
+    };
+    let is_treated = mirror.is_some() || treatment != plain;
     if let Some(place) = place.filter(|_| has_to || is_treated) {
         let message = "a redirect is answered by the edge: no service sees the request";
-        let hint = "write nothing beside `redirect` but which requests it is for".to_owned();
+        let hint =
+            "write nothing beside `redirect` but which requests it is for, and `security_headers`"
+                .to_owned();
         findings.add(place, message).hint(hint);
     }
     let in_clear = matches!(&action, Some(Action::Redirect(redirect)) if redirect.https);
@@ -141,6 +148,7 @@ fn route(
         action: action?,
         treatment,
         mirror,
+        error_pages: None,
     })
 }
 

@@ -12,7 +12,8 @@ use toml::Spanned;
 use super::conditions::field_name;
 use super::new_path;
 use super::values::{self, read_host};
-use crate::app_file::route::{self, HeaderChanges, SizeText};
+use crate::app_file::SizeText;
+use crate::app_file::route::{self, HeaderChanges};
 use crate::findings::{Findings, quoted};
 use crate::limits;
 use crate::size::{self, BadSize};
@@ -140,7 +141,7 @@ fn read_path(
     let text = written.get_ref().as_str();
     let change = read(text);
     if change.is_none() {
-        let message = format!("{} is no path: {}", quoted(text), model::app::BadPath);
+        let message = format!("{} is no path: {}", quoted(text), model::paths::BadPath);
         let rooted = format!("/{text}");
         let hint = read(&rooted).map(|_| format!("write {}", quoted(&rooted)));
         findings.add(written.span(), message).hint(hint);

@@ -222,10 +222,14 @@ pub(crate) fn rules(drawn: Vec<Drawn>, services: &[ServiceName]) -> Vec<Rule<Ser
             order,
             action,
             treatment: if is_redirect {
-                Treatment::default()
+                Treatment {
+                    security_headers: treatment.security_headers,
+                    ..Treatment::default()
+                }
             } else {
                 treatment
             },
+            error_pages: None,
             mirror: mirror
                 .filter(|_| !is_redirect)
                 .map(|(percent, unsafe_methods, limit)| Mirror {
@@ -347,8 +351,11 @@ pub(crate) fn written(rule: &Rule<ServiceName>) -> Value {
             ("redirect", redirect)
         }
     });
-    if !matches!(rule.action, Action::Redirect(_)) {
-        written_treatment(&mut keys, rule);
+    match rule.action {
+        Action::Redirect(_) => {
+            keys.push(("security_headers", rule.treatment.security_headers.into()));
+        }
+        _ => written_treatment(&mut keys, rule),
     }
     let keys = keys.into_iter().map(|(key, value)| (key.to_owned(), value));
     Value::Table(keys.collect::<Table>())

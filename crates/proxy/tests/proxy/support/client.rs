@@ -201,3 +201,17 @@ impl Client {
         rustix::net::sockopt::set_socket_linger(&self.stream, none).unwrap();
     }
 }
+
+/// What comes after what was read already.
+impl Read for Client {
+    fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
+        if self.pending.is_empty() {
+            return self.stream.read(bytes);
+        }
+        let count = bytes.len().min(self.pending.len());
+        for (byte, pending) in bytes.iter_mut().zip(self.pending.drain(..count)) {
+            *byte = pending;
+        }
+        Ok(count)
+    }
+}
