@@ -46,7 +46,8 @@ impl<const STEPS: u64> Histogram<STEPS> {
         let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         self.sum = self.sum.saturating_add(nanoseconds);
         let index = Self::index(nanoseconds);
-        self.counts_mut()[index] += 1;
+        let count = &mut self.counts_mut()[index];
+        *count = count.saturating_add(1);
     }
 
     /// Counts all that `other` has counted.
@@ -77,7 +78,9 @@ impl<const STEPS: u64> Histogram<STEPS> {
 
     /// How many times there are.
     pub fn count(&self) -> u64 {
-        self.filled().map(|(_, count)| count).sum()
+        // Saturated like all counts here: those that come from elsewhere may be any.
+        let counts = self.filled().map(|(_, count)| count);
+        counts.fold(0, u64::saturating_add)
     }
 
     /// All times together.
@@ -105,11 +108,11 @@ impl<const STEPS: u64> Histogram<STEPS> {
 
     /// How many exceed any threshold, counted once for many questions.
     pub fn cumulative(&self) -> Cumulative<STEPS> {
-        let mut above = 0;
+        let mut above = 0_u64;
         let counts = self.counts.iter().flat_map(|counts| counts.iter().rev());
         let mut exceeding: Vec<u64> = counts
             .map(|count| {
-                let with_it = above + count;
+                let with_it = above.saturating_add(*count);
                 std::mem::replace(&mut above, with_it)
             })
             .collect();
@@ -120,16 +123,17 @@ impl<const STEPS: u64> Histogram<STEPS> {
     /// How many exceed a threshold.
     pub fn exceeding(&self, threshold: Threshold<STEPS>) -> u64 {
         let counts = self.counts.iter().flat_map(|counts| counts.iter());
-        counts.skip(threshold.0 + 1).sum()
+        let above = counts.skip(threshold.0 + 1).copied();
+        above.fold(0, u64::saturating_add)
     }
 
     fn bucket_at(&self, share: f64) -> Option<usize> {
         let rank = (share.clamp(0.0, 1.0) * self.count() as f64)
             .ceil()
             .max(1.0) as u64;
-        let mut seen = 0;
+        let mut seen = 0_u64;
         self.filled().find_map(|(index, count)| {
-            seen += count;
+            seen = seen.saturating_add(count);
             (seen >= rank).then_some(index)
         })
     }

@@ -17,7 +17,7 @@ const REMEMBERED: u64 = 65_536;
 
 /// The comparison of two arms that share the requests of a route.
 ///
-/// It takes 150 KB and 2 KB for each share, whatever it has counted, and is written down and read
+/// It takes 130 KB and 2 KB for each share, whatever it has counted, and is written down and read
 /// back with serde between any two batches.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

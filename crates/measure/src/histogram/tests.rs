@@ -61,6 +61,19 @@ fn a_bucket_that_does_not_exist_is_refused() {
 }
 
 #[test]
+fn counts_from_elsewhere_may_be_any() {
+    let sent = format!(r#"{{"sum":{0},"buckets":[[7,{0}],[9,{0}]]}}"#, u64::MAX);
+    let mut most: Histogram<128> = serde_json::from_str(&sent).unwrap();
+    most.record(Duration::from_nanos(600));
+    most.merge(&most.clone());
+    let threshold = Threshold::not_above(Duration::ZERO);
+    assert_eq!(most.count(), u64::MAX);
+    assert_eq!(most.exceeding(threshold), u64::MAX);
+    assert_eq!(most.cumulative().exceeding(threshold), u64::MAX);
+    assert!(most.quantile(0.99).is_some());
+}
+
+#[test]
 fn what_was_started_anew_is_no_later_state() {
     let (before, after) = (of::<16>(&[5_000, 7_000]), of::<16>(&[7_000]));
     assert_eq!(after.since(&before), Err(NotEarlier));
