@@ -1,5 +1,6 @@
 //! What the conformance tests of the proxy need: programs from Debian, Python packages, and a
-//! Python 2.7 for Autobahn's test suite, which no later one runs.
+//! Python 2.7 for Autobahn's test suite, which no later one runs. Beside them, scipy for the test of
+//! statistics.
 
 use std::path::{Path, PathBuf};
 
@@ -22,6 +23,10 @@ const FOLDER: &str = "target/conformance";
 /// The lists of the packages.
 const LISTS: &str = "crates/proxy/tests/conformance";
 
+/// The same for the test of statistics against scipy.
+const STATISTICS: &str = "target/statistics/python3";
+const STATISTICS_LIST: &str = "crates/measure/tests/scipy/requirements.txt";
+
 /// The last version that makes environments for Python 2.7.
 const VIRTUALENV: &str = "virtualenv==20.15.1";
 
@@ -35,15 +40,20 @@ pub(crate) fn run(report: &mut Report) {
             &mut command(root(), "python3", &words),
         )
     };
-    environment(report, "python3", "requirements.txt", make);
+    let (folder, list) = (
+        format!("{FOLDER}/python3"),
+        format!("{LISTS}/requirements.txt"),
+    );
+    environment(report, &folder, &list, make);
+    environment(report, STATISTICS, STATISTICS_LIST, make);
     let Some(python) = python2() else {
         report.leave_out("Autobahn's test suite, since there is no Python 2.7".to_owned());
         return;
     };
     environment(
         report,
-        "python2",
-        "autobahn/requirements.txt",
+        &format!("{FOLDER}/python2"),
+        &format!("{LISTS}/autobahn/requirements.txt"),
         |report, environment| make_for_python2(report, &python, environment),
     );
 }
@@ -51,31 +61,26 @@ pub(crate) fn run(report: &mut Report) {
 /// Installs the packages of a list into an environment of their own, unless they are there.
 fn environment(
     report: &mut Report,
-    name: &str,
+    environment: &str,
     list: &str,
     make: impl FnOnce(&mut Report, &str) -> bool,
 ) {
-    let environment = format!("{FOLDER}/{name}");
-    let list = Path::new(LISTS).join(list);
-    let installed = root().join(&environment).join("installed");
-    let wanted = std::fs::read(root().join(&list)).unwrap_or_default();
+    let installed = root().join(environment).join("installed");
+    let wanted = std::fs::read(root().join(list)).unwrap_or_default();
     if std::fs::read(&installed).is_ok_and(|there| there == wanted) {
         return;
     }
-    if !make(report, &environment) {
+    if !make(report, environment) {
         return;
     }
     let pip = root()
-        .join(&environment)
+        .join(environment)
         .join("bin/pip")
         .display()
         .to_string();
-    let words = format!(
-        "install --quiet --disable-pip-version-check --requirement {}",
-        list.display()
-    );
+    let words = format!("install --quiet --disable-pip-version-check --requirement {list}");
     let install = &mut command(root(), &pip, &words);
-    if report.check(&format!("packages of {}", list.display()), install) {
+    if report.check(&format!("packages of {list}"), install) {
         // Without it they are installed anew the next time, which does no harm.
         let _ = std::fs::write(installed, wanted);
     }
