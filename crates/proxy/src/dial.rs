@@ -13,7 +13,8 @@ use crate::limits::{CONNECT_RETRIES, FRESH_ENOUGH, PASSED_OVER_BYTES};
 use crate::retry::Tries;
 use crate::socket::{Socket, within};
 use crate::tls;
-use crate::worker::{Endpoint, InFlight, Kept, Upstream, Worker};
+use crate::upstream::{Endpoint, InFlight, Kept, Upstream};
+use crate::worker::Worker;
 
 /// A connection to a backend of its own, and the count of what is in flight there.
 #[derive(Debug)]

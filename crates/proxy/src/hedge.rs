@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use crate::socket::Socket;
-use crate::worker::Endpoint;
+use crate::upstream::Endpoint;
 
 /// Which of the attempts of a request at the same time may answer. Of one that is never tried twice
 /// at a time this costs a look at a value that is there.
@@ -242,7 +242,7 @@ impl<End: Ended> Runs<'_, '_, '_, End> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::worker::Reporter;
+    use crate::messages::Reporter;
     use proptest::prelude::*;
     use std::cell::RefCell;
     use std::rc::Rc;

@@ -5,6 +5,7 @@
 //! nothing with the others while it does, but for limits of rates. The proxy outlives the server and starts without it.
 
 mod balance;
+mod buffers;
 mod compress;
 mod control;
 mod dial;
@@ -15,6 +16,7 @@ pub mod http1;
 pub mod http2;
 pub mod limits;
 pub mod measure;
+mod messages;
 mod mirror;
 mod persist;
 mod protobuf;
@@ -31,6 +33,7 @@ pub mod telemetry;
 mod tls;
 mod translate;
 mod tunnel;
+mod upstream;
 mod worker;
 
 pub use limits::Limits;

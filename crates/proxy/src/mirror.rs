@@ -16,7 +16,8 @@ use crate::translate::client::Client;
 use crate::translate::request::Request;
 use crate::translate::source::{Piece, Replayable};
 use crate::translate::{Exchange, exchange};
-use crate::worker::{Upstream, Worker};
+use crate::upstream::Upstream;
+use crate::worker::Worker;
 
 /// Which requests of a rule are copied, and where to.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use crate::http::message::{Body, RequestFacts};
 use crate::http::phases::NoAnswer;
 use crate::limits::Limits;
 use crate::routing::rules::Rules;
-use crate::worker::{Endpoint, Left, Pass, Place, Upstream, is_gateway_failure};
+use crate::upstream::{Endpoint, Left, Pass, Place, Upstream, is_gateway_failure};
 
 mod hedged;
 
@@ -336,7 +336,7 @@ impl Attempted<'_> {
 mod tests {
     use super::*;
     use crate::balance::Random;
-    use crate::worker::Reporter;
+    use crate::messages::Reporter;
     use std::rc::Rc;
 
     const GET: RequestFacts = RequestFacts::GET;

@@ -12,13 +12,14 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::control::{self, Control};
 use crate::limits::{LOCK_ATTEMPTS, LOCK_INTERVAL, RESERVED_DESCRIPTORS, RESERVED_TABLE};
+use crate::messages::{Command, Event, Reporter};
 use crate::persist::SnapshotFiles;
 use crate::rate_limit::Limiters;
 use crate::settings::Settings;
 use crate::telemetry::Queues;
 use crate::telemetry::threads::Threads;
 use crate::tls;
-use crate::worker::{self, Command, Event, Reporter};
+use crate::worker;
 
 /// Why the proxy cannot run, or not any longer.
 #[derive(Debug, thiserror::Error)]

@@ -7,7 +7,8 @@ use crate::http::phases::NoAnswer;
 use crate::measure::Meter;
 use crate::socket::Socket;
 use crate::tunnel;
-use crate::worker::{Upstream, Worker};
+use crate::upstream::Upstream;
+use crate::worker::Worker;
 
 /// Serves one caller's connection.
 pub(crate) async fn serve(worker: &Rc<Worker>, client: Socket, upstream: &Upstream) {

@@ -4,10 +4,10 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::buffers::Pooled;
 use crate::measure::Meter;
 use crate::socket::Socket;
 use crate::worker::Worker;
-use crate::worker::buffers::Pooled;
 
 /// Relays between `client` and `backend`, after what was already read from each, until both have
 /// ended or one has failed. The end of one direction is passed on and leaves the other open. A

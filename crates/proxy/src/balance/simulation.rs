@@ -13,8 +13,9 @@ use crate::http::gateway_error::GatewayError;
 use crate::http::message::RequestFacts;
 use crate::http::phases::NoAnswer;
 use crate::limits::{CONNECT_RETRIES, Limits};
+use crate::messages::{Event as Report, Reporter};
 use crate::retry::{Attempted, Fault, Heard, Seen, Tries};
-use crate::worker::{Endpoint, Event as Report, InFlight, Reporter, Upstream};
+use crate::upstream::{Endpoint, InFlight, Upstream};
 
 mod comparison;
 mod many;

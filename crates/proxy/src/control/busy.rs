@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::{InstanceId, Snapshot};
 
-use crate::worker::RetiredEndpoint;
+use crate::messages::RetiredEndpoint;
 
 /// What is still in flight to instances that are not in the snapshot.
 #[derive(Debug)]

@@ -7,9 +7,9 @@ use super::Control;
 use crate::measure::admin::Asking;
 use crate::measure::report::{Delivered, Report, page};
 use crate::measure::{self, Endpoints, Releases, SideTotals, Totals, process};
+use crate::messages::{Command, Event};
 use crate::protocol::FromProxy;
 use crate::start::StartError;
-use crate::worker::{Command, Event};
 use model::UpstreamId;
 
 /// What all workers together measured.

@@ -22,13 +22,13 @@ use self::link::{LinkEvent, Writer};
 use self::listening::{Listening, Opened};
 use crate::limits::REBIND_INTERVAL;
 use crate::measure::admin::Admin;
+use crate::messages::{Command, Event};
 use crate::persist::SnapshotFiles;
 use crate::protocol::{FromProxy, PROTOCOL, ToProxy};
 use crate::settings::Settings;
 use crate::start::StartError;
 use crate::telemetry::threads::FarEnd;
 use crate::tls::{self, Trust};
-use crate::worker::{Command, Event};
 
 /// Everything that the control thread holds.
 pub(crate) struct Control {

@@ -11,8 +11,8 @@ use super::gateway_error::GatewayError;
 use super::request_id::{REQUEST_ID, RequestId, RequestIds};
 use super::route::Origin;
 use super::target::split_port;
+use crate::buffers::Buffer;
 use crate::routing::Asked;
-use crate::worker::buffers::Buffer;
 use crate::worker::{Listener, Worker};
 
 /// What the edge says of one request.

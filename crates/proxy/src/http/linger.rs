@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
+use crate::buffers::Buffers;
 use crate::limits::Limits;
 use crate::socket::Socket;
-use crate::worker::buffers::Buffers;
 
 /// Ends our side of a connection and drops what the other still sends, for a while: closing with
 /// bytes unread would reset the connection and destroy what is on its way.

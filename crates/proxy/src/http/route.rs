@@ -19,7 +19,8 @@ use crate::routing::rules::{Pages, Rules, manner};
 use crate::routing::{Asked, InTls};
 use crate::socket::Socket;
 use crate::telemetry::Kept;
-use crate::worker::{Listener, Routed, Upstream, Worker};
+use crate::upstream::Upstream;
+use crate::worker::{Listener, Routed, Worker};
 
 /// Where a connection's requests come from.
 #[derive(Debug, Clone)]

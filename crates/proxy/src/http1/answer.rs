@@ -6,6 +6,7 @@ use super::body::{Coding, Relay, Turn};
 use super::context::Exchange;
 use super::response::{self, ResponseHead};
 use super::rewrite::{self, Framing, Told};
+use crate::buffers::Pooled;
 use crate::http::gateway_error::GatewayError;
 use crate::http::message::Body;
 use crate::http::phases::{BodyError, NoAnswer};
@@ -13,7 +14,6 @@ use crate::http1::head::read_one;
 use crate::limits::INTERIM_ANSWERS;
 use crate::retry::Heard;
 use crate::socket::Socket;
-use crate::worker::buffers::Pooled;
 
 /// Reads the head of the final answer, which stays in `incoming`. Informational answers before
 /// it are passed on, if `wins` says that this is what the client gets. `heard` says how much of an

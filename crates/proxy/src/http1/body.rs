@@ -5,12 +5,12 @@ use std::io;
 use std::time::Duration;
 
 use super::chunked::{CHUNK_OVERHEAD, Decoder, Step, encode, encode_end};
+use crate::buffers::Pooled;
 use crate::http::message::Body;
 use crate::http::phases::BodyError;
 use crate::limits::{BUFFER_BYTES, COPIED_BYTES, TURN_BYTES};
 use crate::measure::Meter;
 use crate::socket::Socket;
-use crate::worker::buffers::Pooled;
 
 /// How content leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

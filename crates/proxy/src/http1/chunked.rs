@@ -7,10 +7,10 @@ use std::io::Write;
 use std::ops::Range;
 
 use super::fields::malformed;
+use crate::buffers::Buffer;
 use crate::http::Refusal;
 use crate::http::fields::is_forbidden_trailer;
 use crate::limits::{CHUNK_LINE_BYTES, HEAD_FIELDS, TRAILER_BYTES};
-use crate::worker::buffers::Buffer;
 
 /// Where in a chunked body the next byte is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,6 +10,7 @@ use super::in_place::{answer, redirect};
 use super::request::{self, RequestHead};
 use super::rewrite::{self, Addition};
 use super::{context, translated};
+use crate::buffers::Pooled;
 use crate::http::Refusal;
 use crate::http::accept::Wants;
 use crate::http::attest::{Attested, attest};
@@ -27,8 +28,8 @@ use crate::socket::{Socket, unless};
 use crate::telemetry;
 use crate::telemetry::record::Version;
 use crate::translate::request::Request;
-use crate::worker::buffers::Pooled;
-use crate::worker::{Listener, Upstream, Worker};
+use crate::upstream::Upstream;
+use crate::worker::{Listener, Worker};
 
 /// How the serving of a connection ended.
 pub(crate) enum Served {

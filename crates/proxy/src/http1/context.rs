@@ -11,7 +11,8 @@ use crate::http::request_id::RequestId;
 use crate::measure::Measured;
 use crate::routing::rules::{Rules, manner};
 use crate::socket::Socket;
-use crate::worker::{Listener, Upstream, Worker};
+use crate::upstream::Upstream;
+use crate::worker::{Listener, Worker};
 
 /// A request on its way to a backend of HTTP/1.1, as its client is.
 #[derive(Clone, Copy)]

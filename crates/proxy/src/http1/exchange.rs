@@ -10,6 +10,7 @@ use super::context::Exchange;
 use super::response::ResponseHead;
 use super::rewrite::Framing;
 use super::{answer, hedged, in_place, translated};
+use crate::buffers::Pooled;
 use crate::dial::{Backend, Connected, dial};
 use crate::http::gateway_error::{GatewayError, Reply};
 use crate::http::message::Body;
@@ -18,7 +19,6 @@ use crate::retry::{Attempted, Fault, Heard, Seen, Tries};
 use crate::routing::rules::{body_limit, priority};
 use crate::socket::Socket;
 use crate::tunnel;
-use crate::worker::buffers::Pooled;
 
 /// How one attempt at a backend ended.
 pub(super) enum Attempt {

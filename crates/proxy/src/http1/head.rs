@@ -3,13 +3,13 @@
 use std::cell::Cell;
 
 use super::fields::head_end;
+use crate::buffers::Pooled;
 use crate::http::gateway_error::GatewayError;
 use crate::http::phases::NoAnswer;
 use crate::limits::HEAD_BYTES;
 use crate::retry::Heard;
 use crate::socket::Socket;
 use crate::worker::Worker;
-use crate::worker::buffers::Pooled;
 
 /// Reads until a whole head is in the buffer, which is taken when its first byte arrives.
 pub(crate) async fn read_one(

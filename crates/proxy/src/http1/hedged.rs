@@ -6,12 +6,12 @@ use std::rc::Rc;
 
 use super::context::Exchange;
 use super::exchange::{self, Attempt};
+use crate::buffers::Pooled;
 use crate::dial::{Backend, Connected, dial};
 use crate::hedge::{Ended, Second, race};
 use crate::http::gateway_error::GatewayError;
 use crate::http::phases::in_time;
 use crate::retry::Tries;
-use crate::worker::buffers::Pooled;
 
 impl Ended for Attempt {
     fn is_final(&self) -> bool {

@@ -9,7 +9,7 @@ use crate::http::fields::content_length;
 use crate::http::gateway_error::{NO_RETRY, RETRY};
 use crate::http::message::Body;
 use crate::limits::HEAD_FIELDS;
-use crate::worker::is_gateway_failure;
+use crate::upstream::is_gateway_failure;
 
 /// The head of an answer that follows the rules.
 #[derive(Debug, Clone)]

@@ -5,6 +5,7 @@ use model::FieldChanges;
 
 use super::request::RequestHead;
 use super::response::ResponseHead;
+use crate::buffers::Buffer;
 use crate::http::attest::Attested;
 use crate::http::date;
 use crate::http::message::Body;
@@ -13,7 +14,6 @@ use crate::http::security;
 use crate::routing::rules::Rules;
 use crate::telemetry::Onward;
 use crate::telemetry::trace_context::TRACEPARENT;
-use crate::worker::buffers::Buffer;
 
 /// What a request is told on its way that its client did not say.
 #[derive(Debug, Clone, Copy)]

@@ -2,6 +2,7 @@
 
 use super::context::Exchange;
 use super::request;
+use crate::buffers::Pooled;
 use crate::http::gateway_error::GatewayError;
 use crate::http::message::{Body, RequestFacts};
 use crate::http::phases::Next;
@@ -10,7 +11,6 @@ use crate::translate::client::Client;
 use crate::translate::request::Request;
 use crate::translate::source::{Http1Source, Replayable, Source};
 use crate::translate::{self, Exchange as Translation};
-use crate::worker::buffers::Pooled;
 
 /// Has a backend of either kind answer `request`, whose body is in `input` and in what its client
 /// sends after that.

@@ -8,13 +8,13 @@ use super::fields::head_end;
 use super::request::{self, RequestHead};
 use super::response;
 use super::rewrite::{self, Addition, Framing, Told};
+use crate::buffers::Buffer;
 use crate::http::Refusal;
 use crate::http::attest::Attested;
 use crate::http::date;
 use crate::http::message::Body;
 use crate::http::request_id::RequestIds;
 use crate::http::route::Origin;
-use crate::worker::buffers::Buffer;
 
 /// The head at the beginning of `bytes`, and the head that a backend is sent for it; none while
 /// it is incomplete. With `client` the request came in at the edge, else from a service.

@@ -7,10 +7,10 @@ use std::task::{Context, Poll, ready};
 
 use super::connection::{Connection, Role};
 use super::reason::Reason;
+use crate::buffers::{Buffers, Pooled};
 use crate::http::linger::linger;
 use crate::limits::{Limits, TURN_BYTES};
 use crate::socket::Socket;
-use crate::worker::buffers::{Buffers, Pooled};
 
 /// A connection and its socket.
 pub(crate) struct Driver {

@@ -14,10 +14,10 @@ use super::connection::{Connection, Failure, Ping, Role};
 use super::driver::Driver;
 use super::handle::Handle;
 use super::reason::Reason;
+use crate::buffers::Buffers;
 use crate::http::field_section::FieldLine;
 use crate::limits::{HTTP2_STREAMS_TO_BACKEND, PING_AGAIN, PING_PATIENCE};
 use crate::socket::Socket;
-use crate::worker::buffers::Buffers;
 
 /// The connections of one worker to one endpoint.
 #[derive(Debug, Default)]

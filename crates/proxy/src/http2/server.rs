@@ -18,6 +18,7 @@ use super::head::RequestHead;
 use super::reason::Reason;
 use super::request;
 use super::window::Window;
+use crate::buffers::Pooled;
 use crate::http::Refusal;
 use crate::http::accept::Wants;
 use crate::http::attest::{Attested, attest};
@@ -34,7 +35,6 @@ use crate::telemetry::record::Version;
 use crate::translate::client::Client;
 use crate::translate::source::{Replayable, Source};
 use crate::translate::{Exchange, exchange, grpc};
-use crate::worker::buffers::Pooled;
 use crate::worker::{Extra, Listener, Worker};
 
 /// What all streams of a connection share.

@@ -4,8 +4,8 @@
 use super::connection::{Arrived, Connection, Role};
 use super::frame::PREFACE;
 use super::request;
+use crate::buffers::Buffer;
 use crate::http::Refusal;
-use crate::worker::buffers::Buffer;
 
 /// What a connection made of its bytes.
 #[derive(Debug)]

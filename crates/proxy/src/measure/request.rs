@@ -12,7 +12,7 @@ use crate::http::gateway_error::GatewayError;
 use crate::http::grpc_status::is_failure;
 use crate::retry::Tries;
 use crate::telemetry::{Kept, Onward};
-use crate::worker::{Endpoint, Upstream};
+use crate::upstream::{Endpoint, Upstream};
 
 /// A request that is being served. If this is dropped before it got its answer, it was cut.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::{Retries, Tries};
 use crate::dial::Reuse;
 use crate::hedge::Race;
-use crate::worker::{Endpoint, Left, Upstream};
+use crate::upstream::{Endpoint, Left, Upstream};
 
 impl Tries {
     /// How many attempts there may still be.

@@ -21,7 +21,7 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use self::session::Session;
-use crate::worker::buffers::{Buffer, Buffers, Pooled};
+use crate::buffers::{Buffer, Buffers, Pooled};
 
 /// A connected TCP socket, with TLS on it or without.
 #[derive(Debug)]

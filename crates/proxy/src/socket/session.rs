@@ -12,8 +12,8 @@ use std::sync::Arc;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection};
 
+use crate::buffers::{Buffers, Pooled};
 use crate::limits::TLS_PENDING_BYTES;
-use crate::worker::buffers::{Buffers, Pooled};
 
 /// One side of a TLS connection.
 #[derive(Debug)]

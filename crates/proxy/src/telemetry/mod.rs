@@ -30,7 +30,8 @@ use crate::http::grpc_status::is_failure;
 use crate::http::route::Origin;
 use crate::limits::SPARE_RECORDS;
 use crate::routing::Asked;
-use crate::worker::{Endpoint, Listener, Upstream, Worker};
+use crate::upstream::{Endpoint, Upstream};
+use crate::worker::{Listener, Worker};
 
 /// The queues that all workers put records into.
 #[derive(Debug, Clone)]

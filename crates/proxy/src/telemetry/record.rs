@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::trace_context::TraceParent;
 use crate::limits::TELEMETRY_TEXT_BYTES;
 use crate::routing::Asked;
-use crate::worker::{Endpoint, Upstream};
+use crate::upstream::{Endpoint, Upstream};
 
 /// The version of HTTP that a request or its client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 use http::StatusCode;
 
 use super::{fields, grpc};
+use crate::buffers::Buffer;
 use crate::http::field_section::FieldSection;
 use crate::http::fields::one_length;
 use crate::http::gateway_error::{NO_RETRY, RETRY};
@@ -12,8 +13,7 @@ use crate::http::{Refusal, date};
 use crate::http1::response::ResponseHead;
 use crate::http2::head::AnswerHead;
 use crate::retry::Seen;
-use crate::worker::buffers::Buffer;
-use crate::worker::is_gateway_failure;
+use crate::upstream::is_gateway_failure;
 
 /// The head of an answer, without the fields that are for one connection only.
 #[derive(Debug, Clone)]

@@ -18,7 +18,8 @@ use crate::http::request_id::RequestId;
 use crate::measure::Measured;
 use crate::retry::{Attempted, Fault};
 use crate::routing::rules::{Rules, manner};
-use crate::worker::{Endpoint, Upstream, Worker};
+use crate::upstream::{Endpoint, Upstream};
+use crate::worker::Worker;
 
 /// A request on its way to a backend, either of which may speak HTTP/2.
 pub(crate) struct Exchange<'a> {

@@ -4,9 +4,9 @@ use std::convert::Infallible;
 
 use memchr::memchr;
 
+use crate::buffers::Buffer;
 use crate::http::field_section::FieldSection;
 use crate::http::fields::is_forbidden_trailer;
-use crate::worker::buffers::Buffer;
 
 /// How many fields are added to a head on its way, at most.
 const ADDED_FIELDS: usize = 6;

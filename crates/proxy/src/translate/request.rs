@@ -4,6 +4,7 @@ use http::Method;
 
 use super::fields;
 use super::http2_head::Http2Head;
+use crate::buffers::Buffer;
 use crate::http::attest::Attested;
 use crate::http::field_section::FieldSection;
 use crate::http::fields::is_of_edge;
@@ -15,7 +16,6 @@ use crate::routing::Asked;
 use crate::routing::rules::Rules;
 use crate::telemetry::Onward;
 use crate::telemetry::trace_context::TRACEPARENT;
-use crate::worker::buffers::Buffer;
 
 /// A request, without the fields that are for one connection only.
 #[derive(Debug, Clone)]

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::source::{Piece, Replayable, Source};
 use super::{fields, grpc};
+use crate::buffers::Pooled;
 use crate::http::field_section::FieldSection;
 use crate::http::phases::BodyError;
 use crate::http1::chunked;
@@ -15,7 +16,6 @@ use crate::http2::{Handle, Reason};
 use crate::limits::COPIED_BYTES;
 use crate::measure::Meter;
 use crate::socket::{Socket, unless};
-use crate::worker::buffers::Pooled;
 
 /// Where pieces go.
 #[derive(Debug)]

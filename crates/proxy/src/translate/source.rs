@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::fields;
+use crate::buffers::Pooled;
 use crate::files::FileSource;
 use crate::http::field_section::FieldSection;
 use crate::http::message::Body;
@@ -17,7 +18,6 @@ use crate::http2::{Handle, Received};
 use crate::limits::REPLAY_BYTES;
 use crate::socket::{Socket, within};
 use crate::worker::Worker;
-use crate::worker::buffers::Pooled;
 
 /// A piece of a body.
 #[derive(Debug, Clone)]

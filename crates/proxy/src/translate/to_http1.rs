@@ -9,6 +9,7 @@ use super::context::{Attempt, Exchange};
 use super::sink::{Framing, Http1Sink, Sink, pump};
 use super::source::{Http1Source, Replayable, Source};
 use super::{tunnel, websocket};
+use crate::buffers::Pooled;
 use crate::dial::Backend;
 use crate::http::Refusal;
 use crate::http::gateway_error::GatewayError;
@@ -19,7 +20,6 @@ use crate::http1::response::{self, ResponseHead};
 use crate::limits::INTERIM_ANSWERS;
 use crate::retry::{Attempted, Heard, Seen, Tries};
 use crate::socket::Socket;
-use crate::worker::buffers::Pooled;
 
 /// Sends the request and passes the answer on.
 pub(crate) async fn attempt(

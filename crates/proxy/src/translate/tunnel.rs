@@ -8,13 +8,13 @@ use super::context::{Attempt, Exchange};
 use super::sink::{Framing, Http1Sink, Silence, Sink, pump};
 use super::source::{Http1Source, Replayable, Source};
 use super::websocket;
+use crate::buffers::Pooled;
 use crate::dial::Backend;
 use crate::http::Refusal;
 use crate::http::gateway_error::GatewayError;
 use crate::http::phases::{BodyError, Next};
 use crate::http2::{Handle, Reason};
 use crate::measure::Measured;
-use crate::worker::buffers::Pooled;
 
 /// Opens the WebSocket that a backend of HTTP/1.1 has agreed to, whose key was `key`.
 pub(crate) async fn to_http1(

@@ -13,9 +13,9 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::Worker;
-use super::upstream::Upstream;
 use crate::limits::ACCEPT_PAUSE;
 use crate::socket::Socket;
+use crate::upstream::Upstream;
 use crate::{serve, tcp};
 
 /// What a connection keeps of the listener that accepted it.

@@ -2,114 +2,34 @@
 //! shares nothing with other workers while it serves, but for limits of rates; the control thread
 //! sends it changes.
 
-mod admission;
-pub(crate) mod buffers;
 mod connections;
-mod endpoint;
-mod gate;
-mod hedges;
 pub(crate) mod listener;
 mod routes;
-mod sticky;
-mod upstream;
 mod view;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{InstanceId, ListenerId, SnapshotDelta, UpstreamId};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use model::{ListenerId, SnapshotDelta};
+use tokio::sync::mpsc::UnboundedReceiver;
 
-pub(crate) use self::admission::Place;
-use self::buffers::Buffers;
 use self::connections::Connections;
 pub(crate) use self::connections::Extra;
-pub(crate) use self::endpoint::{Endpoint, InFlight, Kept};
-pub(crate) use self::gate::Pass;
 pub(crate) use self::listener::Listener;
 pub(crate) use self::routes::Routed;
-pub(crate) use self::upstream::{Left, Upstream, is_gateway_failure};
 use self::view::View;
+use crate::buffers::Buffers;
 use crate::http::request_id::RequestIds;
 use crate::limits::{DISK_THREADS, Limits, SWEEP_INTERVAL};
-use crate::measure::{self, Endpoints, Releases, SideTotals, Sides, Totals};
+use crate::measure::Sides;
+use crate::messages::{Command, Event, Reporter, RetiredEndpoint};
 use crate::mirror::Mirrors;
 use crate::rate_limit::Limiters;
 use crate::telemetry::{Queues, Telemetry};
 use crate::tls::Trust;
-
-/// What the control thread tells a worker.
-#[derive(Debug)]
-pub(crate) enum Command {
-    /// Serve from what results of `delta`, with these sockets for listeners that are new or have
-    /// another address. Answered with [`Event::Applied`].
-    Apply {
-        delta: Arc<SnapshotDelta>,
-        sockets: BTreeMap<ListenerId, std::net::TcpListener>,
-        /// What TLS uses from now on, where that changes.
-        trust: Option<Trust>,
-    },
-    /// Say what became of requests, also by endpoint, release and route where `each` is set.
-    /// Answered with [`Event::Counted`].
-    Count { each: bool },
-    /// Accept nothing more, finish what is in flight, end.
-    Drain,
-}
-
-/// An endpoint that is not in the snapshot any more. An instance that moved to another address
-/// and then left has two, as has one that was in two upstreams.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct RetiredEndpoint {
-    pub(crate) instance: InstanceId,
-    pub(crate) upstream: UpstreamId,
-    pub(crate) address: SocketAddr,
-}
-
-/// What a worker tells the control thread.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Event {
-    /// A delta is applied. `busy` are the endpoints of instances that are not in the snapshot any
-    /// more but still have something in flight on this worker.
-    Applied {
-        busy: BTreeMap<RetiredEndpoint, u32>,
-    },
-    /// Nothing is in flight any more, on this worker, to this endpoint.
-    Idle { endpoint: RetiredEndpoint },
-    /// What became of requests on this worker.
-    Counted {
-        upstreams: BTreeMap<UpstreamId, Totals>,
-        connections: usize,
-        accepted: u64,
-        /// The numbers of single endpoints, releases and routes; none where they were not asked for.
-        each: Box<(Endpoints, Releases, measure::Routes)>,
-        sides: Box<SideTotals>,
-        /// Lines of the access log and spans that found no room.
-        dropped: [u64; 2],
-    },
-    /// The worker has ended.
-    Ended,
-}
-
-/// How a worker reports; copies report for the same worker.
-#[derive(Debug, Clone)]
-pub(crate) struct Reporter {
-    /// The worker's number.
-    pub(crate) worker: usize,
-    /// The control thread.
-    pub(crate) to: UnboundedSender<(usize, Event)>,
-}
-
-impl Reporter {
-    /// Tells the control thread.
-    pub(crate) fn report(&self, event: Event) {
-        // Fails only when the control thread has ended, and with it all interest.
-        let _ = self.to.send((self.worker, event));
-    }
-}
 
 /// What all connections of a worker share.
 #[derive(Debug)]

@@ -8,7 +8,6 @@ use std::rc::Rc;
 use model::snapshot::ErrorPagesId;
 use model::{Action, HostPattern, Matching, PathPattern, PathPrefix, Route, UpstreamId};
 
-use super::upstream::Upstream;
 use crate::http::redirect::Redirect;
 use crate::limits::PAST_ROUTES;
 use crate::measure::{self, RouteCounters, RouteName};
@@ -16,6 +15,7 @@ use crate::mirror::Mirror;
 use crate::rate_limit::Limiters;
 use crate::routing::rules::{Pages, Rules};
 use crate::routing::{Asked, Table};
+use crate::upstream::Upstream;
 
 /// Where requests from outside go.
 #[derive(Debug, Default)]

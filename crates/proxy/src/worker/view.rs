@@ -7,15 +7,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::endpoint::Endpoint;
+use super::Worker;
 use super::listener::Accepting;
 use super::routes::{Routed, Routes};
-use super::upstream::Upstream;
-use super::{Reporter, RetiredEndpoint, Worker};
 use crate::measure::{self, Endpoints, Releases, Totals};
+use crate::messages::{Reporter, RetiredEndpoint};
 use crate::rate_limit::Limiters;
 use crate::routing::Asked;
 use crate::routing::rules::Pages;
+use crate::upstream::{Endpoint, Upstream};
 use model::snapshot::ErrorPagesId;
 use model::{InstanceId, ListenerId, ListenerRole, SnapshotDelta, UpstreamId};
 

@@ -1,6 +1,12 @@
 //! One upstream as one worker sees it. Listeners and routes hold it; changes are made inside it,
 //! so a request finds the current endpoints without looking anything up.
 
+mod admission;
+mod endpoint;
+mod gate;
+mod hedges;
+mod sticky;
+
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -8,11 +14,13 @@ use std::time::{Duration, Instant};
 
 use model::{Balance, Connections, HashKey, Priority, Protocol, ServedFiles, UpstreamId};
 
-use super::admission::{Admission, Place};
-use super::endpoint::{Endpoint, InFlight};
-use super::gate::{Gate, Pass};
-use super::hedges::Hedges;
-use super::sticky::number;
+use self::admission::Admission;
+pub(crate) use self::admission::Place;
+pub(crate) use self::endpoint::{Endpoint, InFlight, Kept};
+use self::gate::Gate;
+pub(crate) use self::gate::Pass;
+use self::hedges::Hedges;
+use self::sticky::number;
 use crate::balance::{
     Budget, Candidates, Chooser, Entering, Fitness, Fleet, Load, Member, Policy, Random, Subset,
 };

@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::{Event, Reporter, RetiredEndpoint};
 use crate::balance::{Entering, Member, digest};
 use crate::http2::pool::Pool;
 use crate::limits::IDLE_PER_ENDPOINT;
 use crate::measure::{EndpointTotals, Histogram};
+use crate::messages::{Event, Reporter, RetiredEndpoint};
 use crate::socket::Socket;
 use model::{EndpointTls, InstanceId, Protocol, UpstreamId};
 
