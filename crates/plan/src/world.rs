@@ -43,6 +43,7 @@ pub(crate) fn app(services: &[(&str, &[&str])]) -> App {
         services: services.iter().map(declare).collect(),
         routes: Vec::new(),
         error_pages: Default::default(),
+        include: Default::default(),
     }
 }
 
