@@ -33,9 +33,8 @@ pub(crate) struct State {
 
 impl From<&Metadata> for State {
     fn from(metadata: &Metadata) -> Self {
-        let nanoseconds = |seconds: i64, rest: i64| {
-            seconds.saturating_mul(1_000_000_000).saturating_add(rest)
-        };
+        let nanoseconds =
+            |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
         Self {
             device: metadata.dev(),
             inode: metadata.ino(),
@@ -116,7 +115,9 @@ fn forget_oldest(caches: &Path) -> std::io::Result<()> {
     }
     files.sort();
     let spare = files.len().saturating_sub(MOST_FOLDERS - 1);
-    files[..spare].iter().try_for_each(|(_, file)| fs::remove_file(file))
+    files[..spare]
+        .iter()
+        .try_for_each(|(_, file)| fs::remove_file(file))
 }
 
 #[cfg(test)]

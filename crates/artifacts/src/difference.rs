@@ -77,9 +77,8 @@ mod tests {
             modified,
         };
         let manifest = |entries: &[(&str, Packed)]| {
-            let entry = |(path, packed): &(&str, Packed)| {
-                (PackedPath::new(*path).unwrap(), packed.clone())
-            };
+            let entry =
+                |(path, packed): &(&str, Packed)| (PackedPath::new(*path).unwrap(), packed.clone());
             Manifest::new(entries.iter().map(entry).collect()).unwrap()
         };
         let before = manifest(&[

@@ -89,7 +89,9 @@ impl PackError {
                     "if the app does not need it to run, add a line /{path} to .gitignore or \
                      .roadbedignore; what it keeps beyond a release belongs in a volume"
                 ),
-                _ => "name what the app does not need to run in .gitignore or .roadbedignore".into(),
+                _ => {
+                    "name what the app does not need to run in .gitignore or .roadbedignore".into()
+                }
             },
             Self::Walk(_) | Self::Unreadable(..) => {
                 "let whoever deploys read it, or leave it out with .roadbedignore".into()

@@ -29,9 +29,9 @@ pub(crate) fn make_private_file(path: &Path, executable: bool) -> io::Result<Fil
 pub(crate) fn make_durable(paths: &[PathBuf]) -> io::Result<()> {
     match paths {
         [] => Ok(()),
-        paths if paths.len() <= MOST_ONE_BY_ONE => {
-            paths.iter().try_for_each(|path| File::open(path)?.sync_all())
-        }
+        paths if paths.len() <= MOST_ONE_BY_ONE => paths
+            .iter()
+            .try_for_each(|path| File::open(path)?.sync_all()),
         [first, ..] => Ok(rustix::fs::syncfs(File::open(first)?.as_fd())?),
     }
 }

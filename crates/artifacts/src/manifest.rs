@@ -120,9 +120,9 @@ impl Manifest {
         self.files().collect()
     }
 
-    /// The length of all files together, in bytes.
-    pub fn size(&self) -> u64 {
-        self.files().map(|(_, size)| size).sum()
+    /// The length of each file in bytes.
+    pub fn sizes(&self) -> impl Iterator<Item = u64> {
+        self.files().map(|(_, size)| size)
     }
 
     fn files(&self) -> impl Iterator<Item = (Digest, u64)> {
@@ -213,9 +213,8 @@ mod tests {
     use super::*;
 
     fn manifest(paths: &[(&str, Packed)]) -> Result<Manifest, BadManifest> {
-        let entry = |(path, packed): &(&str, Packed)| {
-            (PackedPath::new(*path).unwrap(), packed.clone())
-        };
+        let entry =
+            |(path, packed): &(&str, Packed)| (PackedPath::new(*path).unwrap(), packed.clone());
         Manifest::new(paths.iter().map(entry).collect())
     }
 
@@ -236,11 +235,23 @@ mod tests {
 
     #[test]
     fn a_path_stays_below_its_folder() {
-        for bad in ["", "/etc/passwd", "../x", "a/../b", "a//b", "a/", "./a", "."] {
+        for bad in [
+            "",
+            "/etc/passwd",
+            "../x",
+            "a/../b",
+            "a//b",
+            "a/",
+            "./a",
+            ".",
+        ] {
             assert_eq!(PackedPath::new(bad), Err(BadPackedPath::NoNames), "{bad}");
         }
         assert_eq!(PackedPath::new("a\nb"), Err(BadPackedPath::Control));
-        assert_eq!(PackedPath::new("a".repeat(2000)), Err(BadPackedPath::TooLong));
+        assert_eq!(
+            PackedPath::new("a".repeat(2000)),
+            Err(BadPackedPath::TooLong)
+        );
         for good in ["a", "a/b", "..a", "a b/ü", ".env"] {
             assert!(PackedPath::new(good).is_ok(), "{good}");
         }

@@ -30,7 +30,9 @@ pub fn named(app: &App) -> Named {
             _ => None,
         };
         for command in service.work.command().into_iter().chain(probe) {
-            named.words.extend(command.words().iter().filter_map(|word| below(word)));
+            named
+                .words
+                .extend(command.words().iter().filter_map(|word| below(word)));
         }
     }
     named

@@ -61,13 +61,16 @@ fn leads_to(manifest: &Manifest, mut path: String) -> Leads {
             _ => {}
         }
         // The outermost link on the way, and what is left of the way after it.
-        let ends = path.match_indices('/').map(|(end, _)| end).chain([path.len()]);
-        let link = ends.into_iter().find_map(|end| {
-            match manifest.entries().get(&path[..end]) {
+        let ends = path
+            .match_indices('/')
+            .map(|(end, _)| end)
+            .chain([path.len()]);
+        let link = ends
+            .into_iter()
+            .find_map(|end| match manifest.entries().get(&path[..end]) {
                 Some(Packed::Link { target }) => Some((end, target)),
                 _ => None,
-            }
-        });
+            });
         let Some((end, target)) = link else {
             return Leads::Nowhere;
         };

@@ -16,7 +16,11 @@ pub(crate) struct Found<'a> {
 
 impl<'a> From<(&'a PathBuf, &Metadata)> for Found<'a> {
     fn from((path, metadata): (&'a PathBuf, &Metadata)) -> Self {
-        let bytes = if metadata.is_file() { metadata.len() } else { 0 };
+        let bytes = if metadata.is_file() {
+            metadata.len()
+        } else {
+            0
+        };
         Self { path, bytes }
     }
 }
@@ -55,7 +59,9 @@ fn most<'a>(amounts: impl Iterator<Item = (&'a Path, u64)>) -> Most {
     let all = below.get(root).copied().unwrap_or_default();
     let (mut path, mut there) = (root, all);
     loop {
-        let inner = below.iter().filter(|(inner, _)| inner.parent() == Some(path));
+        let inner = below
+            .iter()
+            .filter(|(inner, _)| inner.parent() == Some(path));
         match inner.max_by_key(|(_, amount)| **amount) {
             Some((inner, amount)) if *amount > there / 2 => (path, there) = (inner, *amount),
             _ => break,

@@ -72,8 +72,7 @@ impl Sender {
             };
             let line = format!("{} {}\n", source.digest, source.size);
             if source.size > 0 {
-                let file = File::open(&source.path)
-                    .map_err(|error| at(&source.path, error))?;
+                let file = File::open(&source.path).map_err(|error| at(&source.path, error))?;
                 let size = source.size;
                 self.current = Some((file, source, size));
             }
@@ -81,7 +80,9 @@ impl Sender {
         };
         let most = usize::try_from(*left).map_or(PIECE, |left| left.min(PIECE));
         let mut piece = vec![0; most];
-        let read = file.read(&mut piece).map_err(|error| at(&source.path, error))?;
+        let read = file
+            .read(&mut piece)
+            .map_err(|error| at(&source.path, error))?;
         if read == 0 {
             let changed = io::Error::new(io::ErrorKind::UnexpectedEof, "it has become shorter");
             return Err(at(&source.path, changed));
@@ -277,7 +278,10 @@ mod tests {
     #[test]
     fn a_line_has_one_spelling() {
         let digest = digest_of(b"");
-        assert_eq!(received(format!("{digest} 0\n").as_bytes(), &[]), Ok(vec![(digest, vec![])]));
+        assert_eq!(
+            received(format!("{digest} 0\n").as_bytes(), &[]),
+            Ok(vec![(digest, vec![])])
+        );
         for bad in [
             format!("{digest}  0\n"),
             format!("{digest} +0\n"),
@@ -286,10 +290,17 @@ mod tests {
             format!(" {digest} 0\n"),
             "\n".to_owned(),
         ] {
-            assert_eq!(received(bad.as_bytes(), &[]), Err(TransferError::Line), "{bad:?}");
+            assert_eq!(
+                received(bad.as_bytes(), &[]),
+                Err(TransferError::Line),
+                "{bad:?}"
+            );
         }
         let large = format!("{digest} {}\n", u64::MAX);
-        assert_eq!(received(large.as_bytes(), &[]), Err(TransferError::TooLarge));
+        assert_eq!(
+            received(large.as_bytes(), &[]),
+            Err(TransferError::TooLarge)
+        );
         let endless = vec![b'a'; 1000];
         assert_eq!(received(&endless, &[3, 80]), Err(TransferError::Line));
     }

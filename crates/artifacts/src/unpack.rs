@@ -66,9 +66,14 @@ fn close_to_others(folder: &Path) -> io::Result<()> {
 /// All folders, those that are in others after them.
 fn folders(manifest: &Manifest) -> BTreeSet<&str> {
     let entries = manifest.entries().iter();
-    let empty = entries.clone().filter(|(_, packed)| matches!(packed, Packed::Folder));
+    let empty = entries
+        .clone()
+        .filter(|(_, packed)| matches!(packed, Packed::Folder));
     let empty = empty.map(|(path, _)| path.as_str());
-    entries.flat_map(|(path, _)| path.folders()).chain(empty).collect()
+    entries
+        .flat_map(|(path, _)| path.folders())
+        .chain(empty)
+        .collect()
 }
 
 /// A copy of a content, sharing its blocks with it where the file system can do that. It is read all
@@ -106,5 +111,6 @@ fn copy(
         Ok(after) => UNIX_EPOCH + Duration::from_nanos(after),
         Err(_) => UNIX_EPOCH - Duration::from_nanos(modified.unsigned_abs()),
     };
-    file.set_times(FileTimes::new().set_modified(modified)).map_err(failed)
+    file.set_times(FileTimes::new().set_modified(modified))
+        .map_err(failed)
 }

@@ -135,7 +135,11 @@ fn add_links_on_the_way(seen: &mut Seen, folder: &Path, path: &Path) {
             return;
         };
         let rest = path.strip_prefix(&link).unwrap_or(Path::new(""));
-        let next = link.parent().unwrap_or(Path::new("")).join(target).join(rest);
+        let next = link
+            .parent()
+            .unwrap_or(Path::new(""))
+            .join(target)
+            .join(rest);
         seen.insert(link, metadata);
         let next = next.to_str().and_then(crate::named::below);
         let Some(next) = next else {

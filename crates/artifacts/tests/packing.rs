@@ -15,10 +15,13 @@ fn app(commands: &[&str], folders: &[&str], include: &[&str]) -> App {
     let commands = commands.iter().enumerate();
     let services = commands.map(|(number, command)| format!(r#""run-{number}": {}"#, run(command)));
     let folders = folders.iter().enumerate().map(|(number, folder)| {
-        format!(r#""files-{number}": {}"#, run("x").replace(
-            r#""run": ["x"]"#,
-            &format!(r#""static": {{ "folder": "{folder}", "cache_control": "no-cache" }}"#),
-        ))
+        format!(
+            r#""files-{number}": {}"#,
+            run("x").replace(
+                r#""run": ["x"]"#,
+                &format!(r#""static": {{ "folder": "{folder}", "cache_control": "no-cache" }}"#),
+            )
+        )
     });
     let services: Vec<String> = services.chain(folders).collect();
     let text = format!(
@@ -69,7 +72,11 @@ fn packed(folder: &Path, app: &App) -> Result<Pack, PackError> {
 }
 
 fn paths(pack: &Pack) -> Vec<String> {
-    pack.manifest.entries().keys().map(ToString::to_string).collect()
+    pack.manifest
+        .entries()
+        .keys()
+        .map(ToString::to_string)
+        .collect()
 }
 
 #[test]
@@ -90,7 +97,11 @@ fn what_is_ignored_is_left_out_and_what_the_app_names_is_not() {
     ]);
     put(folder.path(), ".gitignore", "target/\n/venv\ndist\n*.txt\n");
     put(folder.path(), ".roadbedignore", "tests/\n");
-    let app = app(&["./target/release/web --port 1"], &["public"], &["./venv/lib"]);
+    let app = app(
+        &["./target/release/web --port 1"],
+        &["public"],
+        &["./venv/lib"],
+    );
     let found = paths(&packed(folder.path(), &app).unwrap());
     assert_eq!(
         found,
@@ -132,10 +143,20 @@ fn links_stay_links_and_are_not_followed_out() {
     let pack = packed(folder.path(), &app).unwrap();
     assert_eq!(
         paths(&pack),
-        [".gitignore", "builds/5/web", "current", "dangling", "empty", "out", "static/page.html"]
+        [
+            ".gitignore",
+            "builds/5/web",
+            "current",
+            "dangling",
+            "empty",
+            "out",
+            "static/page.html"
+        ]
     );
     let entry = |path: &str| pack.manifest.entries()[path].clone();
-    assert!(matches!(entry("out"), Packed::Link { target } if Path::new(&target) == outside.path()));
+    assert!(
+        matches!(entry("out"), Packed::Link { target } if Path::new(&target) == outside.path())
+    );
     assert_eq!(entry("empty"), Packed::Folder);
     let included = self::app(&["current/web"], &[], &["out"]);
     let error = packed(folder.path(), &included).unwrap_err();
@@ -162,18 +183,31 @@ fn a_program_that_would_not_be_there_is_said_to_be_missing() {
     let (message, hint) = refused("bin/server");
     assert_eq!(
         message,
-        format!("run-0 runs bin/server, and there is no such file in {}", real.display())
+        format!(
+            "run-0 runs bin/server, and there is no such file in {}",
+            real.display()
+        )
     );
     assert_eq!(hint, "have `build` make it, or name another program");
-    assert!(refused("../shop/web").0.ends_with("which is not in the app's folder"));
+    assert!(
+        refused("../shop/web")
+            .0
+            .ends_with("which is not in the app's folder")
+    );
     let (message, hint) = refused("./notes");
-    assert!(message.ends_with("/notes, which is not executable"), "{message}");
+    assert!(
+        message.ends_with("/notes, which is not executable"),
+        "{message}"
+    );
     assert!(hint.starts_with("run: chmod +x /"), "{hint}");
     for fine in ["./web", "python3 notes", "/bin/true", "./$NAME", "web"] {
         packed(folder.path(), &app(&[fine], &[], &[])).unwrap();
     }
     let error = packed(folder.path(), &app(&["./web"], &[], &["gone"])).unwrap_err();
-    assert!(error.to_string().starts_with("there is no gone in "), "{error}");
+    assert!(
+        error.to_string().starts_with("there is no gone in "),
+        "{error}"
+    );
 }
 
 #[test]
@@ -206,9 +240,17 @@ fn what_has_not_changed_is_not_read_again_and_what_has_is() {
     fs::write(&web, "that is web").unwrap();
     let file = fs::File::options().write(true).open(&web).unwrap();
     file.set_modified(before).unwrap();
-    fs::File::options().write(true).open(real.join("other")).unwrap().set_modified(long_ago).unwrap();
+    fs::File::options()
+        .write(true)
+        .open(real.join("other"))
+        .unwrap()
+        .set_modified(long_ago)
+        .unwrap();
     let second = pack(&real, &app, &places).unwrap();
-    assert_ne!(first.manifest.entries()["web"], second.manifest.entries()["web"]);
+    assert_ne!(
+        first.manifest.entries()["web"],
+        second.manifest.entries()["web"]
+    );
     let again = pack(&real, &app, &places).unwrap();
     assert_eq!(second.manifest.digest(), again.manifest.digest());
 }
@@ -227,13 +269,21 @@ fn a_folder_comes_back_as_it_was() {
     let home = tempfile::tempdir().unwrap();
     let contents = Contents::open_folder(home.path()).unwrap();
     send(&contents, &pack);
-    assert!(contents.missing(pack.sources.keys().copied()).unwrap().is_empty());
+    assert!(
+        contents
+            .missing(pack.sources.keys().copied())
+            .unwrap()
+            .is_empty()
+    );
     let into = home.path().join("releases/1");
     unpack(&contents, &pack.manifest, &into).unwrap();
     let back = packed(&into, &app).unwrap();
     assert_eq!(back.manifest, pack.manifest, "modes, links and times too");
     let mode = |path: &str| fs::metadata(into.join(path)).unwrap().permissions().mode() & 0o777;
-    assert_eq!([mode("bin/web"), mode("data/a"), mode("data")], [0o700, 0o600, 0o700]);
+    assert_eq!(
+        [mode("bin/web"), mode("data/a"), mode("data")],
+        [0o700, 0o600, 0o700]
+    );
     // Whatever a program does to its folder, another one is as it was.
     fs::write(into.join("data/a"), "changed").unwrap();
     let other = home.path().join("releases/2");
@@ -276,11 +326,18 @@ fn what_is_spoilt_or_something_else_is_found_out() {
 
     send(&contents, &pack);
     let name = digest.to_string();
-    let file = home.path().join("contents").join(&name[..2]).join(&name[2..]);
+    let file = home
+        .path()
+        .join("contents")
+        .join(&name[..2])
+        .join(&name[2..]);
     fs::write(&file, "this is wEb").unwrap();
     let into = home.path().join("2");
     let error = unpack(&contents, &pack.manifest, &into).unwrap_err();
-    assert_eq!(error.to_string(), format!("the content {digest} has been spoilt"));
+    assert_eq!(
+        error.to_string(),
+        format!("the content {digest} has been spoilt")
+    );
 }
 
 #[test]
@@ -294,10 +351,14 @@ fn what_no_release_has_goes_and_nothing_else() {
     let digest = |text: &[u8]| artifacts::digest_of(text);
     let [kept, unused, young] = [&b"kept"[..], b"unused", b"young"].map(digest);
     let hour = Duration::from_secs(3600);
-    contents.collect(&[kept].into(), &[unused, kept].into(), hour).unwrap();
+    contents
+        .collect(&[kept].into(), &[unused, kept].into(), hour)
+        .unwrap();
     assert!(contents.open(kept).is_ok() && contents.open(young).is_ok());
     assert!(contents.open(unused).is_err());
-    contents.collect(&[kept].into(), &[].into(), Duration::ZERO).unwrap();
+    contents
+        .collect(&[kept].into(), &[].into(), Duration::ZERO)
+        .unwrap();
     assert!(contents.open(kept).is_ok() && contents.open(young).is_err());
     assert_eq!(fs::read_to_string(foreign.join("text")).unwrap(), "mine");
 }
@@ -311,9 +372,15 @@ fn what_was_being_received_when_the_server_ended_is_gone() {
     batch.write(b"x").unwrap();
     // As when it is killed: nothing is tidied up.
     std::mem::forget(batch);
-    assert_eq!(fs::read_dir(home.path().join("incoming")).unwrap().count(), 1);
+    assert_eq!(
+        fs::read_dir(home.path().join("incoming")).unwrap().count(),
+        1
+    );
     let contents = Contents::open_folder(home.path()).unwrap();
-    assert_eq!(fs::read_dir(home.path().join("incoming")).unwrap().count(), 0);
+    assert_eq!(
+        fs::read_dir(home.path().join("incoming")).unwrap().count(),
+        0
+    );
     assert!(contents.open(artifacts::digest_of(b"x")).is_err());
 }
 

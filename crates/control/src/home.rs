@@ -326,7 +326,7 @@ impl Home {
     /// Forgets all these addresses and settings, when nothing is left that they matter to.
     pub(crate) fn forget_addresses(&self) {
         let addresses = [self.edge_file(), self.edge_tls_file(), self.metrics_file()];
-        let settings = [self.telemetry_file(), self.trusted_file()];
+        let settings = [self.telemetry_file(), self.trusted_file(), self.kept_file()];
         for path in addresses.into_iter().chain(settings) {
             // One that stays is only where the next server begins to look.
             let _ = fs::remove_file(path);

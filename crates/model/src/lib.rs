@@ -34,7 +34,9 @@ pub mod treatment;
 pub use app::{App, CertificateFiles, Exposure, Health, Probe, Protocol, Service, ServiceTls};
 pub use command::Command;
 pub use credentials::Credentials;
-pub use desired::{Desired, Failure, Intent, Release, Rollout, RolloutState};
+pub use desired::{
+    Changes, Desired, Ended, Failure, Intent, Release, ReleaseFiles, Rollout, RolloutState,
+};
 pub use error_pages::{BadErrorStatus, ErrorPage, ErrorPages, ErrorStatus, PageText};
 pub use digest::{BadDigest, Digest};
 pub use fields::{BadFieldName, BadFieldValue, FieldName, FieldValue};

@@ -385,6 +385,7 @@ fn written(app: &App, as_line: bool) -> String {
     let routes = app.routes.iter().map(routes::written);
     let file = Table::from_iter([
         ("app".to_owned(), app.name.as_str().into()),
+        ("include".to_owned(), strings(app.include.iter())),
         ("routes".to_owned(), Value::Array(routes.collect())),
         ("services".to_owned(), Value::Table(services.collect())),
         (

@@ -49,13 +49,14 @@ impl Reconciler {
         }
     }
 
-    /// Has the files watched of all releases that are kept.
+    /// Has the files watched of all releases that run or may run.
     pub(super) fn watch_files(&mut self) {
         let releases = self
             .state
             .releases
             .values()
-            .flat_map(|of_app| of_app.values());
+            .flat_map(|of_app| of_app.values())
+            .filter(|release| self.is_in_use(&release.app.name, release.number));
         let watched = releases.flat_map(|release| {
             let credentials = self.credentials(&release.app.name, release.number);
             Watched::of(release, &credentials)

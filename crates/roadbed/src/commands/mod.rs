@@ -7,6 +7,8 @@ pub(crate) mod down;
 pub(crate) mod logs;
 pub(crate) mod plan;
 pub(crate) mod proxy;
+pub(crate) mod releases;
+pub(crate) mod rollback;
 pub(crate) mod server;
 pub(crate) mod status;
 pub(crate) mod top;
@@ -20,6 +22,7 @@ mod request;
 mod top_frame;
 mod top_live;
 mod top_look;
+mod send;
 mod top_view;
 mod wrap;
 
