@@ -20,7 +20,7 @@ use crate::home::{HomeError, HomeLock};
 use crate::instances::Instances;
 use crate::proxies::{self, LocalProxy, Proxies, bind_private};
 use crate::reconcile::Reconciler;
-use crate::releases::{Collector, ReleaseFiles};
+use crate::releases::{Collector, ReleaseFiles, restore};
 use crate::settings::Settings;
 use crate::state::{State, StateError, keys};
 use crate::status::Status;
@@ -117,6 +117,7 @@ pub async fn run(settings: Settings, lock: HomeLock) -> Result<(), StartError> {
     // Before anything is started: what cannot be reached should not begin.
     let api_listener = listen_for_clients(&settings)?;
     sweep(&processes, &state).await;
+    restore(&files, state.in_use());
     let local_proxy = Arc::new(LocalProxy::start(
         Arc::clone(&processes),
         &settings,

@@ -243,6 +243,23 @@ impl State {
         Ok(desired)
     }
 
+    /// The releases that are in use.
+    pub(crate) fn in_use(&self) -> impl Iterator<Item = &Release> {
+        let releases = self.releases.values().flat_map(|of_app| of_app.values());
+        let in_use = |release: &&Release| self.is_in_use(&release.app.name, release.number);
+        releases.map(AsRef::as_ref).filter(in_use)
+    }
+
+    /// Whether a release runs, should run, or is what a failed rollout would go back to.
+    pub(crate) fn is_in_use(&self, app: &AppName, number: u64) -> bool {
+        let is_desired = self.desired.get(app).is_some_and(|held| {
+            let desired = &held.value;
+            desired.target == number || desired.confirmed == Some(number)
+        });
+        let mut instances = self.instances.keys();
+        is_desired || instances.any(|id| id.app == *app && id.release == number)
+    }
+
     pub(crate) fn put_instance(&mut self, record: InstanceRecord) {
         self.changes
             .put(keys::instance(&record.id), encode(&record));

@@ -76,14 +76,14 @@ pub(super) async fn rollback(
     let Some(found) = current(&context, &name).await? else {
         return Err(ApiError::no_app(&app));
     };
-    let to = goal(&name, &found, to)?;
-    let progressing = found.desired.rollout.state == RolloutState::Progressing;
+    let wanted = to;
+    let to = goal(&name, &found, wanted)?;
     let answer = |release| RollbackAnswer {
         app: name.to_string(),
         to,
         release,
     };
-    if progressing && found.desired.confirmed == Some(to) {
+    if is_given_up(&found, to) {
         give_up(&context, &name, &peer, "rolled back").await?;
         return Ok((StatusCode::ACCEPTED, Json(answer(None))));
     }
@@ -94,13 +94,23 @@ pub(super) async fn rollback(
         )));
     };
     let candidate = candidate(&context, kept, peer.name()).await?;
-    let obstacle = |now: Option<&Current>| {
-        // What was decided above was decided for this very state of things.
-        let is_same = now.is_some_and(|now| now.modified == found.modified);
-        (!is_same).then(|| busy(&name))
+    // What was decided above has to be what would be decided by then.
+    let obstacle = |now: Option<&Current>| match now {
+        None => Some(ApiError::no_app(name.as_str())),
+        Some(now) => match goal(&name, now, wanted) {
+            Ok(goal) if goal == to && !is_given_up(now, to) => None,
+            Ok(_) => Some(busy(&name)),
+            Err(error) => Some(error),
+        },
     };
     let begun = begin(&context, candidate, obstacle).await?;
     Ok((StatusCode::ACCEPTED, Json(answer(Some(begun.release)))))
+}
+
+/// Whether to go back to `to` is to give up the rollout that goes on.
+fn is_given_up(found: &Current, to: u64) -> bool {
+    let desired = &found.desired;
+    desired.rollout.state == RolloutState::Progressing && desired.confirmed == Some(to)
 }
 
 /// The release to go back to.

@@ -1,7 +1,7 @@
 //! Which releases are kept: those that run or would be gone back to, and as many others as the
 //! server's user wants.
 
-use model::{AppName, RolloutState};
+use model::AppName;
 
 use super::Reconciler;
 use crate::releases::beyond_count;
@@ -35,20 +35,7 @@ impl Reconciler {
     /// Whether a release has to be kept.
     fn is_needed(&self, app: &AppName, number: u64) -> bool {
         let desired = self.state.desired.get(app).map(|held| &held.value);
-        self.is_in_use(app, number)
+        self.state.is_in_use(app, number)
             || desired.is_some_and(|desired| desired.ran_before() == Some(number))
-    }
-
-    /// Whether a release runs, should run, or is what a failed rollout would go back to.
-    pub(super) fn is_in_use(&self, app: &AppName, number: u64) -> bool {
-        let desired = self.state.desired.get(app).map(|held| &held.value);
-        let is_desired = desired.is_some_and(|desired| {
-            let rollout = &desired.rollout;
-            let is_rolled_out =
-                rollout.release == number && rollout.state == RolloutState::Progressing;
-            desired.target == number || desired.confirmed == Some(number) || is_rolled_out
-        });
-        let mut instances = self.state.instances.keys();
-        is_desired || instances.any(|id| id.app == *app && id.release == number)
     }
 }

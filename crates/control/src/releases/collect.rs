@@ -89,7 +89,8 @@ impl Collector {
             let desired: Desired = decode(&entry.key, &entry.value)?;
             let app = AppName::new(&entry.key[keys::DESIRED.len()..])
                 .map_err(|error| StateError::Key(entry.key.clone(), error))?;
-            let mut running = BTreeSet::from([desired.target]);
+            // Files of a rollout that was just given up may be served for another moment.
+            let mut running = BTreeSet::from([desired.target, desired.rollout.release]);
             running.extend(desired.confirmed);
             for entry in self.store.list(&keys::instances(&app)).await?.entries {
                 let record: InstanceRecord = decode(&entry.key, &entry.value)?;

@@ -19,7 +19,7 @@ use crate::home::Home;
 pub(crate) use collect::Collector;
 pub use kept::KeptReleases;
 pub(crate) use retention::beyond_count;
-pub(crate) use unpacked::Unpacked;
+pub(crate) use unpacked::{Unpacked, restore};
 
 /// What all who deal with files of releases share.
 pub(crate) struct ReleaseFiles {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use artifacts::{ContentError, Manifest, unpack};
-use model::AppName;
+use model::{AppName, Release};
 
 use super::{ReleaseFiles, remove};
 
@@ -69,6 +69,31 @@ impl Drop for Unpacked {
     fn drop(&mut self) {
         if let Some(folder) = self.folder.take() {
             remove(&folder);
+        }
+    }
+}
+
+/// Unpacks those of `releases` once more whose folders have gone.
+pub(crate) fn restore<'a>(files: &Arc<ReleaseFiles>, releases: impl Iterator<Item = &'a Release>) {
+    for release in releases {
+        let Some(packed) = release.files.as_ref().filter(|_| !release.root.is_dir()) else {
+            continue;
+        };
+        let (app, number) = (&release.app.name, release.number);
+        let restored = files
+            .contents
+            .manifest(packed.manifest)
+            .and_then(|manifest| {
+                let mut unpacked = Unpacked::unpack(files, &manifest)?;
+                unpacked.name(app, number)?;
+                unpacked.keep();
+                Ok(())
+            });
+        match restored {
+            Ok(()) => tracing::warn!(%app, release = number, "its folder was gone and is restored"),
+            Err(error) => {
+                tracing::error!(%app, release = number, %error, "its folder is gone and cannot be restored");
+            }
         }
     }
 }
