@@ -99,6 +99,13 @@ fn an_app_runs_on_while_the_disk_is_full_and_all_is_well_afterwards() {
     );
     assert_eq!(quiet(), before);
     std::fs::remove_file(&loud).unwrap();
+    let (mut last, mut same) = (0, 0);
+    until("lines of the counter find no room", || {
+        let now = numbers();
+        same = if now == last { same + 1 } else { 0 };
+        last = now;
+        same >= 10
+    });
 
     disk.free();
     until("there is no trouble any more", || {
