@@ -77,7 +77,7 @@ fn leads_to(manifest: &Manifest, mut path: String) -> Leads {
         let above = path[..end].rsplit_once('/').map_or("", |(above, _)| above);
         let next = match target.starts_with('/') {
             true => None,
-            false => below(&format!("{above}/{target}{}", &path[end..]).trim_start_matches('/')),
+            false => below(format!("{above}/{target}{}", &path[end..]).trim_start_matches('/')),
         };
         match next {
             Some(next) => path = next,

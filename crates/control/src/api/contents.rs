@@ -104,7 +104,7 @@ pub(super) fn size(bytes: u64) -> String {
 }
 
 /// Takes contents: for each a line of its SHA-256, a space and its length in bytes, and then the
-/// content itself. They are there all or not at all.
+/// content itself. Each is there whole or not at all.
 #[utoipa::path(
     post, path = "/v1/contents",
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
@@ -126,15 +126,10 @@ pub(super) async fn receive(
     let mut cut = None;
     while let Some(piece) = content.next().await {
         match piece {
-            Ok(piece) => {
-                if pieces.send(piece.into()).await.is_err() {
-                    break; // It was refused already.
-                }
-            }
+            // Once it is refused the rest is read all the same: who writes does not listen.
+            Ok(piece) => drop(pieces.send(piece.into()).await),
             Err(error) => {
                 cut = Some(error.to_string());
-                // Not to be taken for whole, whatever came.
-                let _ = pieces.send(b"\0\n".to_vec()).await;
                 break;
             }
         }

@@ -60,6 +60,8 @@ const COMMANDS: [(&str, &[&str]); 13] = [
             "--access-log <REQUESTS>",
             "--traces <URL>",
             "--trace-share <SHARE>",
+            "--keep-releases <N>",
+            "--releases-disk <SIZE>",
         ],
     ),
     ("proxy", &["--workers <N>", "--metrics <ADDRESS:PORT>"]),

@@ -319,3 +319,42 @@ fn a_server_that_is_killed_while_files_are_sent_has_none_that_is_half() {
     assert_eq!(told(&machine), all("one"));
     drop(server);
 }
+
+#[test]
+fn a_server_that_is_killed_while_a_release_is_unpacked_has_none_that_is_half() {
+    let machine = Machine::new();
+    let app = Kept::new();
+    let mut server = machine.start_server();
+    for number in 0..300 {
+        let data = app.0.folder().join(format!("data-{number}"));
+        fs::write(data, noise(10_000)).unwrap();
+    }
+    machine.ok(&["deploy", app.0.path()]);
+    let home = machine.home().to_owned();
+    let (new, second) = (home.join("releases/.new"), home.join("releases/kept/2"));
+    for round in 0..5 {
+        app.put(&format!("round {round}"));
+        let mut deploy = machine.spawn(&["deploy", app.0.path()]);
+        until("files are unpacked", || {
+            files(&new).len() > round * 70 || second.exists() || deploy.has_ended()
+        });
+        drop(server);
+        server = machine.start_server();
+        deploy.finish();
+        let deployed = machine.status()["apps"][0]["release"].as_u64().unwrap();
+        let unpacked = files(&home.join(format!("releases/kept/{deployed}"))).len();
+        assert_eq!(unpacked, files(app.0.folder()).len());
+        until("what was half is gone", || files(&new).is_empty());
+        if deployed > 1 {
+            break;
+        }
+        assert_eq!(told(&machine), all("one"));
+    }
+    app.put("last");
+    until("no rollout goes on", || {
+        machine.status()["apps"][0]["rollout"]["state"] != "progressing"
+    });
+    machine.ok(&["deploy", app.0.path()]);
+    assert_eq!(told(&machine), all("last"));
+    drop(server);
+}
