@@ -313,7 +313,7 @@ fn a_server_that_is_killed_while_files_are_sent_has_none_that_is_half() {
             assert_eq!(digest.to_string(), name);
         }
         server = machine.start_server();
-        assert_eq!(files(&incoming), [PathBuf::new(); 0]);
+        assert!(files(&incoming).is_empty());
     }
     machine.ok(&["deploy", app.0.path()]);
     assert_eq!(told(&machine), all("one"));
