@@ -19,10 +19,10 @@ mod build;
 mod log_lines;
 mod logging;
 mod request;
+mod send;
 mod top_frame;
 mod top_live;
 mod top_look;
-mod send;
 mod top_view;
 mod wrap;
 

@@ -32,7 +32,7 @@ const COMMANDS: [(&str, &[&str]); 13] = [
         ],
     ),
     ("deploy", &["[PATH]", "--cancel"]),
-    ("releases", &["<APP>", "--json", "diff"]),
+    ("releases", &["<APP>", "--json"]),
     ("rollback", &["<APP>", "--to <N>"]),
     ("status", &["[APP]", "--json"]),
     ("top", &["-i, --interval <TIME>", "--once", "--json"]),
