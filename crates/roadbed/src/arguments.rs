@@ -205,8 +205,8 @@ pub(crate) struct Kept {
     /// else 10]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=25))]
     pub(crate) keep_releases: Option<u16>,
-    /// How much of the disk releases may take before older ones go, such as 10GiB; what runs and what
-    /// it would go back to always stays [default: as the last server had it, else 10GiB]
+    /// How much of the disk releases may take, such as 10GiB; what runs and what ran before always
+    /// stays [default: as the last server had it, else 10GiB]
     #[arg(long, value_name = "SIZE", value_parser = spec::parse_size)]
     pub(crate) releases_disk: Option<u64>,
 }
