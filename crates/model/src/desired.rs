@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
-use crate::error_pages::{ErrorPages, PageText};
 use crate::digest::Digest;
+use crate::error_pages::{ErrorPages, PageText};
 use crate::instance::{Exit, InstanceId};
 use crate::names::ServiceName;
 use crate::time::Timestamp;

@@ -8,8 +8,8 @@ pub mod app;
 pub mod command;
 pub mod credentials;
 pub mod desired;
-pub mod error_pages;
 pub mod digest;
+pub mod error_pages;
 pub mod fields;
 pub mod file_path;
 pub mod host;
@@ -37,8 +37,8 @@ pub use credentials::Credentials;
 pub use desired::{
     Changes, Desired, Ended, Failure, Intent, Release, ReleaseFiles, Rollout, RolloutState,
 };
-pub use error_pages::{BadErrorStatus, ErrorPage, ErrorPages, ErrorStatus, PageText};
 pub use digest::{BadDigest, Digest};
+pub use error_pages::{BadErrorStatus, ErrorPage, ErrorPages, ErrorStatus, PageText};
 pub use fields::{BadFieldName, BadFieldValue, FieldName, FieldValue};
 pub use file_path::{BadFilePath, FilePath};
 pub use host::Host;
