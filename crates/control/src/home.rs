@@ -22,8 +22,9 @@ const LONGEST_SOCKET_PATH: usize = 108;
 /// system has of itself.
 const BEFORE_FORMAT: [&str; 4] = ["run", "server.lock", "format.new", "lost+found"];
 
-/// How often the lock is tried, and the pause in between.
-const LOCK_ATTEMPTS: u32 = 10;
+/// How often the lock is tried, and the pause in between. A server that is killed ends when what it
+/// was writing is on disk.
+const LOCK_ATTEMPTS: u32 = 50;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// `ROADBED_HOME`, and where everything in it is.
@@ -326,7 +327,7 @@ impl Home {
     /// Forgets all these addresses and settings, when nothing is left that they matter to.
     pub(crate) fn forget_addresses(&self) {
         let addresses = [self.edge_file(), self.edge_tls_file(), self.metrics_file()];
-        let settings = [self.telemetry_file(), self.trusted_file()];
+        let settings = [self.telemetry_file(), self.trusted_file(), self.kept_file()];
         for path in addresses.into_iter().chain(settings) {
             // One that stays is only where the next server begins to look.
             let _ = fs::remove_file(path);

@@ -10,6 +10,7 @@ mod instances;
 pub mod ports;
 mod proxies;
 mod reconcile;
+mod releases;
 mod remembered;
 pub mod requests;
 mod server;
@@ -19,10 +20,13 @@ pub mod status;
 mod trusted;
 
 pub use api::{
-    ApiError, DeployAnswer, DeployRequest, PlanAnswer, RoutePlan, ServicePlan, ShutdownRequest,
-    file_obstacle, openapi_json,
+    ApiError, CancelAnswer, DeployAnswer, DeployRequest, KeyChange, MissingAnswer, MissingRequest,
+    PathChange, PathContent, PlanAnswer, ReleaseChanges, ReleaseDifference, ReleaseList,
+    ReleaseState, ReleaseStatus, RollbackAnswer, RollbackRequest, RoutePlan, ServicePlan,
+    ShutdownRequest, file_obstacle, openapi_json,
 };
 pub use home::{Home, HomeError, HomeLock};
 pub use plan::routes::EdgeAddresses;
+pub use releases::KeptReleases;
 pub use server::{StartError, run};
 pub use settings::{DEFAULT_EDGE, DEFAULT_METRICS, LOG_FILTER_VARIABLE, Settings, usual_edge_tls};

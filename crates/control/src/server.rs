@@ -13,13 +13,14 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::timeout;
 
-use crate::api::{self, Context, ShutdownRequest};
+use crate::api::{self, Context, Peer, ShutdownRequest};
 use crate::clock::Clock;
 use crate::credentials::Watcher;
 use crate::home::{HomeError, HomeLock};
 use crate::instances::Instances;
 use crate::proxies::{self, LocalProxy, Proxies, bind_private};
 use crate::reconcile::Reconciler;
+use crate::releases::{Collector, ReleaseFiles, restore};
 use crate::settings::Settings;
 use crate::state::{State, StateError, keys};
 use crate::status::Status;
@@ -39,6 +40,9 @@ pub enum StartError {
     /// A record in the store cannot be read.
     #[error("{0}")]
     State(String),
+    /// The files of releases cannot be kept.
+    #[error("the files of releases cannot be kept: {0}")]
+    Contents(#[from] artifacts::ContentError),
     /// A socket cannot be opened.
     #[error("cannot listen on {path}: {source}")]
     Socket {
@@ -71,7 +75,9 @@ impl StartError {
             Self::Store(_) | Self::State(_) => {
                 Some("apps run on without it; keep a copy of the home before you try to mend it")
             }
-            Self::Socket { .. } => Some("look at the folder's permissions and free space"),
+            Self::Contents(_) | Self::Socket { .. } => {
+                Some("look at the folder's permissions and free space")
+            }
             Self::ReconcilerLost => {
                 Some("start it again with `roadbed server`; apps run on meanwhile")
             }
@@ -95,7 +101,8 @@ impl From<StateError> for StartError {
 /// Something that a server needs cannot be had. What ran before runs on.
 pub async fn run(settings: Settings, lock: HomeLock) -> Result<(), StartError> {
     let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(&settings.home.store_file())?);
-    let mut state = State::new(Arc::clone(&store));
+    let mut state = State::new(Arc::clone(&store), settings.home.clone());
+    let files = ReleaseFiles::open(settings.home.clone())?;
     state.load().await?;
 
     let wake = Arc::new(Notify::new());
@@ -110,6 +117,7 @@ pub async fn run(settings: Settings, lock: HomeLock) -> Result<(), StartError> {
     // Before anything is started: what cannot be reached should not begin.
     let api_listener = listen_for_clients(&settings)?;
     sweep(&processes, &state).await;
+    restore(&files, state.in_use());
     let local_proxy = Arc::new(LocalProxy::start(
         Arc::clone(&processes),
         &settings,
@@ -133,6 +141,7 @@ pub async fn run(settings: Settings, lock: HomeLock) -> Result<(), StartError> {
         instances,
         proxies,
         local_proxy: Arc::clone(&local_proxy),
+        files: Arc::clone(&files),
         watcher,
         settings: settings.clone(),
         clock,
@@ -155,6 +164,14 @@ pub async fn run(settings: Settings, lock: HomeLock) -> Result<(), StartError> {
         }
     })?;
 
+    let collector = Collector {
+        files: Arc::clone(&files),
+        store: Arc::clone(&store),
+        kept: settings.kept,
+        wake: Arc::clone(&reconciler.wake),
+        before: Default::default(),
+    };
+    tokio::spawn(collector.run());
     let (shutdown, mut ended) = mpsc::channel(1);
     let mut reconciling = tokio::spawn(reconciler.run());
     let mut first_status = status_seen.clone();
@@ -171,6 +188,7 @@ pub async fn run(settings: Settings, lock: HomeLock) -> Result<(), StartError> {
         clock,
         deploying: Default::default(),
         registry,
+        files: Arc::clone(&files),
         shutdown,
     };
     serve_api(api_listener, context);
@@ -247,8 +265,9 @@ fn listen_for_clients(settings: &Settings) -> Result<UnixListener, StartError> {
 }
 
 fn serve_api(listener: UnixListener, context: Context) {
+    let service = api::router(context).into_make_service_with_connect_info::<Peer>();
     tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, api::router(context)).await {
+        if let Err(error) = axum::serve(listener, service).await {
             tracing::error!(%error, "the API ended");
         }
     });

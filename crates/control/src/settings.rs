@@ -7,6 +7,7 @@ use model::{Telemetry, TrustedHops};
 use plan::routes::EdgeAddresses;
 
 use crate::home::Home;
+use crate::releases::KeptReleases;
 
 /// Where the edge listens unless told otherwise.
 pub const DEFAULT_EDGE: SocketAddr =
@@ -44,6 +45,8 @@ pub struct Settings {
     pub metrics: SocketAddr,
     /// What proxies say of single requests.
     pub telemetry: Telemetry,
+    /// How many releases are kept.
+    pub kept: KeptReleases,
     /// The `roadbed` program, which is started again as shim and as proxy.
     pub program: PathBuf,
 }

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::home::Home;
 use model::{
     AppName, Credentials, Desired, Generation, InstanceId, InstanceRecord, ListenerId, NameError,
     Release,
@@ -112,6 +113,7 @@ pub(crate) struct Held<T> {
 /// All records, as far as the reconciler needs them.
 pub(crate) struct State {
     store: Arc<dyn Store>,
+    home: Home,
     pub(crate) desired: BTreeMap<AppName, Held<Desired>>,
     pub(crate) releases: BTreeMap<AppName, BTreeMap<u64, Arc<Release>>>,
     pub(crate) credentials: BTreeMap<AppName, BTreeMap<u64, Arc<Credentials>>>,
@@ -135,9 +137,11 @@ struct Changes {
 }
 
 impl State {
-    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
+    /// No records yet, of a server that has its releases in `home`.
+    pub(crate) fn new(store: Arc<dyn Store>, home: Home) -> Self {
         Self {
             store,
+            home,
             desired: BTreeMap::new(),
             releases: BTreeMap::new(),
             credentials: BTreeMap::new(),
@@ -197,7 +201,8 @@ impl State {
             let of_app = releases.entry(app.clone()).or_default();
             for entry in self.store.list(&keys::releases(&app)).await?.entries {
                 let release: Release = decode(&entry.key, &entry.value)?;
-                of_app.insert(release.number, Arc::new(release));
+                let unpacked = self.home.unpacked_release(&app, release.number);
+                of_app.insert(release.number, Arc::new(release.at(&unpacked)));
             }
             let of_app = self.read_credentials(&app).await?;
             credentials.insert(app, of_app);
@@ -236,6 +241,23 @@ impl State {
             desired.insert(name, Held { value, modified });
         }
         Ok(desired)
+    }
+
+    /// The releases that are in use.
+    pub(crate) fn in_use(&self) -> impl Iterator<Item = &Release> {
+        let releases = self.releases.values().flat_map(|of_app| of_app.values());
+        let in_use = |release: &&Release| self.is_in_use(&release.app.name, release.number);
+        releases.map(AsRef::as_ref).filter(in_use)
+    }
+
+    /// Whether a release runs, should run, or is what a failed rollout would go back to.
+    pub(crate) fn is_in_use(&self, app: &AppName, number: u64) -> bool {
+        let is_desired = self.desired.get(app).is_some_and(|held| {
+            let desired = &held.value;
+            desired.target == number || desired.confirmed == Some(number)
+        });
+        let mut instances = self.instances.keys();
+        is_desired || instances.any(|id| id.app == *app && id.release == number)
     }
 
     pub(crate) fn put_instance(&mut self, record: InstanceRecord) {

@@ -28,6 +28,9 @@ pub struct App {
     /// What is shown in place of errors.
     #[serde(default, skip_serializing_if = "ErrorPages::is_empty")]
     pub error_pages: ErrorPages<FilePath>,
+    /// Files and folders below the app's that are part of its releases whatever `.gitignore` says.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub include: BTreeSet<FilePath>,
 }
 
 impl App {

@@ -8,6 +8,7 @@ pub mod app;
 pub mod command;
 pub mod credentials;
 pub mod desired;
+pub mod digest;
 pub mod error_pages;
 pub mod fields;
 pub mod file_path;
@@ -33,7 +34,10 @@ pub mod treatment;
 pub use app::{App, CertificateFiles, Exposure, Health, Probe, Protocol, Service, ServiceTls};
 pub use command::Command;
 pub use credentials::Credentials;
-pub use desired::{Desired, Failure, Intent, Release, Rollout, RolloutState};
+pub use desired::{
+    Changes, Desired, Ended, Failure, Intent, Release, ReleaseFiles, Rollout, RolloutState,
+};
+pub use digest::{BadDigest, Digest};
 pub use error_pages::{BadErrorStatus, ErrorPage, ErrorPages, ErrorStatus, PageText};
 pub use fields::{BadFieldName, BadFieldValue, FieldName, FieldValue};
 pub use file_path::{BadFilePath, FilePath};

@@ -51,7 +51,7 @@ pub struct StaticFiles {
 /// The files of a service as a proxy serves them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServedFiles {
-    /// The app's folder, absolute.
+    /// The folder of the release's files, absolute.
     pub app_folder: PathBuf,
     /// What is served of it.
     #[serde(flatten)]

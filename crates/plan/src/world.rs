@@ -43,6 +43,7 @@ pub(crate) fn app(services: &[(&str, &[&str])]) -> App {
         services: services.iter().map(declare).collect(),
         routes: Vec::new(),
         error_pages: Default::default(),
+        include: Default::default(),
     }
 }
 
@@ -113,6 +114,7 @@ impl World {
             target: 0,
             confirmed: None,
             rollout,
+            ended: BTreeMap::new(),
         };
         let mut world = Self {
             now: started,
@@ -139,15 +141,15 @@ impl World {
             folder: PathBuf::from("/app"),
             created: self.now,
             error_pages: Default::default(),
+            files: None,
+            by: None,
+            restores: None,
+            secrets: Default::default(),
+            changes: Default::default(),
+            root: PathBuf::from("/app"),
         };
         self.releases.insert(number, Arc::new(release));
-        self.desired.target = number;
-        self.desired.intent = Intent::Run;
-        self.desired.rollout = Rollout {
-            release: number,
-            started: self.now,
-            state: RolloutState::Progressing,
-        };
+        self.desired = Desired::rolling_out(Some(&self.desired), number, self.now);
         number
     }
 

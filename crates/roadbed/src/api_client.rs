@@ -2,11 +2,14 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::pin::Pin;
+use std::task::{self, Poll};
 use std::time::Duration;
 
+use artifacts::transfer::Sender;
 use control::{ApiError, Home};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body, Bytes, Frame, Incoming};
 use hyper::client::conn::http1;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
@@ -82,6 +85,31 @@ impl ApiClient {
         self.read(&body)
     }
 
+    /// A POST that the server may take so long for.
+    pub(crate) async fn post_slow<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        request: &impl Serialize,
+        longest: Duration,
+    ) -> Result<T, ApiFailure> {
+        let body = Full::new(self.write(request)?);
+        let response = self.send_body(Method::POST, path, body, "application/json", longest);
+        let response = self.accepted(response.await?).await?;
+        self.read(&self.collect(response).await?)
+    }
+
+    /// A POST of contents, which are read while they are sent.
+    pub(crate) async fn send_pieces(
+        &self,
+        path: &str,
+        sender: Sender,
+        longest: Duration,
+    ) -> Result<(), ApiFailure> {
+        let (body, content_type) = (Pieces(sender), "application/octet-stream");
+        let response = self.send_body(Method::POST, path, body, content_type, longest);
+        self.accepted(response.await?).await.map(drop)
+    }
+
     /// A POST whose answer says nothing but that it was accepted.
     pub(crate) async fn order(
         &self,
@@ -121,6 +149,23 @@ impl ApiClient {
         path: &str,
         body: Bytes,
     ) -> Result<Response<Incoming>, ApiFailure> {
+        let body = Full::new(body);
+        self.send_body(method, path, body, "application/json", LONGEST_ANSWER)
+            .await
+    }
+
+    async fn send_body<B>(
+        &self,
+        method: Method,
+        path: &str,
+        body: B,
+        content_type: &str,
+        longest: Duration,
+    ) -> Result<Response<Incoming>, ApiFailure>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         let stream = UnixStream::connect(&self.socket)
             .await
             .map_err(|error| self.unreachable(&error))?;
@@ -133,13 +178,14 @@ impl ApiClient {
             .method(method)
             .uri(path)
             .header("host", "roadbed")
-            .header("content-type", "application/json")
-            .body(Full::new(body))
+            .header("content-type", content_type)
+            .body(body)
             .map_err(|error| self.broken(error))?;
-        match timeout(LONGEST_ANSWER, sender.send_request(request)).await {
+        match timeout(longest, sender.send_request(request)).await {
             Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) if error.is_user() => Err(ApiFailure::Broken(unreadable(&error))),
             Ok(Err(error)) => Err(self.broken(error)),
-            Err(_) => Err(self.broken(format!("no answer within {LONGEST_ANSWER:?}"))),
+            Err(_) => Err(self.broken(format!("no answer within {longest:?}"))),
         }
     }
 
@@ -221,6 +267,33 @@ impl ApiClient {
         ));
         ApiFailure::Broken(failure.hint("`roadbed doctor` looks for the reason"))
     }
+}
+
+/// Contents as a body. Reading them waits for the disk, and there is nothing else to do meanwhile.
+struct Pieces(Sender);
+
+impl Body for Pieces {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut task::Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let piece = self.0.next_piece();
+        Poll::Ready(
+            piece
+                .map(|piece| piece.map(|bytes| Frame::data(bytes.into())))
+                .transpose(),
+        )
+    }
+}
+
+/// Why a file that was packed could not be sent.
+fn unreadable(error: &hyper::Error) -> Failure {
+    let why = std::error::Error::source(error).map_or_else(String::new, |why| format!(": {why}"));
+    Failure::new(format!("the app's files could not be sent{why}"))
+        .hint("deploy again when nothing writes to the app's folder")
 }
 
 /// Lines of JSON that come as the server has them.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use control::KeptReleases;
 use model::{AccessLog, Collector, SampledShare, TrustedHops};
 
 /// Runs your services: deploys them, connects them, serves them.
@@ -41,6 +42,10 @@ pub(crate) enum Command {
     Up(Up),
     /// Build an app and replace its running instances by a new release, one by one
     Deploy(Deploy),
+    /// List an app's releases that are kept, or show what differs between two
+    Releases(Releases),
+    /// Go back to an earlier release, its files and its settings together
+    Rollback(Rollback),
     /// Show what runs, and why anything waits
     Status(Status),
     /// Show how many requests services get right now, how many fail, and how long they take
@@ -142,6 +147,78 @@ pub(crate) enum Traces {
 pub(crate) struct Deploy {
     #[command(flatten)]
     pub(crate) app: AppPath,
+    /// Give up the app's rollout that goes on, and stay with what ran before
+    #[arg(long)]
+    pub(crate) cancel: bool,
+}
+
+/// `roadbed releases`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Releases {
+    /// The app
+    #[arg(required = true)]
+    pub(crate) app: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// What else to show.
+    #[command(subcommand)]
+    pub(crate) command: Option<ReleasesCommand>,
+}
+
+/// What else to show of releases.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReleasesCommand {
+    /// Show what differs between two releases: settings by key, and files
+    Diff(ReleasesDiff),
+}
+
+/// `roadbed releases diff`.
+#[derive(Debug, Args)]
+pub(crate) struct ReleasesDiff {
+    /// The app
+    pub(crate) app: String,
+    /// The number of the first release
+    pub(crate) before: u64,
+    /// The number of the second release
+    pub(crate) after: u64,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `roadbed rollback`.
+#[derive(Debug, Args)]
+pub(crate) struct Rollback {
+    /// The app
+    pub(crate) app: String,
+    /// The release to go back to [default: the one that ran before]
+    #[arg(long, value_name = "N")]
+    pub(crate) to: Option<u64>,
+}
+
+/// How much a server keeps of releases that do not run.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Kept {
+    /// How many releases of an app are kept, from 1 to 25 [default: as many as the last server kept,
+    /// else 10]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=25))]
+    pub(crate) keep_releases: Option<u16>,
+    /// How much of the disk releases may take, such as 10GiB; what runs and what ran before always
+    /// stays [default: as the last server had it, else 10GiB]
+    #[arg(long, value_name = "SIZE", value_parser = spec::parse_size)]
+    pub(crate) releases_disk: Option<u64>,
+}
+
+impl Kept {
+    /// What is kept where `remembered` was before.
+    pub(crate) fn or_else(self, remembered: KeptReleases) -> KeptReleases {
+        KeptReleases {
+            count: self.keep_releases.unwrap_or(remembered.count),
+            bytes: self.releases_disk.unwrap_or(remembered.bytes),
+        }
+    }
 }
 
 /// `roadbed status`.
@@ -235,6 +312,8 @@ pub(crate) struct Server {
     pub(crate) metrics: Option<SocketAddr>,
     #[command(flatten)]
     pub(crate) telemetry: Telemetry,
+    #[command(flatten)]
+    pub(crate) kept: Kept,
     /// Leave the terminal of whoever started it
     #[arg(long, hide = true)]
     pub(crate) background: bool,

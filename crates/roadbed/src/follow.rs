@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use control::Home;
-use control::status::{AppStatus, ExitStatus, FailureStatus, InstanceStatus, RolloutPhase, Status};
+use control::status::{
+    AppIntent, AppStatus, ExitStatus, FailureStatus, InstanceStatus, RolloutPhase, Status,
+};
 use model::{Exit, InstanceId};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -121,6 +123,45 @@ pub(crate) async fn rollout(
             RolloutPhase::Failed => return Err(failed(home, &status)),
         }
     }
+}
+
+/// Follows an app until all that should run of it runs, and nothing else; none if it is gone.
+pub(crate) async fn settled(client: &ApiClient, app: &str) -> Result<Option<AppStatus>, Failure> {
+    let mut watch = AppWatch::new(client.clone(), app);
+    let mut teller = Teller::new(0);
+    let mut last: Option<AppStatus> = None;
+    loop {
+        let Ok(next) = timeout(QUIET, watch.next()).await else {
+            if let Some(status) = &last {
+                teller.tell_waits(status);
+            }
+            continue;
+        };
+        let Some(status) = next? else {
+            return Ok(None);
+        };
+        if is_settled(&status) {
+            return Ok(Some(status).filter(|status| status.intent == AppIntent::Run));
+        }
+        last = Some(status);
+    }
+}
+
+/// Whether all that should run of an app is ready, and nothing else is there.
+fn is_settled(status: &AppStatus) -> bool {
+    let of_target = format!(".{}.", status.release);
+    let runs = status.intent == AppIntent::Run;
+    status.services.iter().all(|service| {
+        let wanted = if runs {
+            usize::from(service.replicas)
+        } else {
+            0
+        };
+        let mut instances = service.instances.iter();
+        usize::from(service.ready) == wanted
+            && service.instances.len() == wanted
+            && instances.all(|instance| instance.instance.contains(&of_target))
+    })
 }
 
 /// Follows an app until it is gone.

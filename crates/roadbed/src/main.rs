@@ -45,6 +45,8 @@ fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Plan(plan) => commands::plan::run(&plan, &context),
         Command::Up(up) => commands::up::run(&up, &context),
         Command::Deploy(deploy) => commands::deploy::run(&deploy, &context),
+        Command::Releases(releases) => commands::releases::run(&releases, &context),
+        Command::Rollback(rollback) => commands::rollback::run(&rollback, &context),
         Command::Status(status) => commands::status::run(&status, &context),
         Command::Top(top) => commands::top::run(&top, &context),
         Command::Logs(logs) => commands::logs::run(&logs, &context),

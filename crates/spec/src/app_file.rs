@@ -54,6 +54,11 @@ pub(crate) struct AppFile {
         "propertyNames" = { "pattern": "^[45]([0-9]{2}|xx)$" }
     ))]
     pub(crate) error_pages: Written<Table<Page>>,
+    /// Files and folders below the app's that are packed into its releases although `.gitignore` or
+    /// `.roadbedignore` leaves them out. What `run` and `static` name is packed anyway.
+    #[serde(default)]
+    #[schemars(extend("maxItems" = limits::MOST_INCLUDED, "uniqueItems" = true))]
+    pub(crate) include: Written<Vec<Written<String>>>,
 }
 
 /// A named, replicated part of the app.

@@ -222,7 +222,7 @@ mod tests {
     fn the_known_keys_are_those_of_the_types() {
         assert_eq!(
             Known::of::<AppFile>().keys,
-            ["app", "error_pages", "routes", "services"]
+            ["app", "error_pages", "include", "routes", "services"]
         );
         assert_eq!(
             Known::of::<Expose>().keys,

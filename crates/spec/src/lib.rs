@@ -10,6 +10,7 @@ mod app_file;
 mod command;
 mod duration;
 mod findings;
+mod flat;
 mod keys;
 mod limits;
 mod load;
@@ -27,9 +28,19 @@ use app_file::AppFile;
 use findings::Findings;
 use validate::Valid;
 
+pub use flat::flat_keys;
 pub use load::{FILE_NAME, LoadError, Loaded, load};
 pub use problem::{Problem, Problems};
 pub use schema::json_schema;
+
+/// Reads a number of bytes as people write it: `512MiB`.
+///
+/// # Errors
+///
+/// Why it is none, as a sentence.
+pub fn parse_size(text: &str) -> Result<u64, String> {
+    size::parse(text).map_err(|error| error.to_string())
+}
 
 /// Reads an app from `source`, without a look at the disk. `file` is only for messages.
 ///

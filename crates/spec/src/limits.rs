@@ -27,6 +27,8 @@ pub(crate) const MOST_BYTES: u64 = 1024 * 1024;
 pub(crate) const MOST_PROBLEMS: usize = 100;
 /// How many services one app may have.
 pub(crate) const MOST_SERVICES: usize = 1_000;
+/// Paths that an app has packed whatever `.gitignore` says.
+pub(crate) const MOST_INCLUDED: usize = 100;
 /// How many routes one app may have.
 pub(crate) const MOST_ROUTES: usize = 1_000;
 /// How many of them may have the same host, path and number of conditions: such are asked one by

@@ -113,6 +113,7 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
         files,
         folders,
         pages,
+        included,
     } = crate::read(&shown, &source)?;
     let mut findings = Findings::default();
     let builds = app.services.values().any(|service| service.build.is_some());
@@ -133,6 +134,14 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
     }
     for (path, span) in pages.named() {
         if let Some((message, hint)) = page_problem(&folder, path, builds) {
+            findings.add(span.clone(), message).hint(hint);
+        }
+    }
+    for (path, span) in included.named() {
+        let is_there = fs::symlink_metadata(path.within(&folder)).is_ok();
+        if !is_there && !builds {
+            let message = format!("there is no {}", path.within(&folder).display());
+            let hint = "make it, or say how with `build`".to_owned();
             findings.add(span.clone(), message).hint(hint);
         }
     }

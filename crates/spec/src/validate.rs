@@ -11,6 +11,7 @@ mod exposure;
 mod files;
 mod health;
 mod hedge;
+mod include;
 mod new_path;
 mod paths;
 mod rate_limit;
@@ -49,6 +50,8 @@ pub(crate) struct Valid {
     pub(crate) folders: Files,
     /// The pages that have to be there when the app is deployed.
     pub(crate) pages: Files,
+    /// What is packed into a release in any case.
+    pub(crate) included: Files,
 }
 
 /// What concerns all services together.
@@ -57,6 +60,7 @@ struct Together {
     exposures: Exposures,
     files: Files,
     folders: Files,
+    included: Files,
 }
 
 /// Validates `file`; `None` only where something was found.
@@ -112,6 +116,7 @@ pub(crate) fn app(file: AppFile, source: &str, findings: &mut Findings) -> Optio
     };
     let mut pages = Files::default();
     let error_pages = error_pages::error_pages(file.error_pages, &mut pages, findings);
+    let include = include::include(file.include, &mut together, findings);
     findings.is_empty().then_some(())?;
     Some(Valid {
         app: App {
@@ -119,11 +124,13 @@ pub(crate) fn app(file: AppFile, source: &str, findings: &mut Findings) -> Optio
             services,
             routes,
             error_pages,
+            include,
         },
         programs,
         files: together.files,
         folders: together.folders,
         pages,
+        included: together.included,
     })
 }
 

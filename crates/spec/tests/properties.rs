@@ -247,7 +247,9 @@ mod error_pages;
 fn app() -> impl Strategy<Value = App> {
     let services = btree_map(name(), (service(), vec(any::<Index>(), 0..3)), 1..5);
     let drawn = vec(routes::drawn(), 0..4);
-    (name(), services, drawn, error_pages::drawn()).prop_map(|(app, written, drawn, pages)| {
+    let include = btree_set(name(), 0..3);
+    let drawn = (name(), services, drawn, error_pages::drawn(), include);
+    drawn.prop_map(|(app, written, drawn, pages, include)| {
         let names: Vec<ServiceName> = written
             .keys()
             .map(|name| ServiceName::new(name.as_str()).unwrap())
@@ -269,6 +271,10 @@ fn app() -> impl Strategy<Value = App> {
             routes: routes::rules(drawn, &of_http),
             services,
             error_pages: pages,
+            include: include
+                .into_iter()
+                .map(|name| FilePath::new(name).unwrap())
+                .collect(),
         }
     })
 }
@@ -379,6 +385,7 @@ fn written(app: &App, as_line: bool) -> String {
     let routes = app.routes.iter().map(routes::written);
     let file = Table::from_iter([
         ("app".to_owned(), app.name.as_str().into()),
+        ("include".to_owned(), strings(app.include.iter())),
         ("routes".to_owned(), Value::Array(routes.collect())),
         ("services".to_owned(), Value::Table(services.collect())),
         (

@@ -11,6 +11,7 @@ use crate::workspace::{cargo, root};
 const LEVELS: [&[&str]; 4] = [
     &["roadbed-model", "roadbed-measure"],
     &[
+        "roadbed-artifacts",
         "roadbed-spec",
         "roadbed-store",
         "roadbed-plan",

@@ -2,12 +2,13 @@
 
 use std::path::{Path as FilePath, PathBuf};
 
+use artifacts::Manifest;
 use axum::Json;
 use axum::body;
-use axum::extract::{Path, State};
+use axum::extract::{ConnectInfo, Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use model::{App, AppName, Desired, Intent, Release, Rollout, RolloutState};
+use model::{App, AppName, Intent, RolloutState};
 use serde::{Deserialize, Serialize};
 use store::{Expected, Outcome, Transaction};
 use tokio_stream::StreamExt;
@@ -15,7 +16,9 @@ use tokio_stream::wrappers::WatchStream;
 use utoipa::ToSchema;
 
 use super::body::Body;
-use super::records::{Current, current, last_release, release};
+use super::peer::Peer;
+use super::records::{Current, current, release};
+use super::rollout::{Candidate, begin, busy};
 use super::{ApiError, Context, PlanAnswer, files, taken};
 use crate::state::{encode, keys};
 use crate::status::{AppIntent, AppStatus, Status};
@@ -28,6 +31,13 @@ pub struct DeployRequest {
     pub folder: String,
     /// The text of its `roadbed.toml`.
     pub source: String,
+    /// Its files: what is at each path, as `{"kind": "file", "digest": SHA-256, "size": bytes,
+    /// "executable": bool, "modified": nanoseconds since 1970}`, `{"kind": "link", "target": text}`
+    /// or, for a folder with nothing in it, `{"kind": "folder"}`. Their contents have to be on the
+    /// server already. Not needed for a plan.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    pub files: Option<Manifest>,
     /// Refuse if the app runs already.
     #[serde(default)]
     pub only_new: bool,
@@ -136,93 +146,43 @@ pub(super) async fn plan(
         (status = 202, body = DeployAnswer),
         (status = 409, body = ApiError, description = "Something else is going on."),
         (status = 422, body = ApiError, description = "The app is not valid, or files that it names cannot be used."),
+        (status = 424, body = ApiError, description = "Contents of its files are not on the server."),
         (status = 503, body = ApiError, description = "The server is ending."),
         (status = 507, body = ApiError, description = "The server's disk is full.")
     )
 )]
 pub(super) async fn deploy(
     State(context): State<Context>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     Body(request): Body<DeployRequest>,
 ) -> Result<(StatusCode, Json<DeployAnswer>), ApiError> {
     let app = parse(&request).await?;
-    // Not below, where a slow disk would keep others from deploying.
+    let Some(manifest) = request.files.clone() else {
+        let message = "it is not said what files the release has";
+        return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, message)
+            .hint("`files` is empty only in POST /v1/plan"));
+    };
     let files = files::read(&app, folder(&request)).await;
-    let ending = context.deploying.lock().await;
-    if *ending {
-        let message = "the server is ending";
-        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message)
-            .hint("try again in a moment; `roadbed up` starts another"));
-    }
-    let current = current(&context, &app.name).await?;
-    if let Some(error) = obstacle(current.as_ref(), &app, &request) {
-        return Err(error);
-    }
-    if let Some(error) = taken::by_another(&context, &app, folder(&request)).await? {
+    let obstacle = |current: Option<&Current>| obstacle(current, &app, &request);
+    // What is in the way comes first: it may be why files cannot be read.
+    if let Some(error) = obstacle(current(&context, &app.name).await?.as_ref()) {
         return Err(error);
     }
     let files::Files {
         credentials,
         error_pages,
     } = files?;
-    let name = app.name.clone();
-    let number = last_release(&context, &name).await? + 1;
-    let now = context.clock.now();
-    let is_new = current
-        .as_ref()
-        .is_none_or(|current| current.desired.intent == Intent::Halted);
-    let release = Release {
-        number,
-        app,
+    let candidate = Candidate {
+        app: app.clone(),
         folder: PathBuf::from(&request.folder),
-        created: now,
+        packed: Some((request.source.clone(), manifest)),
+        credentials,
         error_pages,
+        by: peer.name(),
+        restores: None,
     };
-    let desired = Desired {
-        intent: Intent::Run,
-        target: number,
-        confirmed: current
-            .as_ref()
-            .and_then(|current| current.desired.confirmed),
-        rollout: Rollout {
-            release: number,
-            started: now,
-            state: RolloutState::Progressing,
-        },
-    };
-    let expected = current.map_or(Expected::Absent, |current| {
-        Expected::Modified(current.modified)
-    });
-    let encoded = encode(&release);
-    let files = (!credentials.is_empty()).then(|| encode(&credentials));
-    let size = encoded.len() + files.as_ref().map_or(0, Vec::len);
-    if size > store::limits::VALUE_BYTES {
-        let message = format!("{name} is too large: {} KiB once it is read", size / 1024);
-        let hint = "the most is 1 MiB, its files for TLS and pages of errors among it; `env` is often what makes an \
-                    app so large";
-        return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, message).hint(hint));
-    }
-    let mut transaction = Transaction::new()
-        .expect(keys::desired(&name), expected)
-        .put(keys::release(&name, number), encoded)
-        .put(keys::last_release(&name), encode(&number))
-        .put(keys::desired(&name), encode(&desired));
-    if let Some(files) = files {
-        transaction = transaction.put(keys::credentials_of(&name, number), files);
-    }
-    match context.store.transact(transaction).await? {
-        Outcome::Committed(_) => {
-            let seen =
-                |app: Option<&AppStatus>| app.is_some_and(|app| app.rollout.release >= number);
-            context.until_published(&name, seen).await;
-            let answer = DeployAnswer {
-                app: name.to_string(),
-                release: number,
-                is_new,
-            };
-            Ok((StatusCode::ACCEPTED, Json(answer)))
-        }
-        Outcome::Conflict(_) => Err(busy(&name)),
-    }
+    let begun = begin(&context, candidate, obstacle).await?;
+    Ok((StatusCode::ACCEPTED, Json(begun)))
 }
 
 /// Begins to stop an app.
@@ -291,8 +251,10 @@ fn obstacle(current: Option<&Current>, app: &App, request: &DeployRequest) -> Op
     if desired.rollout.state == RolloutState::Progressing {
         let release = desired.rollout.release;
         return Some(
-            conflict(format!("release {release} of {name} is being rolled out"))
-                .hint(format!("`roadbed status {name}` shows how far it is")),
+            conflict(format!("release {release} of {name} is being rolled out")).hint(format!(
+                "`roadbed status {name}` shows how far it is, `roadbed deploy --cancel` gives it \
+                     up, and `roadbed rollback {name}` goes back"
+            )),
         );
     }
     if desired.intent == Intent::Halted {
@@ -303,12 +265,4 @@ fn obstacle(current: Option<&Current>, app: &App, request: &DeployRequest) -> Op
         conflict(format!("{name} is up already, at release {running}"))
             .hint("`roadbed deploy` replaces it by a new release")
     })
-}
-
-fn busy(app: &AppName) -> ApiError {
-    ApiError::new(
-        StatusCode::CONFLICT,
-        format!("someone else changed {app} at the same moment"),
-    )
-    .hint(format!("look at `roadbed status {app}` and try again"))
 }

@@ -3,10 +3,16 @@
 
 mod apps;
 mod body;
+mod changes;
+mod contents;
 mod errors;
 mod files;
+mod peer;
 mod preview;
 mod records;
+mod releases;
+mod rollback;
+mod rollout;
 mod server;
 mod taken;
 
@@ -14,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use model::AppName;
 use store::Store;
@@ -23,13 +30,22 @@ use utoipa::OpenApi;
 
 use crate::clock::Clock;
 use crate::proxies::Registry;
+use crate::releases::ReleaseFiles;
 use crate::settings::Settings;
 use crate::status::{AppStatus, Status};
 
 pub use apps::{DeployAnswer, DeployRequest};
+pub use changes::KeyChange;
+pub use contents::{MissingAnswer, MissingRequest};
 pub use errors::ApiError;
 pub use files::file_obstacle;
+pub(crate) use peer::Peer;
 pub use preview::{PlanAnswer, RoutePlan, ServicePlan};
+pub use releases::{
+    PathChange, PathContent, ReleaseChanges, ReleaseDifference, ReleaseList, ReleaseState,
+    ReleaseStatus,
+};
+pub use rollback::{CancelAnswer, RollbackAnswer, RollbackRequest};
 pub use server::ShutdownRequest;
 
 /// How long an answer waits for the status to show what was written.
@@ -47,6 +63,8 @@ pub(crate) struct Context {
     pub(crate) deploying: Arc<Mutex<bool>>,
     /// The connected proxies, to be asked what they counted.
     pub(crate) registry: Arc<Registry>,
+    /// The files of releases.
+    pub(crate) files: Arc<ReleaseFiles>,
     /// Ends the server.
     pub(crate) shutdown: mpsc::Sender<ShutdownRequest>,
 }
@@ -85,7 +103,13 @@ impl Context {
         apps::watch,
         apps::plan,
         apps::deploy,
-        apps::down
+        apps::down,
+        contents::missing,
+        contents::receive,
+        releases::list,
+        releases::diff,
+        rollback::rollback,
+        rollback::cancel
     ),
     components(schemas(ApiError))
 )]
@@ -107,11 +131,31 @@ pub(crate) fn router(context: Context) -> Router {
         .route("/v1/shutdown", post(server::shutdown))
         .route("/v1/apps/{app}", get(apps::show).delete(apps::down))
         .route("/v1/apps/{app}/watch", get(apps::watch))
+        .route("/v1/apps/{app}/releases", get(releases::list))
+        .route(
+            "/v1/apps/{app}/releases/{before}/diff/{after}",
+            get(releases::diff),
+        )
+        .route("/v1/apps/{app}/rollback", post(rollback::rollback))
+        .route("/v1/apps/{app}/cancel", post(rollback::cancel))
         .route("/v1/plan", post(apps::plan))
-        .route("/v1/deploy", post(apps::deploy))
+        .merge(with_files())
         .fallback(errors::no_such_path)
         .method_not_allowed_fallback(errors::no_such_method)
         .with_state(context)
+}
+
+/// What comes with the list of a release's files, or with the files themselves.
+fn with_files() -> Router<Context> {
+    let lists = Router::new()
+        .route("/v1/deploy", post(apps::deploy))
+        .route("/v1/contents/missing", post(contents::missing))
+        .layer(DefaultBodyLimit::max(contents::LONGEST_MANIFEST));
+    // Read piece by piece, within limits of its own.
+    let streams = Router::new()
+        .route("/v1/contents", post(contents::receive))
+        .layer(DefaultBodyLimit::disable());
+    lists.merge(streams)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What the store has of an app, as its handlers read it.
 
-use model::{AppName, Desired, Release};
+use model::{AppName, Credentials, Desired, Release};
 use store::Revision;
 
 use super::{ApiError, Context};
@@ -33,6 +33,18 @@ pub(super) async fn release(
     let key = keys::release(app, number);
     let entry = context.store.get(&key).await?;
     Ok(entry.map(|entry| decode(&key, &entry.value)).transpose()?)
+}
+
+/// What the files for TLS of a release said.
+pub(super) async fn credentials(
+    context: &Context,
+    app: &AppName,
+    number: u64,
+) -> Result<Credentials, ApiError> {
+    let key = keys::credentials_of(app, number);
+    let entry = context.store.get(&key).await?;
+    let found = entry.map(|entry| decode(&key, &entry.value)).transpose()?;
+    Ok(found.unwrap_or_default())
 }
 
 /// The number of the last release that an app had, 0 before the first.

@@ -78,7 +78,7 @@ pub(super) fn launch(
         unit: UnitName::from(&record.id),
         attempt: record.attempt,
         command: service.work.command()?.clone(),
-        folder: release.folder.clone(),
+        folder: release.root.clone(),
         environment,
         stop_limit: service.drain,
         logs: home.instance_logs(&record.id),

@@ -105,7 +105,11 @@ impl Reconciler {
         }
     }
 
-    fn change_desired(&mut self, app: &AppName, change: impl FnOnce(&mut model::Desired)) {
+    pub(super) fn change_desired(
+        &mut self,
+        app: &AppName,
+        change: impl FnOnce(&mut model::Desired),
+    ) {
         if let Some(held) = self.state.desired.get(app) {
             let mut desired = held.value.clone();
             change(&mut desired);

@@ -49,13 +49,9 @@ impl Reconciler {
         }
     }
 
-    /// Has the files watched of all releases that are kept.
+    /// Has the files watched of all releases that run or may run.
     pub(super) fn watch_files(&mut self) {
-        let releases = self
-            .state
-            .releases
-            .values()
-            .flat_map(|of_app| of_app.values());
+        let releases = self.state.in_use();
         let watched = releases.flat_map(|release| {
             let credentials = self.credentials(&release.app.name, release.number);
             Watched::of(release, &credentials)

@@ -73,29 +73,4 @@ impl Reconciler {
         })
         .collect()
     }
-
-    /// Drops releases that nothing runs, nothing should run and nothing could go back to.
-    pub(super) fn prune_releases(&mut self) {
-        let mut unused = Vec::new();
-        for (app, releases) in &self.state.releases {
-            let desired = self.state.desired.get(app).map(|held| &held.value);
-            let wanted = |number: u64| {
-                desired.is_some_and(|d| d.target == number || d.confirmed == Some(number))
-            };
-            let runs = |number: u64| {
-                self.state
-                    .instances
-                    .keys()
-                    .any(|id| id.app == *app && id.release == number)
-            };
-            let numbers = releases
-                .keys()
-                .copied()
-                .filter(|n| !wanted(*n) && !runs(*n));
-            unused.extend(numbers.map(|number| (app.clone(), number)));
-        }
-        for (app, number) in unused {
-            self.state.remove_release(&app, number);
-        }
-    }
 }

@@ -6,6 +6,7 @@ mod apply;
 mod files;
 mod listeners;
 mod observe;
+mod retention;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use model::{
     AppName, Desired, Generation, InstanceId, InstanceRecord, ListenerId, Phase, Plan,
-    RolloutState, Snapshot, Timestamp, Wait,
+    RolloutState, Snapshot, Step, Timestamp, Wait,
 };
 use plan::{LONGEST_RESTART_DELAY, routes};
 use tokio::sync::{Notify, watch};
@@ -22,6 +23,7 @@ use crate::clock::Clock;
 use crate::credentials::Watcher;
 use crate::instances::{Instances, Start};
 use crate::proxies::{LocalProxy, Proxies, View};
+use crate::releases::ReleaseFiles;
 use crate::settings::Settings;
 use crate::state::{State, StateError};
 use crate::status::{self, Status};
@@ -41,6 +43,8 @@ pub(crate) struct Reconciler {
     pub(crate) instances: Instances,
     pub(crate) proxies: Proxies,
     pub(crate) local_proxy: Arc<LocalProxy>,
+    /// The files of releases.
+    pub(crate) files: Arc<ReleaseFiles>,
     /// Watches the files that apps name for TLS.
     pub(crate) watcher: Watcher,
     pub(crate) settings: Settings,
@@ -69,6 +73,14 @@ enum Effect {
     Forget(InstanceId, u32),
     /// Remove the oldest logs of ended instances of the same service.
     PruneLogs(InstanceId),
+}
+
+/// Whether files of releases may be needed no more after a step.
+fn frees_files(step: &Step) -> bool {
+    matches!(
+        step,
+        Step::Forget { .. } | Step::Confirm { .. } | Step::Abandon { .. } | Step::ForgetApp
+    )
 }
 
 impl Reconciler {
@@ -175,16 +187,18 @@ impl Reconciler {
         let mut effects = Vec::new();
         let mut wake: Option<Timestamp> = None;
         let mut steps = 0;
+        let mut frees = false;
         self.waits.clear();
         for (app, plan) in plans {
             steps += plan.steps.len();
             wake = [wake, plan.wake].into_iter().flatten().min();
+            frees |= plan.steps.iter().any(frees_files);
             for step in &plan.steps {
                 self.apply(&app, step, now, &mut effects);
             }
             self.waits.insert(app, plan.waits);
         }
-        self.prune_releases();
+        frees |= self.prune_releases();
         self.assign_ports();
         let published = self.next_snapshot(false);
         self.state.commit().await?;
@@ -196,6 +210,9 @@ impl Reconciler {
         self.note_leaving();
         for effect in effects {
             self.carry_out(effect);
+        }
+        if frees {
+            self.files.collect.notify_one();
         }
         if steps > 0 {
             return Ok(Duration::ZERO);

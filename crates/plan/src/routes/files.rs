@@ -9,7 +9,7 @@ use super::upstream_id;
 /// What a proxy serves itself of a service.
 pub(super) fn served_files(release: &Release, service: &Service) -> Option<ServedFiles> {
     Some(ServedFiles {
-        app_folder: release.folder.clone(),
+        app_folder: release.root.clone(),
         files: service.work.files()?.clone(),
     })
 }

@@ -4,9 +4,11 @@ use std::process::ExitCode;
 
 use control::status::AppStatus;
 
+use crate::api_client::ApiClient;
 use crate::arguments::Deploy;
+use crate::commands::send::send;
 use crate::commands::status::MOST_ROUTES;
-use crate::commands::{build, request, runtime};
+use crate::commands::{build, request, rollback, runtime};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::follow;
@@ -16,23 +18,43 @@ use crate::terminal::progress;
 pub(crate) fn run(deploy: &Deploy, context: &Context) -> Result<ExitCode, Failure> {
     let app = spec::load(&deploy.app.path)?;
     let name = app.app.name.to_string();
-    progress(&format!("deploying {name} from {}", app.folder.display()));
     runtime()?.block_on(async {
         let client = context.client();
+        if deploy.cancel {
+            return rollback::cancel(&client, &name).await;
+        }
+        progress(&format!("deploying {name} from {}", app.folder.display()));
         request::refuse_early(&client, &app, false).await?;
         build::run(&app).await?;
-        let answer = request::deploy(&client, &app, false).await?;
+        let files = send(&client, context, &app).await?;
+        let answer = request::deploy(&client, context, &app, files, false).await?;
         progress(&format!("rolling out release {}", answer.release));
-        let following = follow::rollout(&client, &context.home, &name, answer.release);
-        let status = tokio::select! {
-            status = following => status?,
-            _ = tokio::signal::ctrl_c() => {
-                let message = format!("release {} of {name} goes on without being watched", answer.release);
-                return Err(Failure::new(message).hint(format!("`roadbed status {name}` shows how far it is")));
-            }
-        };
-        print_result(&summary(&status))
+        follow(&client, context, &name, answer.release).await
     })
+}
+
+/// Follows a rollout to its end, or until it is not to be watched any more.
+pub(super) async fn follow(
+    client: &ApiClient,
+    context: &Context,
+    name: &str,
+    release: u64,
+) -> Result<ExitCode, Failure> {
+    let status = tokio::select! {
+        status = follow::rollout(client, &context.home, name, release) => status?,
+        _ = tokio::signal::ctrl_c() => return Err(unwatched(name)),
+    };
+    print_result(&summary(&status))
+}
+
+/// What is said when nobody watches any more.
+pub(super) fn unwatched(name: &str) -> Failure {
+    Failure::new(format!(
+        "what was begun with {name} goes on without being watched"
+    ))
+    .hint(format!(
+        "`roadbed status {name}` shows how far it is, `roadbed deploy --cancel` gives a rollout up"
+    ))
 }
 
 /// What is up, and where.

@@ -25,6 +25,7 @@ pub(crate) fn run(server: &Server, context: &Context) -> Result<ExitCode, Failur
         trusted: context.trusted_hops(server.trusted_hops.as_ref()),
         metrics: context.metrics(server.metrics),
         telemetry: context.telemetry(&server.telemetry),
+        kept: server.kept.or_else(context.home.kept_releases()),
         program,
     };
     // Before the log, which is in the home: a home of somebody else's is left as it is.
@@ -39,6 +40,8 @@ pub(crate) fn run(server: &Server, context: &Context) -> Result<ExitCode, Failur
     let remembered = settings.home.remember_metrics(settings.metrics);
     remembered.map_err(|error| start_failure(error.into()))?;
     let remembered = settings.home.remember_telemetry(&settings.telemetry);
+    remembered.map_err(|error| start_failure(error.into()))?;
+    let remembered = settings.home.remember_kept_releases(settings.kept);
     remembered.map_err(|error| start_failure(error.into()))?;
     logging::start(server.background.then(|| context.home.server_logs()))?;
     // No reason not to start: apps can run and call each other, and the address may become free.

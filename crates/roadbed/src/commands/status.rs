@@ -315,7 +315,7 @@ fn state(instance: &InstanceStatus, now: u64) -> String {
 }
 
 /// A time in its largest whole unit.
-fn seconds(millis: u64) -> String {
+pub(super) fn seconds(millis: u64) -> String {
     let seconds = millis / 1000;
     match seconds {
         0..60 => format!("{seconds}s"),

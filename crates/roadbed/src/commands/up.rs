@@ -15,6 +15,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::api_client::ApiClient;
 use crate::arguments::Up;
 use crate::commands::log_lines::Form;
+use crate::commands::send::send;
 use crate::commands::{build, deploy, down, request, runtime};
 use crate::context::Context;
 use crate::failure::Failure;
@@ -114,7 +115,8 @@ impl Session<'_> {
             self.owns_server = start.await?;
         }
         let begun = Timestamp::now();
-        let answer = request::deploy(&self.client, app, true).await?;
+        let files = interrupts.or(send(&self.client, self.context, app)).await?;
+        let answer = request::deploy(&self.client, self.context, app, files, true).await?;
         self.owns_app = true;
         self.logs = (!up.detach).then(|| LogPrinter::start(self.context, &app.app.name, begun));
         let following =

@@ -14,7 +14,7 @@ use crate::support::{AppFolder, Finished, Machine, left_out};
 const READERS: [&str; 4] = ["check", "plan", "up", "deploy"];
 
 /// Every command with every option and argument that it has besides those of all commands.
-const COMMANDS: [(&str, &[&str]); 11] = [
+const COMMANDS: [(&str, &[&str]); 13] = [
     ("check", &["[PATH]", "--json"]),
     ("plan", &["[PATH]", "--json"]),
     (
@@ -31,7 +31,9 @@ const COMMANDS: [(&str, &[&str]); 11] = [
             "--trace-share <SHARE>",
         ],
     ),
-    ("deploy", &["[PATH]"]),
+    ("deploy", &["[PATH]", "--cancel"]),
+    ("releases", &["<APP>", "--json"]),
+    ("rollback", &["<APP>", "--to <N>"]),
     ("status", &["[APP]", "--json"]),
     ("top", &["-i, --interval <TIME>", "--once", "--json"]),
     (
@@ -58,6 +60,8 @@ const COMMANDS: [(&str, &[&str]); 11] = [
             "--access-log <REQUESTS>",
             "--traces <URL>",
             "--trace-share <SHARE>",
+            "--keep-releases <N>",
+            "--releases-disk <SIZE>",
         ],
     ),
     ("proxy", &["--workers <N>", "--metrics <ADDRESS:PORT>"]),

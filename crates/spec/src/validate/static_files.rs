@@ -85,7 +85,7 @@ fn folder(
 }
 
 /// A path below another, which it cannot leave.
-fn below(
+pub(super) fn below(
     key: &str,
     written: &Spanned<String>,
     which: &str,

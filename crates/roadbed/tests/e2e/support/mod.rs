@@ -120,11 +120,16 @@ impl Machine {
 
     /// Starts a server in the foreground.
     pub(crate) fn start_server(&self) -> Server {
+        self.start_server_with(&[])
+    }
+
+    /// The same with more options.
+    pub(crate) fn start_server_with(&self, options: &[&str]) -> Server {
         let [plain, tls] = [self.edge, self.edge_tls].map(|address| address.to_string());
         let metrics = self.metrics.to_string();
         let edges = ["--edge", &plain, "--edge-tls", &tls];
         let child = self
-            .command(&[&["server", "--metrics", &metrics], &edges[..]].concat())
+            .command(&[&["server", "--metrics", &metrics], &edges[..], options].concat())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
