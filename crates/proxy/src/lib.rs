@@ -9,6 +9,7 @@ mod buffers;
 mod compress;
 mod control;
 mod dial;
+mod failure;
 pub mod files;
 mod hedge;
 pub mod http;
@@ -36,6 +37,7 @@ mod tunnel;
 mod upstream;
 mod worker;
 
+pub use failure::StartError;
 pub use limits::Limits;
 pub use settings::Settings;
-pub use start::{StartError, is_running, run};
+pub use start::{is_running, run};

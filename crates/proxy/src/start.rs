@@ -3,7 +3,7 @@
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustix::fs::{FlockOperation, flock};
@@ -11,6 +11,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::control::{self, Control};
+use crate::failure::StartError;
 use crate::limits::{LOCK_ATTEMPTS, LOCK_INTERVAL, RESERVED_DESCRIPTORS, RESERVED_TABLE};
 use crate::messages::{Command, Event, Reporter};
 use crate::persist::SnapshotFiles;
@@ -20,31 +21,6 @@ use crate::telemetry::Queues;
 use crate::telemetry::threads::Threads;
 use crate::tls;
 use crate::worker;
-
-/// Why the proxy cannot run, or not any longer.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The state folder cannot be made or used.
-    #[error("cannot use the proxy's state folder {}: {source}", folder.display())]
-    Folder {
-        /// The folder.
-        folder: PathBuf,
-        /// The operating system's answer.
-        source: io::Error,
-    },
-    /// Another proxy uses the state folder.
-    #[error("a proxy already runs for {}; stop it first", home.display())]
-    AlreadyRunning {
-        /// `ROADBED_HOME`.
-        home: PathBuf,
-    },
-    /// The operating system gives no thread, descriptor or signal handler.
-    #[error("cannot run the proxy: {0}")]
-    Runtime(io::Error),
-    /// A worker thread ended, which it never should; its panic is in the log.
-    #[error("a worker thread of the proxy ended unexpectedly")]
-    WorkerLost,
-}
 
 /// Runs a proxy on this thread and its workers until SIGTERM, then until what is in flight is
 /// finished or the drain limit is over. Must not be called within a tokio runtime.

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use super::Control;
+use crate::failure::StartError;
 use crate::measure::admin::Asking;
 use crate::measure::report::{Delivered, Report, page};
 use crate::measure::{self, Endpoints, Releases, SideTotals, Totals, process};
 use crate::messages::{Command, Event};
 use crate::protocol::FromProxy;
-use crate::start::StartError;
 use model::UpstreamId;
 
 /// What all workers together measured.

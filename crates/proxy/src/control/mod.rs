@@ -20,13 +20,13 @@ use tokio::time::MissedTickBehavior;
 use self::busy::Busy;
 use self::link::{LinkEvent, Writer};
 use self::listening::{Listening, Opened};
+use crate::failure::StartError;
 use crate::limits::REBIND_INTERVAL;
 use crate::measure::admin::Admin;
 use crate::messages::{Command, Event};
 use crate::persist::SnapshotFiles;
 use crate::protocol::{FromProxy, PROTOCOL, ToProxy};
 use crate::settings::Settings;
-use crate::start::StartError;
 use crate::telemetry::threads::FarEnd;
 use crate::tls::{self, Trust};
 

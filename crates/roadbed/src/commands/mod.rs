@@ -24,6 +24,7 @@ mod top_frame;
 mod top_live;
 mod top_look;
 mod top_view;
+mod watched;
 mod wrap;
 
 use crate::failure::Failure;

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::api_client::ApiClient;
 use crate::arguments::Rollback;
-use crate::commands::{deploy, runtime};
+use crate::commands::{runtime, watched};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::follow;
@@ -29,7 +29,7 @@ pub(crate) fn run(rollback: &Rollback, context: &Context) -> Result<ExitCode, Fa
             "rolling {name} back to release {}, as release {release}",
             answer.to
         ));
-        deploy::follow(&client, context, name, release).await
+        watched::follow(&client, context, name, release).await
     })
 }
 
@@ -48,10 +48,10 @@ pub(super) async fn cancel(client: &ApiClient, name: &str) -> Result<ExitCode, F
 async fn settle(client: &ApiClient, name: &str, to: Option<u64>) -> Result<ExitCode, Failure> {
     let settled = tokio::select! {
         settled = follow::settled(client, name) => settled?,
-        _ = tokio::signal::ctrl_c() => return Err(deploy::unwatched(name)),
+        _ = tokio::signal::ctrl_c() => return Err(watched::unwatched(name)),
     };
     match (to, settled) {
-        (Some(_), Some(status)) => print_result(&deploy::summary(&status)),
+        (Some(_), Some(status)) => print_result(&watched::summary(&status)),
         _ => print_result(&format!("nothing of {name} runs\n")),
     }
 }

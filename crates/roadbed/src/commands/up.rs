@@ -16,7 +16,7 @@ use crate::api_client::ApiClient;
 use crate::arguments::Up;
 use crate::commands::log_lines::Form;
 use crate::commands::send::send;
-use crate::commands::{build, deploy, down, request, runtime};
+use crate::commands::{build, down, request, runtime, watched};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::follow::{self, AppWatch, plural};
@@ -122,7 +122,7 @@ impl Session<'_> {
         let following =
             follow::rollout(&self.client, &self.context.home, &self.name, answer.release);
         let status = interrupts.or(following).await?;
-        print(&deploy::summary(&status)).map(drop)
+        print(&watched::summary(&status)).map(drop)
     }
 
     /// An address that was asked for and cannot be given is no detail to pass over.
