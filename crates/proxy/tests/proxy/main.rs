@@ -35,6 +35,7 @@ mod overload;
 mod policies;
 mod pools;
 mod rate_limits;
+mod reasons;
 mod rollout;
 mod routing;
 mod security;
