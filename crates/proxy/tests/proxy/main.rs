@@ -5,6 +5,8 @@ mod access_log;
 mod answers;
 mod balance;
 mod bodies;
+mod bounds;
+mod bounds_listed;
 mod compress;
 mod counts;
 mod error_pages;
