@@ -10,8 +10,8 @@ use anyhow::{Context, Result};
 use crate::report::Report;
 use crate::workspace::{cargo, command, root};
 
-/// Runs each target in `fuzz/fuzz_targets` for so many seconds, from the inputs kept in
-/// `fuzz/corpus`. New ones go to `target/`.
+/// Runs each target in `fuzz/fuzz_targets` for so many seconds, from the inputs that are kept. New
+/// ones go to `target/`.
 pub(crate) fn run(report: &mut Report, seconds: u32) -> Result<()> {
     let targets = targets()?;
     if targets.is_empty() {
@@ -36,16 +36,25 @@ pub(crate) fn run(report: &mut Report, seconds: u32) -> Result<()> {
         let words = format!("fuzz run --release --sanitizer none {target} --target-dir");
         let mut run = command(root(), &program.to_string_lossy(), &words);
         run.arg(root().join("target/fuzz")).arg(&found);
-        let kept = root().join("fuzz/corpus").join(&target);
-        if kept.exists() {
-            run.arg(kept);
-        }
+        run.args(kept(&target));
         run.arg("--").arg(format!("-max_total_time={seconds}"));
         // Only what it found: each new input would be a line of thousands.
         run.args(["-timeout=10", "-verbosity=0", "-print_final_stats=1"]);
         report.check(&format!("fuzz {target} for {seconds} s"), &mut run);
     }
     Ok(())
+}
+
+/// Where the inputs are that a target begins with. Those of `spec` are the cases of its goldens, which
+/// have every key.
+fn kept(target: &str) -> Vec<PathBuf> {
+    let corpus = format!("fuzz/corpus/{target}");
+    let folders: &[&str] = match target {
+        "spec" => &["crates/spec/tests/valid", "crates/spec/tests/invalid"],
+        _ => &[&corpus],
+    };
+    let folders = folders.iter().map(|folder| root().join(folder));
+    folders.filter(|folder| folder.exists()).collect()
 }
 
 fn targets() -> Result<Vec<String>> {

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use model::error_pages::LONGEST_PAGE;
+use model::error_pages::{LONGEST_PAGE, MOST_PAGE_BYTES};
 use model::{App, Command, FilePath, ServiceName};
 
 use crate::findings::{Findings, quoted};
@@ -132,8 +132,19 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
             findings.add(span.clone(), message).hint(hint);
         }
     }
+    let mut bytes = 0;
     for (path, span) in pages.named() {
-        if let Some((message, hint)) = page_problem(&folder, path, builds) {
+        let within = bytes <= MOST_PAGE_BYTES;
+        match page_length(&folder, path, builds) {
+            Ok(length) => bytes += length,
+            Err((message, hint)) => {
+                findings.add(span.clone(), message).hint(hint);
+            }
+        }
+        if within && bytes > MOST_PAGE_BYTES {
+            let most = MOST_PAGE_BYTES / 1024;
+            let message = format!("up to here the pages have more than {most} KiB together");
+            let hint = "one page can stand for all statuses of a class: 4xx, 5xx".to_owned();
             findings.add(span.clone(), message).hint(hint);
         }
     }
@@ -252,12 +263,12 @@ fn folder_problem(folder: &Path, path: &FilePath, builds: bool) -> Option<(Strin
     }
 }
 
-/// What the disk says against the page of an error, with a hint. One within the app's folder that a
-/// `build` may yet make can be absent.
-fn page_problem(folder: &Path, path: &FilePath, builds: bool) -> Option<(String, String)> {
+/// How long the page of an error is, in bytes, or what the disk says against it, with a hint. One within
+/// the app's folder that a `build` may yet make can be absent, and counts for nothing.
+fn page_length(folder: &Path, path: &FilePath, builds: bool) -> Result<usize, (String, String)> {
     if let Some((message, _)) = file_problem(folder, path, builds) {
         let hint = "name a file that the user who runs the server can read".to_owned();
-        return Some((message, hint));
+        return Err((message, hint));
     }
     let shown = quoted(path.as_str());
     let mut text = Vec::new();
@@ -265,23 +276,23 @@ fn page_problem(folder: &Path, path: &FilePath, builds: bool) -> Option<(String,
         .and_then(|file| file.take(LONGEST_PAGE as u64 + 1).read_to_end(&mut text));
     match read {
         // One that is yet to be built.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => Some((
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        Err(error) => Err((
             format!("{shown} cannot be read: {error}"),
             "let the user who runs the server read it".to_owned(),
         )),
-        Ok(_) if text.len() > LONGEST_PAGE => Some((
+        Ok(_) if text.len() > LONGEST_PAGE => Err((
             format!(
                 "{shown} has more than {} KiB, the most that a page can have",
                 LONGEST_PAGE / 1024
             ),
             "serve its pictures and scripts beside it, and name them in it".to_owned(),
         )),
-        Ok(_) if std::str::from_utf8(&text).is_err() => Some((
+        Ok(_) if std::str::from_utf8(&text).is_err() => Err((
             format!("{shown} is not UTF-8 text"),
             "save it as UTF-8".to_owned(),
         )),
-        Ok(_) => None,
+        Ok(length) => Ok(length),
     }
 }
 

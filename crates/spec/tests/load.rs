@@ -169,3 +169,24 @@ fn files_for_tls_have_to_be_there_unless_a_build_makes_them() {
         ("\"a.key\" is not a regular file", 6)
     );
 }
+
+#[test]
+fn pages_of_errors_have_so_much_together() {
+    let longest = "x".repeat(model::error_pages::LONGEST_PAGE);
+    let folder_of = |count: usize, rest: &str| {
+        let pages = (0..count).map(|number| format!("{} = \"a.html\"\n", 400 + number));
+        let pages: String = pages.collect();
+        let folder = folder(&format!("run = \"web\"\n[error_pages]\n{pages}{rest}"));
+        fs::write(folder.path().join("a.html"), &longest).unwrap();
+        fs::write(folder.path().join("b.html"), "x").unwrap();
+        fs::write(folder.path().join("empty.html"), "").unwrap();
+        folder
+    };
+    load(folder_of(4, "500 = \"empty.html\"").path()).unwrap();
+    // Told once, where it is too much.
+    let (message, line) = problem(folder_of(4, "500 = \"b.html\"\n501 = \"b.html\"").path());
+    assert_eq!(
+        (message.as_str(), line),
+        ("up to here the pages have more than 256 KiB together", 11)
+    );
+}

@@ -164,6 +164,13 @@ mod tests {
         }
     }
 
+    #[test]
+    fn few_endpoints_are_all_used_and_a_part_of_one_more() {
+        assert!(Subset::of(SUBSET_ABOVE, 0, 4).is_none());
+        let part = Subset::of(SUBSET_ABOVE + 1, 0, 4).unwrap();
+        assert!((SUBSET_LEAST..SUBSET_ABOVE).contains(&part.width));
+    }
+
     proptest! {
         #[test]
         fn every_endpoint_is_used_as_much_as_every_other(

@@ -193,18 +193,18 @@ enum Asked {
 /// Reads the head of a request; none where it breaks a rule.
 async fn read(stream: &mut TcpStream) -> io::Result<Option<Asked>> {
     let (mut bytes, mut scanned) = (Vec::new(), 0);
-    while bytes.len() < METRICS_HEAD_BYTES {
+    loop {
         match head_end(&bytes, scanned) {
             Ok(Some(end)) => return Ok(understand(&bytes[..end])),
             Ok(None) => scanned = bytes.len(),
             Err(_) => return Ok(None),
         }
+        // Nothing is left of a head that is too long, nor comes from whoever has gone.
         let left = METRICS_HEAD_BYTES - bytes.len();
         if stream.take(left as u64).read_buf(&mut bytes).await? == 0 {
             return Ok(None);
         }
     }
-    Ok(None)
 }
 
 fn understand(head: &[u8]) -> Option<Asked> {

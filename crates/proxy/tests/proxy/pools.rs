@@ -18,7 +18,11 @@ use crate::support::{eventually, upstream_id};
 
 const LONG: Duration = Duration::from_secs(60);
 
-fn stage(endpoint: (SocketAddr, Protocol), limits: &[&str], connections: Connections) -> Stage {
+pub(crate) fn stage(
+    endpoint: (SocketAddr, Protocol),
+    limits: &[&str],
+    connections: Connections,
+) -> Stage {
     Stage::prepared(&[endpoint], limits, |snapshot| {
         let web = snapshot.upstreams.get_mut(&upstream_id("web")).unwrap();
         web.timeout = LONG;
@@ -27,7 +31,7 @@ fn stage(endpoint: (SocketAddr, Protocol), limits: &[&str], connections: Connect
 }
 
 /// Backends of both versions that count what they are asked, and answer when they are told to.
-fn held(
+pub(crate) fn held(
     asked: &Arc<AtomicUsize>,
     go: &Arc<AtomicBool>,
 ) -> [(SocketAddr, Protocol, Option<Backend>); 2] {

@@ -90,3 +90,42 @@ fn what_the_files_said_when_they_were_deployed_is_shown() {
     machine.ok(&["deploy", app.path()]);
     assert_eq!(shown().body, "other: no-route");
 }
+
+#[test]
+fn pages_are_so_many_and_have_so_much_together() {
+    const KIB: usize = 1024;
+    let machine = Machine::new();
+    let app = AppFolder::new(APP);
+    let declare = |count: usize, bytes: usize| {
+        let (head, _) = APP.split_once("[error_pages]").unwrap();
+        let pages = (0..count).map(|n| format!("{} = \"errors/{n}.html\"\n", 404 + n));
+        app.declare(&format!(
+            "{head}[error_pages]\n{}",
+            pages.collect::<String>()
+        ));
+        for n in 0..count {
+            write(&app, &format!("{n}.html"), vec![b'x'; bytes]);
+        }
+    };
+    declare(16, 16 * KIB);
+    machine.ok(&["check", app.path()]);
+    machine.up(&app);
+    let shown = || machine.get("shown.localhost", "/none").body.len();
+    assert_eq!(shown(), 16 * KIB);
+    for (count, bytes, problem) in [
+        (17, 1, "`error_pages` has pages for at most 16 statuses"),
+        (16, 16 * KIB + 1, "256 KiB together"),
+        (5, 64 * KIB, "256 KiB together"),
+    ] {
+        declare(count, bytes);
+        for command in ["check", "deploy"] {
+            let refused = machine.run(&[command, app.path()]);
+            assert_eq!(refused.code, Some(2), "{command}: {refused:?}");
+            assert!(refused.stderr.contains(problem), "{command}: {refused:?}");
+        }
+        assert_eq!(shown(), 16 * KIB);
+    }
+    declare(4, 64 * KIB);
+    machine.ok(&["deploy", app.path()]);
+    assert_eq!(shown(), 64 * KIB);
+}

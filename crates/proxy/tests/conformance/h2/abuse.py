@@ -290,7 +290,8 @@ class Bystander(threading.Thread):
                 connection.request(stream)
                 answer = connection.wait(lambda event: event.kind in ("HEADERS", "GOAWAY", "CLOSED"))
                 if answer is None or answer.status != 200:
-                    self.problem = f"the other client got {answer}"
+                    reason = dict(answer.fields).get("roadbed-reason") if answer else None
+                    self.problem = f"the other client got {answer}, {reason}"
                     return
                 connection.wait(lambda event: event.kind == "DATA")
                 self.slowest = max(self.slowest, time.monotonic() - begin)
