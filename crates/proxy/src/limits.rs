@@ -257,6 +257,10 @@ pub const OVERLOAD_EARLY_TOLERANCE: f64 = 10.0;
 /// answers nearly as many as come.
 pub const OVERLOAD_SURPLUS: f64 = 1.2;
 
+/// Which part of what the last would wait those have waited that are answered by then, where there are
+/// too many: half of it when twice as many come as are answered, a quarter with four times as many.
+pub const OVERLOAD_WAITED: f64 = 0.25;
+
 /// How many times longer than at best they may take in any case.
 pub const OVERLOAD_TOLERANCE: f64 = 2.0;
 

@@ -3,8 +3,6 @@
 use std::cell::{Cell, RefCell};
 use std::time::Instant;
 
-use model::Priority;
-
 use crate::dial::Reuse;
 use crate::hedge::Race;
 use crate::http::gateway_error::GatewayError;
@@ -15,6 +13,7 @@ use crate::limits::Limits;
 use crate::routing::rules::Rules;
 use crate::upstream::{Endpoint, Left, Pass, Place, Upstream, is_gateway_failure};
 
+mod admitted;
 mod hedged;
 
 /// What is known of the tries of one request.
@@ -33,6 +32,8 @@ pub(crate) struct Tries {
     is_first: bool,
     /// How often, and after what, there may be another.
     may: Retries,
+    /// It has content, which may still have to come.
+    has_content: bool,
     /// Its place among those that wait for their answer, until the head of one is passed on.
     place: RefCell<Option<Place>>,
     /// Its leave to be with an instance, to its end.
@@ -110,6 +111,7 @@ impl Tries {
             is_measured: !facts.upgrade,
             is_first: true,
             may,
+            has_content: facts.body != Body::None,
             place: RefCell::new(None),
             pass: None,
             retries: Cell::new(0),
@@ -128,38 +130,13 @@ impl Tries {
             is_measured: false,
             is_first: true,
             may: Retries::usual(),
+            has_content: false,
             place: RefCell::new(None),
             pass: None,
             retries: Cell::new(0),
             race: Race::default(),
             hedges: Cell::new(0),
         }
-    }
-
-    /// The request may wait for an answer of `upstream`, and go to an instance as soon as it is its
-    /// turn; or there are too many, or its client is `gone` while it waits.
-    pub(crate) async fn admit(
-        &mut self,
-        upstream: &Upstream,
-        priority: Priority,
-        gone: impl AsyncFnOnce(),
-    ) -> Result<(), NoAnswer> {
-        let place = upstream.admit(priority, Instant::now());
-        *self.place.borrow_mut() = place.map_err(NoAnswer::Failed)?;
-        self.pass = upstream.enter(gone).await?;
-        Ok(())
-    }
-
-    /// The same of a request in simulated time, which does not wait for its turn.
-    #[cfg(test)]
-    pub(crate) fn admit_at(
-        &self,
-        upstream: &Upstream,
-        priority: Priority,
-        now: Instant,
-    ) -> Result<(), GatewayError> {
-        *self.place.borrow_mut() = upstream.admit(priority, now)?;
-        Ok(())
     }
 
     /// Whether nothing was tried yet.

@@ -9,7 +9,7 @@ use model::{Probe, Protocol};
 use runner::probe::{ProbeFailure, Target, check};
 use support::{Home, lives};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -101,10 +101,10 @@ async fn a_failure_reads_as_a_sentence() {
 
 #[tokio::test]
 async fn a_closed_port_is_refused_at_once() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    check(&Probe::Tcp, &target(address), LIMIT).await.unwrap();
-    drop(listener);
+    // Bound, so that nobody else listens there, and closed until it listens itself.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
     for probe in [Probe::Tcp, http("/")] {
         let failure = check(&probe, &target(address), LIMIT).await.unwrap_err();
         assert_eq!(
@@ -112,6 +112,8 @@ async fn a_closed_port_is_refused_at_once() {
             format!("connection refused at {address}")
         );
     }
+    let _listener = socket.listen(1).unwrap();
+    check(&Probe::Tcp, &target(address), LIMIT).await.unwrap();
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use http::{HeaderMap, Request, Response};
 use model::{Probe, Protocol};
 use runner::probe::{Target, check};
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 const LIMIT: Duration = Duration::from_secs(10);
 
@@ -294,9 +294,10 @@ async fn what_does_not_speak_http2_is_told_in_time() {
 
 #[tokio::test]
 async fn a_closed_port_is_refused_at_once() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    // Bound, so that nobody else listens there.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
     let expected = format!("connection refused at {address}");
     assert_eq!(verdict("", address).await, Err(expected));
 }

@@ -26,7 +26,7 @@ use super::waiting::{Since, Waiting};
 use crate::limits::{
     OVERLOAD_ANSWERS, OVERLOAD_BASE, OVERLOAD_CALM, OVERLOAD_EARLY, OVERLOAD_EARLY_TOLERANCE,
     OVERLOAD_LEAST_LATENCY, OVERLOAD_STEEPEST, OVERLOAD_SURPLUS, OVERLOAD_TOLERANCE,
-    OVERLOAD_WINDOW,
+    OVERLOAD_WAITED, OVERLOAD_WINDOW,
 };
 
 /// How far the answers of a service that is limited too far fall below what they were.
@@ -121,19 +121,27 @@ impl Limiter {
         self.limit = None;
     }
 
-    /// A request waits from now on, unless there are too many.
-    pub(crate) fn admit(&mut self, now: Instant, priority: Priority) -> Result<Since, Overloaded> {
+    /// Whether one more may wait, or there are too many.
+    pub(crate) fn admit(&mut self, now: Instant, priority: Priority) -> Result<(), Overloaded> {
         let waiting = self.waiting.count(now);
-        // Also where nobody is let in: those who wait are still there.
-        self.window.most = self.window.most.max(waiting + 1);
-        self.window.came += 1;
         if let Some(limit) = &self.limit
             && f64::from(waiting) >= limit.of(priority)
         {
+            // They are there, and so is this one, though it is not let in.
+            self.window.came += 1;
+            self.window.most = self.window.most.max(waiting + 1);
             self.window.refused = true;
             return Err(Overloaded);
         }
-        Ok(self.waiting.begin(now))
+        Ok(())
+    }
+
+    /// A request waits for its answer from now on.
+    pub(crate) fn begin(&mut self, now: Instant) -> Since {
+        let since = self.waiting.begin(now);
+        self.window.came += 1;
+        self.window.most = self.window.most.max(self.waiting.count(now));
+        since
     }
 
     /// A request does not wait any more, and that says nothing.
@@ -159,8 +167,10 @@ impl Limiter {
     }
 
     /// How long answers may take if it is clear already that there are too many requests: as many are
-    /// answered as ever, far more have come, and the last of them would wait for long, also beside
-    /// what answers take at best. What has to take long, or comes all at once, looks another way.
+    /// answered as ever, far more have come, the last of them would wait for long, also beside what
+    /// answers take at best, and those that are answered have waited already. What has to take long,
+    /// or comes all at once, looks another way; and so do requests that wait for something to happen,
+    /// beside which others are answered as fast as ever.
     fn is_clear(&self, seen: Window, per_second: f64, allowed: Allowed) -> Option<f64> {
         let at_best = self.base.seconds(allowed.is_declared)?;
         let early = allowed.latency.as_secs_f64() * OVERLOAD_EARLY;
@@ -169,7 +179,8 @@ impl Limiter {
             && seen.answers >= OVERLOAD_ANSWERS
             && per_second >= self.most_answers * AS_MANY
             && f64::from(seen.came) >= f64::from(seen.answers) * OVERLOAD_SURPLUS
-            && f64::from(seen.most) >= per_second * early;
+            && f64::from(seen.most) >= per_second * early
+            && seen.seconds >= f64::from(seen.samples) * early * OVERLOAD_WAITED;
         is_clear.then_some(early / 2.0)
     }
 

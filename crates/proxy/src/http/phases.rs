@@ -62,13 +62,13 @@ pub(crate) enum NoAnswer {
 }
 
 /// Waits for the head of the answer while the request is being sent. `timeout` runs from the end
-/// of the request; `gone` returns when the client does not want an answer any more. With the head
-/// comes the time at which all of the request had been sent, if it had been.
+/// of the request, at which `ends` is called; `gone` returns when the client does not want an answer
+/// any more. With the head comes the time at which all of the request had been sent, if it had been.
 pub(crate) async fn await_head<Head>(
     mut sending: Pin<&mut impl Future<Output = Result<(), BodyError>>>,
     sent: &mut Sent,
     mut reading: Pin<&mut impl Future<Output = Result<Head, NoAnswer>>>,
-    gone: impl AsyncFn(),
+    (gone, ends): (impl AsyncFn(), impl FnOnce()),
     timeout: Duration,
 ) -> Result<(Head, Option<Instant>), NoAnswer> {
     while *sent == Sent::Partly {
@@ -80,6 +80,7 @@ pub(crate) async fn await_head<Head>(
             () = gone() => return Err(NoAnswer::ClientGone),
         }
     }
+    ends();
     let ended = Instant::now();
     let deadline = (ended + timeout).into();
     let wholly = (*sent == Sent::Wholly).then_some(ended);

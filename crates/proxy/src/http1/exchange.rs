@@ -123,7 +123,13 @@ pub(super) async fn attempt(
             let reading = answer::read_head(&exchange, backend, &mut incoming, &heard, wins);
             let reading = pin!(reading);
             let timeout = exchange.timeout();
-            let head = await_head(sending.as_mut(), &mut sent, reading, gone, timeout);
+            let head = await_head(
+                sending.as_mut(),
+                &mut sent,
+                reading,
+                (gone, || tries.is_whole()),
+                timeout,
+            );
             let head = in_time(exchange.deadline(), pin!(head)).await;
             head.unwrap_or(Err(NoAnswer::Failed(GatewayError::Deadline)))
         };

@@ -53,6 +53,7 @@ impl Tries {
                 left: 0,
                 ..self.may
             },
+            has_content: self.has_content,
             place: RefCell::new(None),
             pass,
             retries: Cell::new(0),

@@ -61,7 +61,13 @@ pub(crate) async fn attempt(
             let reading = pin!(reading);
             let gone = async || exchange.client.gone().await;
             let timeout = exchange.timeout();
-            let head = await_head(sending.as_mut(), &mut sent, reading, gone, timeout);
+            let head = await_head(
+                sending.as_mut(),
+                &mut sent,
+                reading,
+                (gone, || tries.is_whole()),
+                timeout,
+            );
             exchange.in_time(pin!(head)).await
         };
         let head = head.unwrap_or(Err(NoAnswer::Failed(exchange.late)));

@@ -21,16 +21,28 @@ pub(crate) struct Admission {
     limiter: Rc<RefCell<Limiter>>,
 }
 
-/// A request's place among those that wait; it is free again when this is dropped.
+/// A request's place among those that wait, once it does; it is free again when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
     limiter: Rc<RefCell<Limiter>>,
-    since: Since,
+    since: Cell<Option<Since>>,
+}
+
+impl Place {
+    /// The request is whole, and waits for its answer from now on. Before that it waits for its own
+    /// client, who may take any time for it and keeps nobody else from an answer.
+    pub(crate) fn is_whole(&self, now: Instant) {
+        if self.since.get().is_none() {
+            self.since.set(Some(self.limiter.borrow_mut().begin(now)));
+        }
+    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.limiter.borrow_mut().ended(self.since);
+        if let Some(since) = self.since.get() {
+            self.limiter.borrow_mut().ended(since);
+        }
     }
 }
 
@@ -64,7 +76,7 @@ impl Admission {
         self.limiter.borrow().limit().is_some()
     }
 
-    /// One more waits, unless there are too many. Where nothing is refused, nobody counts.
+    /// One more may wait, unless there are too many. Where nothing is refused, nobody counts.
     pub(crate) fn admit(
         &self,
         priority: Priority,
@@ -73,10 +85,10 @@ impl Admission {
         if self.allowed.get().is_none() {
             return Ok(None);
         }
-        let since = self.limiter.borrow_mut().admit(now, priority)?;
+        self.limiter.borrow_mut().admit(now, priority)?;
         Ok(Some(Place {
             limiter: self.limiter.clone(),
-            since,
+            since: Cell::new(None),
         }))
     }
 

@@ -303,3 +303,58 @@ fn one_of_http2_that_refuses_is_not_asked_again_either() {
         (40, 0, 0)
     );
 }
+
+/// Asks a service that is well so often, before and after it has requests under way that `hold` makes;
+/// how many were refused.
+fn refused_beside(hold: impl Fn(&mut SendRequest<Bytes>) -> Held) -> u32 {
+    let backend = Backend::start(|connection| {
+        while let Some((head, _)) = connection.request() {
+            match head.starts_with("GET /poll") {
+                // Until whoever asks has had enough.
+                true => while connection.fill() {},
+                false => connection.answer("web"),
+            }
+        }
+    });
+    let stage = Stage::new(&[(backend.address, Protocol::Http)], &[]);
+    let count = std::cell::Cell::new(0);
+    run(async {
+        let client = connect(stage.edge).await;
+        for _ in 0..100 {
+            get(&client, URL).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let mut held = Vec::new();
+        for _ in 0..120 {
+            held.push(hold(&mut client.clone().ready().await.unwrap()));
+        }
+        let mut refused = 0;
+        for _ in 0..300 {
+            refused += u32::from(get(&client, URL).await.head.status != 200);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        count.set(refused);
+    });
+    count.get()
+}
+
+/// A request that is under way.
+type Held = (h2::client::ResponseFuture, h2::SendStream<Bytes>);
+
+#[test]
+fn uploads_that_do_not_come_have_nobody_refused() {
+    let refused = refused_beside(|client| {
+        let post = Request::post(URL).body(()).unwrap();
+        client.send_request(post, false).unwrap()
+    });
+    assert_eq!(refused, 0);
+}
+
+#[test]
+fn requests_that_wait_for_something_to_happen_have_nobody_refused() {
+    let refused = refused_beside(|client| {
+        let get = Request::get("http://a.test/poll").body(()).unwrap();
+        client.send_request(get, true).unwrap()
+    });
+    assert_eq!(refused, 0);
+}
