@@ -212,12 +212,22 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    /// What is kept where `remembered` was before.
-    pub(crate) fn or_else(self, remembered: KeptReleases) -> KeptReleases {
-        KeptReleases {
+    /// What is kept where `remembered` was before, which is not asked for if all is said.
+    ///
+    /// # Errors
+    /// It is asked for, and fails.
+    pub(crate) fn or_else<E>(
+        self,
+        remembered: impl FnOnce() -> Result<KeptReleases, E>,
+    ) -> Result<KeptReleases, E> {
+        if let (Some(count), Some(bytes)) = (self.keep_releases, self.releases_disk) {
+            return Ok(KeptReleases { count, bytes });
+        }
+        let remembered = remembered()?;
+        Ok(KeptReleases {
             count: self.keep_releases.unwrap_or(remembered.count),
             bytes: self.releases_disk.unwrap_or(remembered.bytes),
-        }
+        })
     }
 }
 

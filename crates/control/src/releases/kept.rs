@@ -1,6 +1,7 @@
 //! How many releases a server keeps, and where: its user's choice, remembered for the next server.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use model::AppName;
@@ -28,11 +29,21 @@ impl Default for KeptReleases {
 }
 
 impl Home {
-    /// How many releases the last server kept.
-    pub fn kept_releases(&self) -> KeptReleases {
-        // Without it, or if it cannot be read, as many as usual.
-        let text = fs::read(self.kept_file()).unwrap_or_default();
-        serde_json::from_slice(&text).unwrap_or_default()
+    /// How many releases the last server kept; as many as usual if there was none.
+    ///
+    /// # Errors
+    /// It is there and cannot be read. To go by the usual then might remove what was to be kept.
+    pub fn kept_releases(&self) -> Result<KeptReleases, HomeError> {
+        let path = self.kept_file();
+        let read = match fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text).map_err(Into::into),
+            Err(error) => match error.kind() {
+                // A home that is none is told of by whoever takes it.
+                ErrorKind::NotFound | ErrorKind::NotADirectory => Ok(KeptReleases::default()),
+                _ => Err(error),
+            },
+        };
+        read.map_err(|source| failed("read", &path, source))
     }
 
     /// Keeps that for the next server.
@@ -68,5 +79,28 @@ impl Home {
     /// The working directory of a release's instances.
     pub(crate) fn unpacked_release(&self, app: &AppName, number: u64) -> PathBuf {
         self.unpacked().join(app.as_str()).join(number.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_is_not_taken_for_the_usual() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::new(folder.path());
+        assert_eq!(home.kept_releases().unwrap(), KeptReleases::default());
+        let kept = KeptReleases {
+            count: 25,
+            bytes: 1 << 40,
+        };
+        home.remember_kept_releases(kept).unwrap();
+        assert_eq!(home.kept_releases().unwrap(), kept);
+        fs::write(home.kept_file(), "half").unwrap();
+        let error = home.kept_releases().unwrap_err().to_string();
+        assert!(error.contains("kept-releases"), "{error}");
+        home.forget_addresses();
+        assert_eq!(home.kept_releases().unwrap(), KeptReleases::default());
     }
 }

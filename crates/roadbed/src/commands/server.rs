@@ -18,6 +18,13 @@ pub(crate) fn run(server: &Server, context: &Context) -> Result<ExitCode, Failur
     }
     let program = std::env::current_exe()
         .map_err(|error| Failure::new(format!("cannot find this program: {error}")))?;
+    let kept = server.kept.or_else(|| context.home.kept_releases());
+    let kept = kept.map_err(|error| {
+        Failure::new(error.to_string()).hint(
+            "say how many releases are kept, by `--keep-releases` and `--releases-disk`, or remove \
+             that file to have the usual",
+        )
+    })?;
     let settings = Settings {
         home: context.home.clone(),
         socket: context.socket.clone(),
@@ -25,7 +32,7 @@ pub(crate) fn run(server: &Server, context: &Context) -> Result<ExitCode, Failur
         trusted: context.trusted_hops(server.trusted_hops.as_ref()),
         metrics: context.metrics(server.metrics),
         telemetry: context.telemetry(&server.telemetry),
-        kept: server.kept.or_else(context.home.kept_releases()),
+        kept,
         program,
     };
     // Before the log, which is in the home: a home of somebody else's is left as it is.
